@@ -105,9 +105,56 @@ impl Drop for Charge {
     }
 }
 
+/// Memory is charged in steps of this size.
+const STEP_BYTES: usize = 16 * 1024;
+
+/// The charge of a buffer that grows.
+#[derive(Debug)]
+pub struct BufferCharge {
+    budget: Arc<Budget>,
+    client: IpAddr,
+    charge: Option<Charge>,
+}
+
+impl BufferCharge {
+    /// For a buffer without memory.
+    pub fn new(budget: Arc<Budget>, client: IpAddr) -> BufferCharge {
+        BufferCharge { budget, client, charge: None }
+    }
+
+    /// Charges the client for a buffer of this size; false, and unchanged, if that is not available.
+    pub fn reserve(&mut self, size: usize) -> bool {
+        let size = size.next_multiple_of(STEP_BYTES);
+        match &mut self.charge {
+            Some(charge) => charge.grow_to(size),
+            None => {
+                self.charge = self.budget.try_charge(self.client, size);
+                self.charge.is_some()
+            }
+        }
+    }
+
+    /// The buffer was released.
+    pub fn release(&mut self) {
+        self.charge = None;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_buffer_is_charged_in_steps_until_it_is_released() {
+        let budget = Budget::new(4 * STEP_BYTES);
+        let mut buffer = BufferCharge::new(budget.clone(), [192, 0, 2, 1].into());
+        assert!(buffer.reserve(1) && buffer.reserve(STEP_BYTES));
+        assert_eq!(budget.used(), STEP_BYTES);
+        assert!(buffer.reserve(STEP_BYTES + 1) && !buffer.reserve(2 * STEP_BYTES + 1));
+        assert_eq!(budget.used(), 2 * STEP_BYTES);
+        buffer.release();
+        assert_eq!(budget.used(), 0);
+    }
 
     #[test]
     fn one_client_may_take_half_and_beyond_that_its_share() {

@@ -170,6 +170,7 @@ codes! {
     BAD_PROTOCOL = "MG0625", "Unsupported ALPN protocol", "Alpn may contain h2 and http/1.1.";
     REDIRECT_WITH_TLS = "MG0626", "RedirectToHttps on a TLS listener", "RedirectToHttps is valid on a listener without Tls only.";
     USELESS_PRELOAD = "MG0627", "HSTS preload requirements not met", "Preload requires IncludeSubDomains and a MaxAge of at least 365d.";
+    REDIRECT_HOSTS = "MG0628", "Invalid RedirectHosts", "RedirectHosts contains host names, wildcards of one level (*.example.com) or *, and is valid with RedirectToHttps only.";
     BAD_SOCKET = "MG0630", "Invalid Unix domain socket address", "A Unix domain socket is unix: and a path, or unix:@ and a name in the abstract namespace, at most 107 bytes long.";
     BAD_UNIX_MODE = "MG0631", "Invalid UnixMode", "UnixMode is octal, 000 to 0777, and is valid only for a listener on a Unix domain socket with a path.";
     NO_TRUSTED = "MG0632", "PROXY protocol without trusted proxies", "A peer that may send the PROXY header can claim any client address: ProxyProtocol needs at least one entry in Trusted.";

@@ -73,8 +73,8 @@ pub fn serve(
     let metrics = Metrics::new(settings.threads);
     let first = settings.override_addresses(blueprint)?;
     let handle = GatewayHandle::default();
-    let state =
-        ProcessState::new(metrics.clone(), max_connections()).with_services(services::registry(&handle));
+    let state = ProcessState::new(metrics.clone(), max_connections(settings.threads))
+        .with_services(services::registry(&handle));
     let plan = build(&first, candidate.id.clone(), &state)?;
     let listeners = Sender::new(rebind_listeners(&Arc::from([]), &plan)?);
     let gateway = Gateway::new(plan, state);
@@ -300,8 +300,13 @@ async fn next_signal(terminate: &mut Signal, interrupt: &mut Signal) {
     }
 }
 
+/// Descriptors that the process itself needs, and each of its workers.
+const MAX_OWN_DESCRIPTORS: usize = 32;
+const MAX_WORKER_DESCRIPTORS: usize = 8;
+
 /// Client connections that the process may hold: a part of the descriptor limit, raised to its maximum.
-fn max_connections() -> usize {
+fn max_connections(threads: usize) -> usize {
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
-    descriptors::PROCESS.set_capacity(usize::try_from(limit).unwrap_or(usize::MAX)).max(64)
+    let own = MAX_OWN_DESCRIPTORS + threads * MAX_WORKER_DESCRIPTORS;
+    descriptors::PROCESS.set_capacity(usize::try_from(limit).unwrap_or(usize::MAX), own).max(64)
 }

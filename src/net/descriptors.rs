@@ -26,9 +26,9 @@ impl Descriptors {
         }
     }
 
-    /// Sets the number of descriptors; returns how many of them clients may use.
-    pub fn set_capacity(&self, capacity: usize) -> usize {
-        self.capacity.store(capacity, Relaxed);
+    /// Sets the number of descriptors, of which the process itself needs `own`; returns how many of them clients may use.
+    pub fn set_capacity(&self, capacity: usize, own: usize) -> usize {
+        self.capacity.store(capacity.saturating_sub(own), Relaxed);
         capacity / 10 * 9
     }
 
@@ -37,6 +37,11 @@ impl Descriptors {
         let is_reserved = max_connections <= MAX_RESERVED_CONNECTIONS;
         (is_reserved || self.used() < self.capacity() - self.reserve())
             .then(|| DescriptorGuard::new(&self.clients))
+    }
+
+    /// A descriptor for a connection that is rejected.
+    pub fn try_rejected(&'static self) -> Option<DescriptorGuard> {
+        (self.used() < self.capacity() - self.reserve() / 2).then(|| DescriptorGuard::new(&self.clients))
     }
 
     /// A descriptor for a connection to a backend.
@@ -81,13 +86,14 @@ mod tests {
     #[test]
     fn clients_may_use_what_backends_do_not_but_never_the_reserve() {
         static DESCRIPTORS: Descriptors = Descriptors::new(1000);
-        assert_eq!(DESCRIPTORS.set_capacity(20_000), 18_000);
-        DESCRIPTORS.set_capacity(1000);
+        assert_eq!(DESCRIPTORS.set_capacity(20_000, 40), 18_000);
+        DESCRIPTORS.set_capacity(1040, 40);
         let mut backends: Vec<_> = (0..100).map_while(|_| DESCRIPTORS.try_backend()).collect();
         let clients: Vec<_> = (0..2000).map_while(|_| DESCRIPTORS.try_client(5000)).collect();
         assert_eq!((backends.len(), clients.len()), (100, 850), "50 are the reserve");
         backends.extend((0..100).map_while(|_| DESCRIPTORS.try_backend()));
         assert_eq!(backends.len(), 125, "half of the reserve is for backends");
+        assert!(DESCRIPTORS.try_rejected().is_none(), "rejections leave the rest for accepting and DNS");
         assert!(DESCRIPTORS.try_client(64).is_some(), "administration");
         drop((backends, clients));
         assert_eq!(DESCRIPTORS.used(), 0);

@@ -12,6 +12,7 @@ use std::{
     collections::{HashMap, VecDeque},
     future::Future,
     pin::Pin,
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -26,10 +27,53 @@ type IdleList = Vec<(u64, Vec<Idle>)>;
 struct Idle {
     conn: Box<BackendConn>,
     since: Instant,
+    _guard: Option<ReleasableGuard>,
 }
 
-/// Notifies all workers that a request waits for a permit.
-static RELEASE_REQUESTED: Notify = Notify::const_new();
+/// Requests for permits that idle connections of any worker may hold.
+#[derive(Debug)]
+struct IdleRelease {
+    /// Connections with a permit that may be idle.
+    releasable: AtomicUsize,
+    requested: Notify,
+}
+
+static IDLE_RELEASE: IdleRelease = IdleRelease::new();
+
+impl IdleRelease {
+    const fn new() -> IdleRelease {
+        IdleRelease { releasable: AtomicUsize::new(0), requested: Notify::const_new() }
+    }
+
+    /// Wakes all workers, unless none of them has a connection to release: each one walks its pools.
+    fn request(&self) {
+        if self.releasable.load(SeqCst) > 0 {
+            self.requested.notify_waiters();
+        }
+    }
+
+    fn guard(&'static self) -> ReleasableGuard {
+        self.releasable.fetch_add(1, SeqCst);
+        ReleasableGuard(self)
+    }
+}
+
+/// Counts a connection with a permit that may be idle.
+#[derive(Debug)]
+pub struct ReleasableGuard(&'static IdleRelease);
+
+impl ReleasableGuard {
+    /// Counts one more until the guard is dropped.
+    pub fn acquire() -> ReleasableGuard {
+        IDLE_RELEASE.guard()
+    }
+}
+
+impl Drop for ReleasableGuard {
+    fn drop(&mut self) {
+        self.0.releasable.fetch_sub(1, SeqCst);
+    }
+}
 
 type Waiters = HashMap<PoolKey, VecDeque<oneshot::Sender<Box<BackendConn>>>>;
 
@@ -89,6 +133,8 @@ pub fn check_in(conn: Box<BackendConn>) {
     if conn.is_retired(since) {
         return;
     }
+    // Counted before the waiting requests are: a request that waits from now on wakes this worker.
+    let guard = conn.limiter().map(|_| ReleasableGuard::acquire());
     if conn.limiter().is_some_and(|limiter| limiter.waiting() > 0) {
         // A connection with a PROXY header serves no other client: drop it to free its permit.
         return if conn.proxy_header().is_some() { drop(conn) } else { hand_to_waiter(conn) };
@@ -109,7 +155,7 @@ pub fn check_in(conn: Box<BackendConn>) {
             }
             entry.1.remove(0);
         }
-        entry.1.push(Idle { conn, since });
+        entry.1.push(Idle { conn, since, _guard: guard });
     });
 }
 
@@ -121,7 +167,7 @@ pub fn sweep(now: Instant, max_idle: Duration) {
         let evicted = close_retired(pool);
         drop(evicted);
         for (_, idle) in pool.iter_mut() {
-            idle.retain_mut(|Idle { conn, since }| {
+            idle.retain_mut(|Idle { conn, since, .. }| {
                 let idle = now.saturating_duration_since(*since);
                 let keep = idle < conn.max_idle(max_idle) && !conn.is_retired(now);
                 keep && !conn.is_dead(&mut cx)
@@ -207,12 +253,12 @@ fn register_waiter(key: PoolKey) -> oneshot::Receiver<Box<BackendConn>> {
 
 /// Notifies all workers that a request waits for a permit that an idle connection may hold.
 pub fn request_idle_release() {
-    RELEASE_REQUESTED.notify_waiters();
+    IDLE_RELEASE.request();
 }
 
 /// Ready when a permit is requested. Create it before calling [`release_contended`], so that no request is missed.
 pub fn idle_release_requested() -> Notified<'static> {
-    RELEASE_REQUESTED.notified()
+    IDLE_RELEASE.requested.notified()
 }
 
 /// Closes idle connections under limits that have queued requests, to free their permits.
@@ -229,4 +275,25 @@ pub fn release_contended() {
 /// The number of idle connections of this worker.
 pub fn idle_count() -> usize {
     POOL.with_borrow(|pool| pool.iter().map(|(_, idle)| idle.len()).sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_woken_only_if_there_is_a_connection_to_release() {
+        static RELEASE: IdleRelease = IdleRelease::new();
+        let is_woken = || {
+            let mut notified = std::pin::pin!(RELEASE.requested.notified());
+            notified.as_mut().enable();
+            RELEASE.request();
+            notified.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+        };
+        assert!(!is_woken());
+        let guard = RELEASE.guard();
+        assert!(is_woken());
+        drop(guard);
+        assert!(!is_woken());
+    }
 }

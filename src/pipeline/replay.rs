@@ -6,6 +6,7 @@ use super::{
     error::GatewayError,
     head::Head,
 };
+use crate::base::budget::BufferCharge;
 use bytes::Bytes;
 use std::{
     ops::Deref,
@@ -20,7 +21,9 @@ pub struct ReplayBody<'c> {
     /// The position in the buffer of this attempt.
     at: usize,
     limit: usize,
-    /// The body exceeds the limit: it cannot be replayed.
+    /// The memory of the buffer; `None`: the collected body is charged elsewhere.
+    charge: Option<BufferCharge>,
+    /// The body exceeds the limit, or the memory that is left: it cannot be replayed.
     overflowed: bool,
 }
 
@@ -43,14 +46,16 @@ impl Deref for Buffered {
 
 impl<'c> ReplayBody<'c> {
     /// Buffers up to `limit` bytes; nothing if the declared length is larger.
-    pub fn new(client: &'c mut dyn ClientBody, limit: usize) -> ReplayBody<'c> {
+    pub fn new(client: &'c mut dyn ClientBody, limit: usize, charge: BufferCharge) -> ReplayBody<'c> {
         let overflowed = client.framing().length().is_some_and(|length| length > limit as u64);
-        ReplayBody { client, buffer: Buffered::Some(Vec::new()), at: 0, limit, overflowed }
+        let buffer = Buffered::Some(Vec::new());
+        ReplayBody { client, buffer, at: 0, limit, charge: Some(charge), overflowed }
     }
 
     /// A body that was collected already; the client only provides framing and trailers.
     pub fn from_buffered(body: Bytes, client: &'c mut dyn ClientBody) -> ReplayBody<'c> {
-        ReplayBody { client, limit: body.len(), buffer: Buffered::All(body), at: 0, overflowed: false }
+        let (limit, buffer) = (body.len(), Buffered::All(body));
+        ReplayBody { client, limit, buffer, at: 0, charge: None, overflowed: false }
     }
 
     /// Whether all that was read of the body is still buffered.
@@ -58,13 +63,17 @@ impl<'c> ReplayBody<'c> {
         !self.overflowed || self.client.bytes_received() == self.buffer.len() as u64
     }
 
-    /// Reads the body ahead, at most `max_bytes` of it; ready once these or the whole body are buffered.
+    /// Reads the body ahead, at most `max_bytes` of it; ready once these, the whole body or as much as the memory permits are
+    /// buffered.
     pub fn poll_read_ahead(&mut self, cx: &mut Context, max_bytes: usize) -> Poll<Result<(), GatewayError>> {
         while let Buffered::Some(buffered) = &mut self.buffer
             && buffered.len() < max_bytes
         {
             let Chunk::Data(data) = ready!(self.client.poll_fill(cx))? else { break };
             let n = data.len().min(max_bytes - buffered.len());
+            if !has_memory(&mut self.charge, buffered.len() + n) {
+                break;
+            }
             buffered.extend_from_slice(&data[..n]);
             self.client.consume(n);
         }
@@ -75,7 +84,8 @@ impl<'c> ReplayBody<'c> {
     pub fn with_remaining_upload(self, body: Body) -> Body {
         match body {
             Body::Stream(body) if self.at < self.buffer.len() => {
-                Body::Stream(Box::new(EarlyResponseBody { body, buffer: self.buffer, at: self.at }))
+                let (buffer, at, charge) = (self.buffer, self.at, self.charge);
+                Body::Stream(Box::new(EarlyResponseBody { body, buffer, at, _charge: charge }))
             }
             body => body,
         }
@@ -89,7 +99,15 @@ impl<'c> ReplayBody<'c> {
     /// Drops the buffer after it was sent, if the body cannot be replayed.
     fn discard_buffer(&mut self) {
         (self.buffer, self.at) = (Buffered::Some(Vec::new()), 0);
+        if let Some(charge) = &mut self.charge {
+            charge.release();
+        }
     }
+}
+
+/// Whether the client may have a buffer of this size.
+fn has_memory(charge: &mut Option<BufferCharge>, size: usize) -> bool {
+    charge.as_mut().is_none_or(|charge| charge.reserve(size))
 }
 
 impl BodyRead for ReplayBody<'_> {
@@ -99,7 +117,10 @@ impl BodyRead for ReplayBody<'_> {
                 return Poll::Ready(Ok(Chunk::End));
             };
             match &mut self.buffer {
-                Buffered::Some(buffer) if buffer.len() + data.len() <= self.limit => {
+                Buffered::Some(buffer)
+                    if buffer.len() + data.len() <= self.limit
+                        && has_memory(&mut self.charge, buffer.len() + data.len()) =>
+                {
                     let n = data.len();
                     buffer.extend_from_slice(data);
                     self.client.consume(n);
@@ -175,6 +196,7 @@ struct EarlyResponseBody {
     body: Box<dyn BodyRead>,
     buffer: Buffered,
     at: usize,
+    _charge: Option<BufferCharge>,
 }
 
 /// The buffered bytes, followed by the remaining body of the client.

@@ -1,5 +1,11 @@
 use super::*;
+use crate::base::budget::Budget;
 use std::task::Waker;
+
+/// The charge of a buffer, with this much memory for buffers.
+fn charge(capacity: usize) -> BufferCharge {
+    BufferCharge::new(Budget::new(capacity), [192, 0, 2, 1].into())
+}
 
 /// A client that sends its body in pieces.
 struct Pieces {
@@ -62,7 +68,7 @@ fn read(body: &mut dyn BodyRead, max_bytes: usize) -> String {
 #[test]
 fn a_replay_starts_from_the_beginning_and_continues_with_the_client() {
     let mut client = Pieces::new(&[b"one ", b"two ", b"three"]);
-    let mut replay = ReplayBody::new(&mut client, 100);
+    let mut replay = ReplayBody::new(&mut client, 100, charge(usize::MAX));
     assert_eq!(read(&mut replay, 6), "one tw");
     assert!(replay.rewind());
     assert_eq!(read(&mut replay, 2), "on");
@@ -75,7 +81,7 @@ fn a_replay_starts_from_the_beginning_and_continues_with_the_client() {
 #[test]
 fn a_body_beyond_the_limit_is_sent_completely_but_once() {
     let mut client = Pieces::new(&[b"one ", b"two ", b"three"]);
-    let mut replay = ReplayBody::new(&mut client, 8);
+    let mut replay = ReplayBody::new(&mut client, 8, charge(usize::MAX));
     assert_eq!(read(&mut replay, 8), "one two ");
     assert!(replay.rewind());
     assert_eq!(read(&mut replay, 10), "one two th");
@@ -86,7 +92,7 @@ fn a_body_beyond_the_limit_is_sent_completely_but_once() {
 #[test]
 fn a_declared_length_beyond_the_limit_is_not_buffered() {
     let mut client = Pieces { length: Some(13), ..Pieces::new(&[b"one ", b"two ", b"three"]) };
-    let mut replay = ReplayBody::new(&mut client, 12);
+    let mut replay = ReplayBody::new(&mut client, 12, charge(usize::MAX));
     assert!(replay.rewind(), "nothing was read yet");
     assert_eq!(read(&mut replay, 1), "o");
     assert!(!replay.rewind() && replay.buffer.is_empty());
@@ -113,7 +119,7 @@ impl BodyRead for UploadRecorder {
 #[test]
 fn an_early_response_does_not_lose_buffered_unsent_bytes() {
     let mut client = Pieces::new(&[b"one ", b"two ", b"three"]);
-    let mut replay = ReplayBody::new(&mut client, 100);
+    let mut replay = ReplayBody::new(&mut client, 100, charge(usize::MAX));
     assert_eq!(read(&mut replay, 8), "one two ");
     assert!(replay.rewind());
     assert_eq!(read(&mut replay, 2), "on");
@@ -137,4 +143,27 @@ fn a_collected_body_can_be_replayed_with_its_original_framing() {
     assert_eq!(replay.bytes_received(), 6, "counted per attempt");
     assert!(replay.rewind() && replay.bytes_received() == 0);
     assert_eq!(read(&mut replay, 99), "one two three");
+}
+
+#[test]
+fn without_memory_a_body_is_neither_read_ahead_nor_kept() {
+    let mut client = Pieces::new(&[b"one ", b"two ", b"three"]);
+    let mut replay = ReplayBody::new(&mut client, 100, charge(0));
+    let ahead = replay.poll_read_ahead(&mut Context::from_waker(Waker::noop()), 100);
+    assert!(matches!(ahead, Poll::Ready(Ok(()))) && replay.buffered_bytes() == 0);
+    assert_eq!(read(&mut replay, 6), "one tw");
+    assert!(!replay.rewind());
+    assert_eq!(read(&mut replay, 99), "o three");
+}
+
+#[test]
+fn the_memory_of_a_body_is_charged_until_it_is_dropped() {
+    let budget = Budget::new(1 << 20);
+    let mut client = Pieces::new(&[b"one ", b"two "]);
+    let mut replay =
+        ReplayBody::new(&mut client, 4, BufferCharge::new(budget.clone(), [192, 0, 2, 1].into()));
+    assert_eq!(read(&mut replay, 4), "one ");
+    assert!(budget.used() > 0);
+    assert_eq!(read(&mut replay, 99), "two ");
+    assert_eq!(budget.used(), 0, "a body that cannot be sent again is not kept");
 }

@@ -5,6 +5,7 @@
 
 pub mod discovery;
 pub mod endpoint;
+pub mod https_redirect;
 pub mod telemetry;
 
 use super::administration::Administration;
@@ -26,6 +27,7 @@ pub use crate::pipeline::client_fields::{RequestTrailers, UnderscoresInHeaders};
 pub use crate::stages::feature::UnservableRoute;
 use crate::stages::{GatewayStages, StageConfigs};
 pub use endpoint::Endpoint;
+pub use https_redirect::HttpsRedirect;
 use std::path::PathBuf;
 use std::sync::{Arc, atomic::AtomicBool};
 use std::time::Duration;
@@ -84,8 +86,8 @@ pub struct Listener<Tls = Arc<ServerTls>> {
     pub tls: Option<Tls>,
     /// The value of `Strict-Transport-Security` in responses.
     pub hsts: Option<Box<str>>,
-    /// The https port to which every request is redirected.
-    pub redirect: Option<u16>,
+    /// Where every request is redirected to, over https.
+    pub redirect: Option<HttpsRedirect>,
     /// Set when the listener is removed or its security settings change: open connections end with their next response.
     pub outdated: Arc<AtomicBool>,
     /// None: as the document has it.
@@ -121,7 +123,7 @@ impl<Tls> Listener<Tls> {
             span: *span,
             tls,
             hsts: hsts.clone(),
-            redirect: *redirect,
+            redirect: redirect.clone(),
             outdated: Arc::default(),
             escaped_separators: *escaped_separators,
         }

@@ -203,6 +203,7 @@ fn target(
         connect_timeout: blueprint.limits.connect_timeout,
         body_idle_timeout: blueprint.limits.body_idle,
         request_buffer_bytes: route.buffering.request_bytes,
+        buffering_memory: process_state.buffering_memory.clone(),
         max_informational: blueprint.limits.max_informational,
         preserve_host: route.preserve_host.value,
         version: match route.http_version.value {

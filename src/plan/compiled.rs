@@ -67,7 +67,7 @@ impl ListenerPlan {
             (Some(one), Some(another)) => one.tls_acceptor.has_same_policy(&another.tls_acceptor),
             (one, another) => one.is_none() && another.is_none(),
         };
-        same_tls && (&self.name, &self.proxy, self.redirect) == (&other.name, &other.proxy, other.redirect)
+        same_tls && (&self.name, &self.proxy, &self.redirect) == (&other.name, &other.proxy, &other.redirect)
     }
 }
 
@@ -112,17 +112,14 @@ impl Plan {
         let mut found = self.search(exchange, &target, &mut values);
         let own = found.and_then(|at| self.routes.get(at)).and_then(|route| route.escaped_separators);
         match own.unwrap_or(separators) {
-            EscapedSeparators::Reject if target.has_hidden_dot_segment() => {
-                let detail = "the path contains a dot segment next to %2f, %5c, a backslash or a semicolon";
-                return Err(GatewayError::new(ErrorCode::RequestPath, detail));
-            }
+            EscapedSeparators::Reject => self.check_separators(exchange, &target, found)?,
             EscapedSeparators::Unescape => {
                 if let Some(unescaped) = target.unescaped() {
                     found = self.search(exchange, &unescaped, &mut values);
                     target = unescaped;
                 }
             }
-            EscapedSeparators::Reject | EscapedSeparators::Keep => {}
+            EscapedSeparators::Keep => {}
         }
         let text = target.is_rewritten().then(|| target.text().to_vec());
         let Routing { path_len, spelled_path, .. } = &mut exchange.routing;
@@ -137,6 +134,27 @@ impl Plan {
         self.route_of(exchange)
     }
 
+    /// Rejects a path that a backend may read as one of another route, which may have another authentication.
+    fn check_separators(
+        &self,
+        exchange: &Exchange,
+        target: &RequestTarget,
+        found: Option<usize>,
+    ) -> Result<(), GatewayError> {
+        let is_of_another_route = |reading: RequestTarget| {
+            let other = self.search(exchange, &reading, &mut PathParams::new());
+            other.is_some() && other != found
+        };
+        let detail = if target.has_hidden_dot_segment() {
+            "the path contains a dot segment next to %2f, %5c, a backslash or a semicolon"
+        } else if found.is_some() && target.other_readings().any(is_of_another_route) {
+            "with %2f, %5c or a backslash read as /, or without what follows a semicolon, the path is one of another route"
+        } else {
+            return Ok(());
+        };
+        Err(GatewayError::new(ErrorCode::RequestPath, detail))
+    }
+
     /// The index of the route that matches this target.
     fn search(&self, exchange: &Exchange, target: &RequestTarget, values: &mut PathParams) -> Option<usize> {
         let Exchange { request, client, .. } = exchange;
@@ -148,7 +166,7 @@ impl Plan {
 
     /// Removes the fields that the client may not send, and takes the client's address, scheme and host from those of a
     /// trusted proxy: before routing, so that the host of the route is the host that the backend gets.
-    fn accept_client_fields(&self, exchange: &mut Exchange) -> Result<(), GatewayError> {
+    pub fn accept_client_fields(&self, exchange: &mut Exchange) -> Result<(), GatewayError> {
         let is_trusted = self.proxies.contains(exchange);
         let believed = |field| is_trusted && self.proxies.trusts(field);
         self.client_fields.apply(&mut exchange.request, exchange.worker, believed)?;

@@ -2,7 +2,7 @@
 
 use crate::{
     backend::{attempt::ResilienceState, cluster::ClusterStates, discovery::Registries},
-    base::{clock::Clock, weak_map::WeakMap},
+    base::{budget::Budget, clock::Clock, weak_map::WeakMap},
     net::{
         background::BackgroundRuntime,
         listener::Address,
@@ -26,6 +26,8 @@ pub struct ProcessState {
     pub background: BackgroundRuntime,
     /// State of the stages.
     pub stage_state: Arc<StageState>,
+    /// Memory for bodies that wait for a slow client, or to be sent again; its capacity is that of the current plan.
+    pub buffering_memory: Arc<Budget>,
     /// Discovery providers.
     pub registries: Arc<Registries>,
     pub clock: Clock,
@@ -58,6 +60,7 @@ impl ProcessState {
             attempts: Arc::default(),
             background,
             stage_state,
+            buffering_memory: Budget::new(usize::MAX),
             clock,
             tls_tickets: Arc::default(),
             telemetry: Arc::new(TelemetryState::new(metrics.clone(), otlp::connect)),

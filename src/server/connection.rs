@@ -14,7 +14,7 @@ use crate::{
         head::KnownHeader,
         response::{Response, RouteResult},
     },
-    plan::ListenerPlan,
+    plan::{ListenerPlan, blueprint::HttpsRedirect},
     telemetry::Handshake,
 };
 use std::{
@@ -89,10 +89,15 @@ impl ConnectionContext {
         self.listener.name.clone()
     }
 
+    /// Whether requests are redirected to https: by their host, as a trusted proxy reports it.
+    pub fn redirects(&self) -> bool {
+        self.listener.redirect.is_some()
+    }
+
     /// The response if it does not depend on a route.
     pub fn early_response(&self, exchange: &Exchange) -> Option<RouteResult> {
-        if let Some(port) = self.listener.redirect {
-            return Some(https_redirect(exchange, port));
+        if let Some(redirect) = self.listener.redirect.as_ref().filter(|_| !exchange.client.is_tls) {
+            return Some(redirect_to_https(exchange, redirect));
         }
         let (tls, session) = (self.listener.tls.as_ref()?, self.tls_session.as_ref()?);
         if session.has_expired() {
@@ -110,6 +115,11 @@ impl ConnectionContext {
     pub fn is_outdated(&self) -> bool {
         self.listener.outdated.load(Ordering::Relaxed)
             || self.tls_session.as_ref().is_some_and(TlsSession::has_expired)
+    }
+
+    /// When the client certificate expires, unless open connections outlive it.
+    pub fn certificate_expires_at(&self) -> Option<Instant> {
+        self.tls_session.as_ref()?.certificate_expires_at
     }
 
     /// Adds the HSTS header of the listener.
@@ -139,13 +149,18 @@ fn certificate_expired() -> GatewayError {
 }
 
 /// The redirect to https; 308 keeps method and body (RFC 9110 15.4.9).
-fn https_redirect(exchange: &Exchange, port: u16) -> RouteResult {
+fn redirect_to_https(exchange: &Exchange, redirect: &HttpsRedirect) -> RouteResult {
     let Some(host) = exchange.request.get_known(KnownHeader::Host) else {
         return Err(GatewayError::malformed_request("a request without Host cannot be redirected to https"));
     };
-    let mut location = [b"https://", host::split_host_port(host).0].concat();
-    if port != 443 {
-        location.extend_from_slice(format!(":{port}").as_bytes());
+    let (host, _) = host::split_host_port(host);
+    if !redirect.permits(host) {
+        let detail = "the request is for a host that requests are not redirected to (RedirectHosts)";
+        return Err(GatewayError::new(ErrorCode::RequestMisdirected, detail));
+    }
+    let mut location = [b"https://", host].concat();
+    if redirect.port != 443 {
+        location.extend_from_slice(format!(":{}", redirect.port).as_bytes());
     }
     location.extend_from_slice(if exchange.request.target() == b"*" {
         b"/"
@@ -162,15 +177,19 @@ mod tests {
     use super::*;
     use crate::pipeline::head::Head;
 
-    fn location(host: &str, target: &str, port: u16) -> String {
+    fn redirect(host: &str, target: &str, redirect: HttpsRedirect) -> RouteResult {
         let address = "127.0.0.1:0".parse().unwrap();
         let mut exchange = Exchange::new(Peer::new(address, address, false), 0, Instant::now());
         exchange.request = Head::request(b"GET", target.as_bytes());
         exchange.request.append(b"Host", host.as_bytes());
-        let listener = ListenerPlan { redirect: Some(port), ..ListenerPlan::plain("d", address) };
+        let listener = ListenerPlan { redirect: Some(redirect), ..ListenerPlan::plain("d", address) };
         let connection =
             ConnectionContext { peer: exchange.client.peer, listener: Arc::new(listener), tls_session: None };
-        let response = connection.early_response(&exchange).unwrap().unwrap();
+        connection.early_response(&exchange).unwrap()
+    }
+
+    fn location(host: &str, target: &str, port: u16) -> String {
+        let response = redirect(host, target, HttpsRedirect { port, hosts: None }).unwrap();
         assert_eq!(response.status(), 308);
         String::from_utf8_lossy(response.head.get(b"Location").unwrap()).into_owned()
     }
@@ -180,5 +199,13 @@ mod tests {
         assert_eq!(location("gw.test:8080", "/a?b=c", 443), "https://gw.test/a?b=c");
         assert_eq!(location("[::1]:80", "/", 8443), "https://[::1]:8443/");
         assert_eq!(location("gw.test", "*", 443), "https://gw.test/");
+    }
+
+    #[test]
+    fn a_request_for_another_host_is_not_redirected() {
+        let own = HttpsRedirect { port: 443, hosts: Some(["gw.test".to_owned()].into()) };
+        assert!(redirect("gw.test:80", "/", own.clone()).is_ok());
+        let refused = redirect("evil.test", "/", own).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::RequestMisdirected);
     }
 }

@@ -17,7 +17,7 @@ use crate::{
         error::{ErrorCode, GatewayError},
         exchange::Exchange,
         head::{Head, KnownHeader, Version},
-        response::Response,
+        response::{Response, RouteResult},
     },
     plan::{Route, telemetry::PlanTelemetry},
     telemetry::{HeaderValues, Removed, RequestEnd},
@@ -35,7 +35,7 @@ pub async fn handle_exchange<C: ClientIo>(conn: &mut C, mut ctx: Context<'_>) ->
         Err(cause) => return reject_request(conn, ctx, cause).await,
     };
     // No function around this: each one moves the future of the exchange once more.
-    let (route, outcome) = match ctx.connection.early_response(ctx.exchange) {
+    let (route, outcome) = match ctx.early_response() {
         Some(outcome) => (None, outcome),
         None => dispatch(ctx.exchange, ctx.plan, hop, conn).await,
     };
@@ -94,6 +94,16 @@ impl Context<'_> {
         self.exchange.runtime = Some(self.plan.clone());
         self.exchange.body.min_rate = self.plan.limits.min_request_rate;
         Ok(hop)
+    }
+
+    /// The response that does not depend on a route. A redirect leads to the host that a trusted proxy reports.
+    fn early_response(&mut self) -> Option<RouteResult> {
+        if self.connection.redirects()
+            && let Err(cause) = self.plan.accept_client_fields(self.exchange)
+        {
+            return Some(Err(cause));
+        }
+        self.connection.early_response(self.exchange)
     }
 
     /// Counts and logs the exchange. A tunnel is logged when it ends.

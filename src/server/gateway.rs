@@ -2,7 +2,6 @@
 
 use crate::{
     base::{
-        budget::Budget,
         client_counts::{ClientCountGuard, ClientCounts},
         stream_limit::ActiveStreams,
     },
@@ -31,8 +30,6 @@ pub struct Gateway {
     pub connections: Arc<Connections>,
     /// HTTP/2 streams of clients.
     pub streams: Arc<ActiveStreams>,
-    /// Responses that are received ahead of slow clients.
-    pub response_memory: Arc<Budget>,
     /// Replaced plans, kept until no request holds them.
     retired: Mutex<Vec<Arc<Plan>>>,
 }
@@ -48,9 +45,8 @@ impl Gateway {
         foundation.metrics.plan(&plan.id);
         foundation.metrics.configure(plan.telemetry.emits_zero, plan.telemetry.has_native_histograms);
         foundation.metrics.tls.certificates(plan.expiries.clone());
-        let response_memory = Budget::new(plan.limits.buffering_memory);
+        foundation.buffering_memory.set_capacity(plan.limits.buffering_memory);
         Arc::new(Gateway {
-            response_memory,
             plan: ArcSwap::from_pointee(plan),
             shared_state: foundation,
             drain: Drain::default(),
@@ -65,7 +61,7 @@ impl Gateway {
         self.shared_state.metrics.plan(&plan.id);
         self.shared_state.metrics.configure(plan.telemetry.emits_zero, plan.telemetry.has_native_histograms);
         self.shared_state.metrics.tls.certificates(plan.expiries.clone());
-        self.response_memory.set_capacity(plan.limits.buffering_memory);
+        self.shared_state.buffering_memory.set_capacity(plan.limits.buffering_memory);
         if let (Some(dynamic), Some(previous)) = (&plan.dynamic, &self.plan.load().dynamic) {
             dynamic.adopt(previous, Instant::now());
         }

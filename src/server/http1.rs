@@ -119,6 +119,7 @@ async fn tunnel(
 ) {
     let config = websocket::TunnelConfig {
         idle_timeout: plan.limits.tunnel_idle,
+        certificate_expires_at: connection.certificate_expires_at(),
         metrics: worker.gateway.metrics().tunnels().clone(),
     };
     let logs = plan.telemetry.access_logs.clone();

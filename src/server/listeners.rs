@@ -11,6 +11,7 @@ use super::{
 use crate::{
     net::{
         client_io::ClientIo,
+        descriptors::{self, DescriptorGuard},
         h1::client::ClientConn,
         io::Stream,
         listener::{Accepted, Acceptor, Address, BoundSocket, bind},
@@ -184,14 +185,17 @@ thread_local! {
 }
 
 /// One rejected connection that is still open. Dropped on the worker that created it.
-struct RejectionGuard;
+struct RejectionGuard {
+    _descriptor: DescriptorGuard,
+}
 
 impl RejectionGuard {
     fn try_acquire() -> Option<RejectionGuard> {
         let open = REJECTIONS.get();
+        let descriptor = descriptors::PROCESS.try_rejected()?;
         (open < MAX_REJECTIONS).then(|| {
             REJECTIONS.set(open + 1);
-            RejectionGuard
+            RejectionGuard { _descriptor: descriptor }
         })
     }
 }
@@ -260,8 +264,8 @@ async fn reject_connection(mut conn: ClientConn, worker: Arc<Worker>, too_many: 
     worker.gateway.metrics().record_error(code.name());
     let mut response = rescue(&GatewayError::new(code, "try again later"), b"", b"", worker.plan().ocelot);
     conn.send_head(&response.head, super::relay::framing(&response, false, conn.version()), false);
-    let read_ahead =
-        ReadAheadLimit { max_bytes: 0, budget: &worker.gateway.response_memory, client: conn.peer.ip() };
+    let budget = &worker.gateway.shared_state.buffering_memory;
+    let read_ahead = ReadAheadLimit { max_bytes: 0, budget, client: conn.peer.ip() };
     let limits = TransferLimits { idle_timeout: Duration::from_secs(1), min_rate: None, read_ahead };
     let sent = super::relay::relay(&mut conn, &mut response.body, limits).await;
     response.body = Body::Empty;

@@ -2,7 +2,7 @@
 //! is free when the backend is done, not when the client is.
 
 use crate::{
-    base::budget::{Budget, Charge},
+    base::budget::{Budget, BufferCharge},
     pipeline::{
         body::{BodyRead, Chunk},
         head::Head,
@@ -13,9 +13,6 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
-
-/// Memory is charged in steps of this size.
-const CHARGE_BYTES: usize = 16 * 1024;
 
 /// How far responses are read ahead, and the budget that their clients share.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +28,7 @@ pub struct ReadAheadLimit<'b> {
 pub struct ReadAhead {
     bytes: Vec<u8>,
     start: usize,
-    charge: Option<Charge>,
+    charge: Option<BufferCharge>,
     is_ended: bool,
     trailers: Option<Head>,
 }
@@ -92,14 +89,8 @@ impl ReadAhead {
 
     /// Charges the client for more bytes.
     fn reserve(&mut self, n: usize, limit: ReadAheadLimit) -> bool {
-        let needed = (self.bytes.len() + n).next_multiple_of(CHARGE_BYTES);
-        match &mut self.charge {
-            Some(charge) => charge.grow_to(needed),
-            None => {
-                self.charge = limit.budget.try_charge(limit.client, needed);
-                self.charge.is_some()
-            }
-        }
+        let size = self.bytes.len() + n;
+        self.charge.get_or_insert_with(|| BufferCharge::new(limit.budget.clone(), limit.client)).reserve(size)
     }
 }
 

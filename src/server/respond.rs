@@ -88,7 +88,7 @@ fn transfer_limits<'w>(
         min_rate: plan.limits.min_response_rate,
         read_ahead: ReadAheadLimit {
             max_bytes: buffer_bytes,
-            budget: &worker.gateway.response_memory,
+            budget: &worker.gateway.shared_state.buffering_memory,
             client,
         },
     }

@@ -39,8 +39,6 @@ pub struct ScriptedClient {
     /// The response body.
     pub body: Vec<u8>,
     pub is_ended: bool,
-    /// Statuses of 1xx responses.
-    pub informational: Vec<u16>,
     pub is_upgraded: bool,
     pub timer: DeadlineTimer,
 }
@@ -89,9 +87,7 @@ impl ClientBody for ScriptedClient {
         self.timer.poll(cx, at)
     }
 
-    fn send_informational(&mut self, head: &Head, _cx: &mut Context) {
-        self.informational.push(head.status);
-    }
+    fn send_informational(&mut self, _head: &Head, _cx: &mut Context) {}
 
     fn bytes_received(&self) -> u64 {
         self.received

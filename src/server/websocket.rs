@@ -34,12 +34,16 @@ pub enum CloseReason {
     Aborted,
     /// The idle timeout expired.
     IdleTimeout,
+    /// The client certificate expired.
+    CertificateExpired,
 }
 
 /// Limits and metrics of a tunnel.
 pub struct TunnelConfig {
     /// The idle timeout.
     pub idle_timeout: Duration,
+    /// When the client certificate expires, if that ends the connection.
+    pub certificate_expires_at: Option<Instant>,
     pub metrics: Arc<WebSocketMetrics>,
 }
 
@@ -59,7 +63,14 @@ pub async fn run<C: Duplex + ClientBody>(
         if !tunnel.draining && (drain.is_on() || drain_started.as_mut().poll(cx).is_ready()) {
             tunnel.draining = true;
         }
-        tunnel.poll(cx, conn, &mut *backend)
+        match tunnel.poll(cx, conn, &mut *backend) {
+            // Both sides get a close frame, and some time to answer it.
+            Poll::Ready(CloseReason::CertificateExpired) if !tunnel.draining => {
+                tunnel.draining = true;
+                tunnel.poll(cx, conn, &mut *backend)
+            }
+            polled => polled,
+        }
     })
     .await;
     drop((backend, guards));
@@ -73,7 +84,8 @@ struct Tunnel<'t> {
     download: CopyHalf,
     metrics: &'t WebSocketMetrics,
     idle_timeout: Duration,
-    /// The gateway is shutting down.
+    certificate_expires_at: Option<Instant>,
+    /// The gateway is shutting down, or the client certificate expired.
     draining: bool,
     /// Bytes moved when `idle_since` was set.
     progressed: u64,
@@ -88,6 +100,7 @@ impl<'t> Tunnel<'t> {
             download: CopyHalf::new(Direction::ToClient),
             metrics: &config.metrics,
             idle_timeout: config.idle_timeout,
+            certificate_expires_at: config.certificate_expires_at,
             draining: false,
             progressed: 0,
             idle_since: Instant::now(),
@@ -133,8 +146,19 @@ impl<'t> Tunnel<'t> {
             true => HALF_CLOSE_TIMEOUT.min(self.idle_timeout),
             false => self.idle_timeout,
         };
-        ready!(conn.poll_deadline(cx, self.idle_since + timeout));
+        let idle_end = self.idle_since + timeout;
+        if let Some(end) = self.certificate_end().filter(|end| *end < idle_end) {
+            ready!(conn.poll_deadline(cx, end));
+            return Poll::Ready(CloseReason::CertificateExpired);
+        }
+        ready!(conn.poll_deadline(cx, idle_end));
         Poll::Ready(if half { CloseReason::Closed } else { CloseReason::IdleTimeout })
+    }
+
+    /// When the tunnel ends because of the client certificate: with a close frame, and then without.
+    fn certificate_end(&self) -> Option<Instant> {
+        let grace = if self.draining { HALF_CLOSE_TIMEOUT } else { Duration::ZERO };
+        self.certificate_expires_at.map(|at| at + grace)
     }
 }
 

@@ -7,7 +7,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const FRAME: &[u8] = b"\x81\x04abcd";
 
 fn config() -> TunnelConfig {
-    TunnelConfig { idle_timeout: IDLE_TIMEOUT, metrics: Arc::default() }
+    TunnelConfig { idle_timeout: IDLE_TIMEOUT, certificate_expires_at: None, metrics: Arc::default() }
 }
 
 /// A side that sends these bytes and then stays connected.
@@ -78,6 +78,18 @@ async fn the_other_side_has_ten_seconds_after_one_has_ended() {
     assert_eq!(run_between(&mut client, &mut backend).await, CloseReason::Closed);
     assert_eq!((backend.body.as_slice(), backend.is_ended), (FRAME, true), "the end is passed on");
     assert!(start.elapsed() >= HALF_CLOSE_TIMEOUT && start.elapsed() < IDLE_TIMEOUT, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_ends_with_close_frames_when_the_client_certificate_expires() {
+    let start = tokio::time::Instant::now();
+    let expires_at = Some((start + Duration::from_secs(5)).into_std());
+    let config = TunnelConfig { certificate_expires_at: expires_at, ..config() };
+    let (mut client, backend) = (open(&[]), Box::new(open(&[])));
+    let upgrade = Upgrade { backend, guards: Default::default() };
+    let reason = run(&mut client, upgrade, config, &Drain::default()).await;
+    assert_eq!((reason, client.body.as_slice()), (CloseReason::CertificateExpired, &GOING_AWAY[..]));
+    assert_eq!(start.elapsed().as_secs(), 5 + HALF_CLOSE_TIMEOUT.as_secs(), "the other side did not answer");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use super::resilience::Resilience;
 use crate::{
     backend::cluster::Cluster,
+    base::budget::{Budget, BufferCharge},
     pipeline::{collect::BodyPace, exchange::Exchange, grpc, head::Version},
 };
 use std::{sync::Arc, time::Duration};
@@ -27,6 +28,8 @@ pub struct AttemptConfig {
     pub body_idle_timeout: Duration,
     /// How much of a request body is received before a limited connection is taken.
     pub request_buffer_bytes: usize,
+    /// Memory for request bodies that are buffered.
+    pub buffering_memory: Arc<Budget>,
     /// Maximum number of informational (1xx) responses.
     pub max_informational: u32,
     /// Sends the client's Host instead of the endpoint's authority.
@@ -43,6 +46,11 @@ impl AttemptConfig {
     pub fn body_pace(&self, exchange: &Exchange) -> BodyPace {
         let min_rate = exchange.body.min_rate.filter(|_| !grpc::is_grpc(&exchange.request));
         BodyPace::new(self.timeout.min(self.body_idle_timeout), min_rate)
+    }
+
+    /// The charge for a buffered request body; the client pays for it.
+    pub fn buffer_charge(&self, exchange: &Exchange) -> BufferCharge {
+        BufferCharge::new(self.buffering_memory.clone(), exchange.client.ip)
     }
 
     /// The cluster that is called when all attempts failed.

@@ -80,7 +80,7 @@ async fn run_buffered(
     exchange: &mut Exchange,
     caller: &mut dyn ClientBody,
 ) -> RouteResult {
-    let mut caller = ReplayBody::new(caller, UNPROCESSED_REPLAY_BYTES);
+    let mut caller = ReplayBody::new(caller, UNPROCESSED_REPLAY_BYTES, target.config.buffer_charge(exchange));
     read_ahead(target.config, target.read_ahead_bytes(), exchange, &mut caller).await?;
     let selection = target.cluster.pick(exchange, &[])?;
     let mut deadlines = Deadlines::new(exchange.now);
@@ -102,7 +102,8 @@ async fn run_resilient(
     let for_fallback = if has_fallback_cluster { FALLBACK_REPLAY_BYTES } else { 0 };
     let buffers_body = target.buffers_body(caller);
     let for_unprocessed = if buffers_body { UNPROCESSED_REPLAY_BYTES } else { 0 };
-    let mut caller = ReplayBody::new(caller, for_retries.max(for_fallback).max(for_unprocessed));
+    let limit = for_retries.max(for_fallback).max(for_unprocessed);
+    let mut caller = ReplayBody::new(caller, limit, target.config.buffer_charge(exchange));
     if buffers_body {
         read_ahead(target.config, target.read_ahead_bytes(), exchange, &mut caller).await?;
     }

@@ -1,21 +1,29 @@
 //! Incomplete heads: rejected as soon as they can never become a message.
 
-use super::parse::{HeadLimits, fields_too_large, line_too_long, parse_request_line};
+use super::parse::{HeadLimits, fields_too_large, line_too_long, parse_request_line, parse_status_line};
 use crate::{
     base::bytes::is_tchar,
-    pipeline::error::{ErrorCode, GatewayError},
+    pipeline::{
+        error::{ErrorCode, GatewayError},
+        head::Head,
+    },
 };
-use memchr::{memchr, memchr_iter};
+use memchr::{memchr, memchr2_iter};
 
-/// Whether a line ends without CR; the first `from` bytes were checked before.
-fn has_bare_lf(bytes: &[u8], from: usize) -> bool {
-    memchr_iter(b'\n', &bytes[from..]).any(|at| !bytes[..from + at].ends_with(b"\r"))
+/// Whether there is a CR without LF or a LF without CR; the first `from` bytes were checked before.
+fn has_bare_line_end(bytes: &[u8], from: usize) -> bool {
+    // A last CR was not complete before.
+    let from = from - usize::from(bytes[..from].ends_with(b"\r"));
+    memchr2_iter(b'\r', b'\n', &bytes[from..]).any(|at| match bytes[from + at] {
+        b'\r' => bytes.get(from + at + 1).is_some_and(|next| *next != b'\n'),
+        _ => !bytes[..from + at].ends_with(b"\r"),
+    })
 }
 
 /// Rejects an incomplete head that is already too large or can never become a request; the first `from` bytes were checked
 /// before, so that a head received byte by byte costs no more than a whole one.
 pub fn check_incomplete(bytes: &[u8], from: usize, limits: &HeadLimits) -> Result<(), GatewayError> {
-    if has_bare_lf(bytes, from) {
+    if has_bare_line_end(bytes, from) {
         return Err(GatewayError::malformed_request("a line ends without CR LF"));
     }
     match memchr(b'\n', bytes) {
@@ -44,9 +52,12 @@ pub fn check_incomplete_response(bytes: &[u8], from: usize) -> Result<(), Gatewa
         let detail = format!("the backend does not speak HTTP/1.1: its response begins with \"{line}\"");
         return Err(GatewayError::new(ErrorCode::BackendMalformed, detail));
     }
-    match has_bare_lf(bytes, from) {
-        true => Err(GatewayError::malformed_response("a line of the response head ends without CR LF")),
-        false => Ok(()),
+    if has_bare_line_end(bytes, from) {
+        return Err(GatewayError::malformed_response("a line of the response head ends without CR LF"));
+    }
+    match memchr(b'\n', bytes) {
+        Some(end) if end >= from => parse_status_line(&bytes[..end - 1], &mut Head::default()),
+        _ => Ok(()),
     }
 }
 

@@ -300,7 +300,7 @@ pub fn response(
         return Err(GatewayError::malformed_response("the status line ends without CR LF"));
     }
     head.load(bytes);
-    status_line(&bytes[..end - 1], head)?;
+    parse_status_line(&bytes[..end - 1], head)?;
     parse_fields(bytes, end + 1, head, limits.max_fields).map_err(|error| match error {
         FieldError::TooMany => GatewayError::malformed_response("too many header fields"),
         FieldError::Bad(detail) => GatewayError::malformed_response(detail),
@@ -309,7 +309,7 @@ pub fn response(
 }
 
 /// RFC 9112 4: HTTP-version SP 3DIGIT SP reason; a missing reason with its space is accepted.
-fn status_line(text: &[u8], head: &mut Head) -> Result<(), GatewayError> {
+pub(super) fn parse_status_line(text: &[u8], head: &mut Head) -> Result<(), GatewayError> {
     let bad = || GatewayError::malformed_response("the status line is malformed");
     let version = match text.get(..9).ok_or_else(bad)? {
         b"HTTP/1.1 " => Version::Http11,

@@ -162,7 +162,16 @@ fn connect_is_refused_and_https_targets_need_tls() {
 
 #[test]
 fn a_response_that_is_not_http_is_detected_by_its_first_bytes() {
-    for bad in ["S", "-ERR", "HTTP/2 200", "HTTP/1.1 200 OK\n", "\r\n"] {
+    for bad in [
+        "S",
+        "-ERR",
+        "HTTP/2 200",
+        "HTTP/1.1 200 OK\n",
+        "HTTP/1.1 200 OK\rA",
+        "HTTP/1.1 OK\r\n",
+        "HTTP/1.1 200 OK\r\nA: b\rC",
+        "\r\n",
+    ] {
         assert!(check_incomplete_response(bad.as_bytes(), 0).is_err(), "{bad:?}");
     }
     for good in ["", "H", "HTTP/1.", "HTTP/1.1 200 OK\r\nA: b\r\n"] {
@@ -178,4 +187,6 @@ fn an_incomplete_head_is_not_scanned_again() {
     assert!(check_incomplete(&bytes, bytes.len(), &limits).is_ok(), "the first bytes were checked before");
     bytes.extend_from_slice(b"a\n");
     assert!(check_incomplete(&bytes, bytes.len() - 1, &limits).is_err());
+    let split = b"GET / HTTP/1.1\r\nA: b\rC";
+    assert!(check_incomplete(split, split.len() - 1, &limits).is_err(), "the CR was the last byte before");
 }

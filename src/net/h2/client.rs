@@ -91,6 +91,8 @@ impl Connection {
             .max_header_list_size(
                 u32::try_from(max_line_bytes + max_fields_bytes + 32 * max_fields).unwrap_or(u32::MAX),
             )
+            // The frame inspector limits resets; a client may cancel all of its streams before they are accepted.
+            .max_pending_accept_reset_streams(limits.streams as usize)
             .max_send_buffer_size(MAX_SEND_BUFFER);
         let handshake = builder.handshake(transport);
         let conn = tokio::time::timeout(client.head_timeout, handshake).await.ok()?.ok()?;

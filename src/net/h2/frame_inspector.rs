@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 /// Maximum frame rates of a client.
 #[derive(Clone, Copy, Debug)]
 pub struct FrameRateLimits {
-    /// RST_STREAM.
+    /// RST_STREAM of streams that were opened within the same second.
     pub resets_per_second: u32,
+    /// RST_STREAM of older streams. Of these, at most as many are open as the client may have concurrently.
+    pub older_resets_per_second: u32,
     /// Control frames: SETTINGS, PING, PRIORITY, unknown ones, empty DATA, and WINDOW_UPDATE beyond those expected for the
     /// bytes sent.
     pub control_frames_per_second: u32,
@@ -56,13 +58,25 @@ pub struct FrameInspector {
     settings_received: bool,
     limits: FrameRateLimits,
     window_start: Option<Instant>,
-    resets: u32,
     control_frames: u32,
+    resets: ResetCounts,
     /// Bytes sent at the beginning of the current second.
     sent: u64,
     /// Bytes of the acknowledgments that the frames require.
     reply_bytes: u64,
     trailers: TrailerBlocks,
+}
+
+/// The resets of the current second. A client that cancels all of its streams at once is not a flood, one that opens and
+/// resets streams is.
+#[derive(Debug, Default)]
+struct ResetCounts {
+    window_start: Option<Instant>,
+    /// The newest stream, and the newest one when the second began.
+    newest_stream: u32,
+    newest_before: u32,
+    of_new_streams: u32,
+    of_older_streams: u32,
 }
 
 /// Called for each trailer section with its stream and its number of fields.
@@ -79,8 +93,8 @@ impl FrameInspector {
             settings_received: false,
             limits,
             window_start: None,
-            resets: 0,
             control_frames: 0,
+            resets: ResetCounts::default(),
             sent: 0,
             reply_bytes: 0,
             trailers: TrailerBlocks::default(),
@@ -193,31 +207,51 @@ impl FrameInspector {
     /// Counts resets and control frames; the clock is read for these only.
     fn count_control_frame(&mut self, frame: &Frame, sent: u64) -> Result<(), H2ErrorCode> {
         let empty = frame.length == 0;
-        let reset = frame.kind == RST_STREAM;
         let control = match frame.kind {
             DATA => empty && frame.flags & END_STREAM == 0,
-            HEADERS | RST_STREAM => false,
+            HEADERS => {
+                self.resets.newest_stream = self.resets.newest_stream.max(frame.stream);
+                false
+            }
+            RST_STREAM => return self.resets.count(frame.stream, Instant::now(), &self.limits),
             CONTINUATION => empty,
             SETTINGS => frame.flags & ACK == 0,
             _ => true,
         };
-        if !reset && !control {
+        if !control {
             return Ok(());
         }
         let now = Instant::now();
-        if self.window_start.is_none_or(|since| now - since >= Duration::from_secs(1)) {
-            (self.window_start, self.resets, self.control_frames, self.sent) = (Some(now), 0, 0, sent);
+        if has_elapsed(self.window_start, now) {
+            (self.window_start, self.control_frames, self.sent) = (Some(now), 0, sent);
         }
-        self.resets += u32::from(reset);
-        self.control_frames += u32::from(control);
+        self.control_frames += 1;
         let expected = u32::try_from((sent - self.sent) / BYTES_PER_WINDOW_UPDATE).unwrap_or(u32::MAX);
-        let max_control_frames = self.limits.control_frames_per_second.saturating_add(expected);
-        if self.resets > self.limits.resets_per_second || self.control_frames > max_control_frames {
-            Err(H2ErrorCode::ENHANCE_YOUR_CALM)
-        } else {
-            Ok(())
+        match self.control_frames > self.limits.control_frames_per_second.saturating_add(expected) {
+            true => Err(H2ErrorCode::ENHANCE_YOUR_CALM),
+            false => Ok(()),
         }
     }
+}
+
+impl ResetCounts {
+    fn count(&mut self, stream: u32, now: Instant, limits: &FrameRateLimits) -> Result<(), H2ErrorCode> {
+        if has_elapsed(self.window_start, now) {
+            (self.window_start, self.newest_before) = (Some(now), self.newest_stream);
+            (self.of_new_streams, self.of_older_streams) = (0, 0);
+        }
+        let (count, max) = match stream > self.newest_before {
+            true => (&mut self.of_new_streams, limits.resets_per_second),
+            false => (&mut self.of_older_streams, limits.older_resets_per_second),
+        };
+        *count += 1;
+        if *count > max { Err(H2ErrorCode::ENHANCE_YOUR_CALM) } else { Ok(()) }
+    }
+}
+
+/// Whether the second that began then is over.
+fn has_elapsed(window_start: Option<Instant>, now: Instant) -> bool {
+    window_start.is_none_or(|since| now - since >= Duration::from_secs(1))
 }
 
 /// The frame lengths of RFC 9113 6.
@@ -266,7 +300,8 @@ mod tests {
         inspector
     }
 
-    const LIMITS: FrameRateLimits = FrameRateLimits { resets_per_second: 2, control_frames_per_second: 10 };
+    const LIMITS: FrameRateLimits =
+        FrameRateLimits { resets_per_second: 2, older_resets_per_second: 3, control_frames_per_second: 10 };
 
     #[test]
     fn frames_are_recognized_however_they_are_split() {
@@ -327,6 +362,20 @@ mod tests {
             Ok(()),
             "body data is not a flood"
         );
+    }
+
+    #[test]
+    fn all_open_streams_may_be_reset_at_once_but_not_opened_and_reset_in_turn() {
+        let opened = |stream| frame(HEADERS, END_HEADERS | END_STREAM, stream, b"abc");
+        let reset = |stream| frame(RST_STREAM, 0, stream, &[0; 4]);
+        let inspect = |parts: &[Vec<u8>]| inspector(LIMITS).inspect(&parts.concat(), 0, &mut |_, _| {});
+        let all = [opened(1), opened(3), opened(5), reset(1), reset(3), reset(5)];
+        assert_eq!(inspect(&all), Ok(()));
+        let again = [&all[..], &[reset(5)]].concat();
+        assert!(inspect(&again).is_err(), "a stream is reset once");
+        let in_turn: Vec<_> = (0..4).flat_map(|n| [opened(2 * n + 1), reset(2 * n + 1)]).collect();
+        assert_eq!(inspect(&in_turn[..6]), Ok(()));
+        assert!(inspect(&in_turn).is_err());
     }
 
     #[test]

@@ -3,18 +3,24 @@
 
 use super::{convert, transport::FrameObserver};
 use crate::pipeline::{body::Chunk, head::Head};
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use h2::RecvStream;
 use std::{
+    collections::VecDeque,
     sync::Arc,
     task::{Context, Poll, ready},
 };
+
+/// Frames below this size are copied: each would keep the buffer alive that the connection was read into.
+const MIN_SHARED_BYTES: usize = 4096;
 
 /// One incoming body.
 #[derive(Debug, Default)]
 pub struct RecvBody {
     stream: Option<RecvStream>,
     chunk: Bytes,
+    /// Received while nothing was read.
+    ahead: Ahead,
     state: State,
     trailers: Option<Head>,
     /// For client streams: the field counts of trailers on the wire.
@@ -45,7 +51,70 @@ enum State {
     End,
 }
 
+/// Received bytes, small frames joined.
+#[derive(Debug, Default)]
+struct Ahead {
+    chunks: VecDeque<Bytes>,
+    joined: BytesMut,
+    /// The end of the data, or the error behind it.
+    end: Option<Result<(), h2::Error>>,
+}
+
+impl Ahead {
+    fn push(&mut self, data: Bytes) {
+        if data.len() < MIN_SHARED_BYTES {
+            return self.joined.extend_from_slice(&data);
+        }
+        if !self.joined.is_empty() {
+            self.chunks.push_back(self.joined.split().freeze());
+        }
+        self.chunks.push_back(data);
+    }
+
+    fn take(&mut self) -> Option<Bytes> {
+        self.chunks.pop_front().or_else(|| (!self.joined.is_empty()).then(|| self.joined.split().freeze()))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.chunks.is_empty() && self.joined.is_empty()
+    }
+
+    fn is_open(&self) -> bool {
+        self.end.is_none()
+    }
+}
+
 impl RecvBody {
+    /// Takes what was received while nothing is read, so that it needs no more memory than its flow-control window.
+    pub fn receive_ahead(&mut self, cx: &mut Context) {
+        let Some(stream) = self.stream.as_mut().filter(|_| self.state == State::Data && self.ahead.is_open())
+        else {
+            return;
+        };
+        while let Poll::Ready(next) = stream.poll_data(cx) {
+            match next {
+                Some(Ok(data)) => self.ahead.push(data),
+                Some(Err(error)) => self.ahead.end = Some(Err(error)),
+                None => self.ahead.end = Some(Ok(())),
+            }
+            if !self.ahead.is_open() {
+                return;
+            }
+        }
+    }
+
+    /// The next bytes of the stream.
+    fn poll_data(&mut self, cx: &mut Context) -> Poll<Option<Result<Bytes, h2::Error>>> {
+        if let Some(data) = self.ahead.take() {
+            return Poll::Ready(Some(Ok(data)));
+        }
+        match (self.ahead.end.take(), &mut self.stream) {
+            (Some(Err(error)), _) => Poll::Ready(Some(Err(error))),
+            (None, Some(stream)) => stream.poll_data(cx),
+            _ => Poll::Ready(None),
+        }
+    }
+
     /// The body of a stream; empty if the stream ended with its head.
     pub fn new(stream: RecvStream) -> RecvBody {
         let state = if stream.is_end_stream() { State::End } else { State::Data };
@@ -73,7 +142,7 @@ impl RecvBody {
         while self.chunk.is_empty() || self.ends_at_chunk() {
             let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(Chunk::End)) };
             match self.state {
-                State::Data => match ready!(stream.poll_data(cx)).transpose()? {
+                State::Data => match ready!(self.poll_data(cx)).transpose()? {
                     Some(data) => self.accept_data(data)?,
                     None => self.state = State::Trailers,
                 },
@@ -121,7 +190,8 @@ impl RecvBody {
         if let Some(stream) = &mut self.stream {
             // Fails only if more is released than was received.
             let _ = stream.flow_control().release_capacity(n);
-            if self.chunk.is_empty() && self.state == State::Data && stream.is_end_stream() {
+            let is_empty = self.chunk.is_empty() && self.ahead.is_empty();
+            if is_empty && self.state == State::Data && stream.is_end_stream() {
                 self.state = State::End;
             }
         }

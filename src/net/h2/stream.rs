@@ -255,6 +255,7 @@ impl ClientBody for ClientStream {
             None => self.respond.poll_reset(cx),
         };
         self.closed |= reset.is_ready();
+        self.receiver.receive_ahead(cx);
         if self.closed { Poll::Ready(()) } else { Poll::Pending }
     }
 

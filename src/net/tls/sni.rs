@@ -63,6 +63,17 @@ impl SniTable {
     }
 }
 
+/// Whether a host name, or a pattern for all names one level below, in lower case, covers a host.
+pub fn matches_host(pattern: &str, host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    match pattern.strip_prefix("*.") {
+        Some(parent) => host
+            .split_once('.')
+            .is_some_and(|(label, rest)| !label.is_empty() && rest.eq_ignore_ascii_case(parent)),
+        None => host.eq_ignore_ascii_case(pattern),
+    }
+}
+
 /// Whether a name is a host name, optionally with `*` as its first label.
 pub fn is_host_pattern(name: &str) -> bool {
     let host = name.strip_prefix("*.").unwrap_or(name);

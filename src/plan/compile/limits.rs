@@ -211,10 +211,13 @@ pub fn websockets_per_client(
 fn http2(document: &LimitsDocument, requests: u32, read: &mut RangeChecker) -> h2::Limits {
     let mut count = |name, set, max, default| read.count(name, set, max).map_or(default, |n| n as u32);
     let (resets, frames) = (&document.max_stream_resets_per_second, &document.max_control_frames_per_second);
+    let streams = count("MaxConcurrentStreams", &document.max_concurrent_streams, 100_000, 100);
+    let resets_per_second = count("MaxStreamResetsPerSecond", resets, MAX_COUNT, 95);
     h2::Limits {
-        streams: count("MaxConcurrentStreams", &document.max_concurrent_streams, 100_000, 100),
+        streams,
         frame_rate: h2::FrameRateLimits {
-            resets_per_second: count("MaxStreamResetsPerSecond", resets, MAX_COUNT, 95),
+            resets_per_second,
+            older_resets_per_second: streams.max(resets_per_second),
             control_frames_per_second: count("MaxControlFramesPerSecond", frames, MAX_COUNT, 190),
         },
         window: read.size("StreamWindowSize", &document.stream_window_size, 65_535, 65_535, 16 << 20) as u32,

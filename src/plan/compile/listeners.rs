@@ -11,7 +11,7 @@ use crate::net::tls::certificate::{CertifiedKeyPem, KeyPairError, certificate_in
 use crate::net::tls::server::{ClientAuth, ListenerCertificate, ServerTls};
 use crate::net::tls::sni::is_host_pattern;
 use crate::net::tls::trust::{certificates, parse_authorities};
-use crate::plan::blueprint::Listener;
+use crate::plan::blueprint::{HttpsRedirect, Listener};
 use crate::plan::check::{items, non_blank};
 use crate::plan::document::*;
 use std::collections::HashMap;
@@ -39,11 +39,23 @@ pub fn listeners(
         .iter()
         .filter_map(|document| ListenerCompiler { document, sources, attached, diagnostics }.listener())
         .collect();
+    restrict_redirects(&mut listeners);
     if documents.is_empty() {
         listeners.push(Listener::plain(DEFAULT_LISTENER.to_string(), DEFAULT_LISTENER));
     }
     report_duplicate_name(documents, diagnostics);
     listeners
+}
+
+/// Requests are redirected to the hosts of the certificates, unless configured.
+fn restrict_redirects(listeners: &mut [Listener]) {
+    let certificates =
+        listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| &tls.certificates);
+    let own: Box<[String]> = certificates.flat_map(|shown| shown.server_names.iter().cloned()).collect();
+    let redirects = listeners.iter_mut().filter_map(|listener| listener.redirect.as_mut());
+    for redirect in redirects.filter(|redirect| redirect.hosts.is_none() && !own.is_empty()) {
+        redirect.hosts = Some(own.clone());
+    }
 }
 
 /// TLS of the administration address, which has the settings of a listener, and its HSTS.
@@ -109,8 +121,9 @@ impl<'r> ListenerCompiler<'r, '_> {
         Some(Arc::new(proxy_protocol(document, address, limit, self.diagnostics)))
     }
 
-    /// The https port to which requests are redirected.
-    fn https_redirect(&mut self) -> Option<u16> {
+    /// The https port and the hosts to which requests are redirected.
+    fn https_redirect(&mut self) -> Option<HttpsRedirect> {
+        let hosts = self.redirect_hosts();
         let port = self.document.redirect_to_https.as_ref()?;
         if self.document.tls.is_some() {
             let message = "RedirectToHttps has no effect on a listener with Tls";
@@ -123,7 +136,25 @@ impl<'r> ListenerCompiler<'r, '_> {
                 .error(codes::BAD_PORT, port.span, message)
                 .help("must be between 1 and 65535; the port of https is 443");
         }
-        read
+        Some(HttpsRedirect { port: read?, hosts })
+    }
+
+    fn redirect_hosts(&mut self) -> Option<Box<[String]>> {
+        let list = self.document.redirect_hosts.as_ref()?;
+        if self.document.redirect_to_https.is_none() {
+            let message = "RedirectHosts has no effect without RedirectToHttps";
+            self.diagnostics
+                .error(codes::REDIRECT_HOSTS, list.span, message)
+                .help("remove it, or set RedirectToHttps");
+        }
+        let hosts = items(&self.document.redirect_hosts);
+        for host in hosts.iter().filter(|host| host.value != "*" && !is_host_pattern(host)) {
+            let message = format!("invalid host \"{}\" in RedirectHosts", host.value);
+            self.diagnostics.error(codes::REDIRECT_HOSTS, host.span, message).help(
+                "must be a host name, *. and a host name for all names one level below, or * for every host",
+            );
+        }
+        Some(hosts.iter().map(|host| host.to_ascii_lowercase()).collect())
     }
 
     fn tls(&mut self) -> Option<Arc<ServerTls>> {

@@ -14,7 +14,7 @@ use crate::plan::check::values::{self, VERSION_POLICIES, VersionChoice};
 use crate::plan::check::{
     CheckContext, OcelotBehavior, OcelotTolerated, items, non_blank, options, template,
 };
-use crate::plan::clusters::buffering;
+use crate::plan::clusters::buffering::{self, BufferingConfig};
 use crate::plan::clusters::http_handler::{self, ResolvedHttpHandler};
 use crate::plan::document::RouteDocument;
 use crate::plan::inherit;
@@ -98,6 +98,11 @@ impl Backend {
 }
 
 impl<'s> RouteCompiler<'s, '_, '_> {
+    /// The buffers; `is_limited`: the connections of the cluster are limited.
+    fn buffering(&mut self, effective: &EffectiveOptions, is_limited: bool) -> BufferingConfig {
+        buffering::buffering_config(effective.clusters.buffering.as_deref(), is_limited, self.diagnostics)
+    }
+
     /// Everything not compiled yet; `names` are those that placeholders may have.
     fn finish(
         mut self,
@@ -121,13 +126,13 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             key: self.document.key.as_ref().map(|key| key.value.clone()),
             matcher: matches,
             backend_path: backend.path,
+            buffering: self.buffering(effective, backend.cluster.pooling.limit.is_some()),
             cluster: backend.cluster,
             service: backend.service,
             service_fabric_path: backend.service_fabric_path,
             state_key,
             http_version: backend.version,
             timeout: tried.timeout,
-            buffering: buffering::buffering_config(effective.clusters.buffering.as_deref(), self.diagnostics),
             attempts: tried.attempts,
             fallback: tried.fallback,
             preserve_host: self.preserve_host(),

@@ -42,8 +42,9 @@ pub struct LimitsDocument {
     /// Minimum rate at which a client accepts a response while the gateway waits for it; the connection of a slower
     /// client is closed. Default: 240 bytes per second. Source: Kestrel, `MinResponseDataRate`.
     pub min_response_data_rate: Setting<DataRateDocument>,
-    /// Memory of all responses that are received ahead of slow clients; beyond it backends wait for their clients. 1 MiB
-    /// to 1 TiB. Default: `256MiB`.
+    /// Memory of all responses that are received ahead of slow clients, and of request bodies that are received ahead or
+    /// kept to be sent again; beyond it backends wait for their clients, and requests are sent once. 1 MiB to 1 TiB.
+    /// Default: `256MiB`.
     pub max_buffering_memory: Setting<SizeText>,
     /// Time to connect to an endpoint, including DNS resolution. 1ms to 10m. Default: `5s`.
     pub connect_timeout: Setting<DurationText>,
@@ -79,8 +80,8 @@ pub struct LimitsDocument {
     /// HTTP/2: initial flow-control window of a stream: request body bytes that a client may send before the backend
     /// consumes them. 64 KiB less one byte to 16 MiB. Default: 64 KiB less one byte.
     pub stream_window_size: Setting<SizeText>,
-    /// HTTP/2: streams that a client may reset per second on one connection; beyond it the connection is closed. 1 or
-    /// more. Default: 95.
+    /// HTTP/2: streams that a client may open and reset within a second on one connection; beyond it the connection is
+    /// closed. Of older streams it may reset as many as may be open (`MaxConcurrentStreams`). 1 or more. Default: 95.
     pub max_stream_resets_per_second: Setting<i64>,
     /// HTTP/2: control frames (frames without request data) per second on one connection; beyond it the connection is
     /// closed. 1 or more. Default: 190.

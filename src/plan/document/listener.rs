@@ -37,9 +37,13 @@ separator_settings! {
             pub proxy_protocol: Setting<ProxyProtocolDocument>,
             /// TLS on this address. Default: none, plain HTTP.
             pub tls: BoxedSetting<ListenerTlsDocument>,
-            /// The https port to which every request is redirected (308) instead of being routed, usually 443. 1 to 65535. Not
-            /// with `Tls`. Default: none, requests are routed.
+            /// The https port to which every request is redirected (308) instead of being routed, usually 443; not those that
+            /// arrived over https at a trusted proxy. 1 to 65535. Not with `Tls`. Default: none, requests are routed.
             pub redirect_to_https: Setting<i32>,
+            /// The hosts that requests are redirected to; `*.example.com` matches all names one level below, `*` every host.
+            /// Requests for other hosts are rejected with 421. Only with `RedirectToHttps`. Default: the hosts of the
+            /// certificates of all listeners; `["*"]` if there are none.
+            pub redirect_hosts: List<String>,
         ]
     }
 }
@@ -100,7 +104,8 @@ pub struct ClientCertificatesDocument {
     pub mode: Setting<String>,
     /// A PEM file with the certificate authorities that client certificates must be issued by. Required.
     pub ca_file: Setting<String>,
-    /// Whether requests of an open connection are rejected once its certificate has expired. Default: true.
+    /// Whether requests of an open connection are rejected, and its WebSocket ends, once its certificate has expired.
+    /// Default: true.
     pub check_open_connections: Setting<bool>,
     /// Whether the verified certificate is sent to backends in `Client-Cert` (RFC 9440). `Client-Cert`,
     /// `Client-Cert-Chain` and `X-Client-Certificate` fields sent by clients are always removed. Default: false.

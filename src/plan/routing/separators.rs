@@ -38,6 +38,42 @@ impl Target<'_> {
             && pieces(path).any(|piece| matches!(without_parameters(piece), b"." | b".."))
     }
 
+    /// The paths that backends may find in this one: with unescaped separators, without the parameters of segments, and both.
+    /// Most paths have none.
+    pub fn other_readings(&self) -> impl Iterator<Item = Target<'static>> + '_ {
+        let path = self.path();
+        let unescapes = memchr::memchr_iter(b'%', path).any(|at| separator_len(&path[at..]).is_some());
+        let cuts = memchr::memchr(b';', path).is_some();
+        let readings = [(unescapes, false), (false, cuts), (unescapes && cuts, unescapes && cuts)];
+        let is_other = |(unescaped, cut): &(bool, bool)| *unescaped || *cut;
+        readings.into_iter().filter(is_other).map(|(unescaped, cut)| self.read_as(unescaped, cut))
+    }
+
+    fn read_as(&self, unescaped: bool, cut: bool) -> Target<'static> {
+        let mut text = Vec::with_capacity(self.text().len());
+        let mut rest = self.path();
+        let separator = |text: &[u8]| separator_len(text).filter(|len| *len == 1 || unescaped);
+        while let Some(&first) = rest.first() {
+            let len = match separator(rest) {
+                Some(len) => {
+                    text.push(b'/');
+                    len
+                }
+                None if cut && first == b';' => {
+                    (0..rest.len()).find(|at| separator(&rest[*at..]).is_some()).unwrap_or(rest.len())
+                }
+                None => {
+                    text.push(first);
+                    1
+                }
+            };
+            rest = &rest[len..];
+        }
+        let path_len = text.len();
+        text.extend_from_slice(self.query());
+        Target::from_normalized(&text, path_len).into_owned()
+    }
+
     /// The target with unescaped separators and without dot segments; `None`: it has no escaped separators.
     pub fn unescaped(&self) -> Option<Target<'static>> {
         let path = self.path();
@@ -90,6 +126,20 @@ mod tests {
         {
             assert!(!target(raw).has_hidden_dot_segment(), "{raw}");
         }
+    }
+
+    #[test]
+    fn a_path_has_the_readings_of_backends_that_unescape_or_cut_off_parameters() {
+        let readings = |raw: &str| -> Vec<String> {
+            let target = target(raw);
+            target.other_readings().map(|t| String::from_utf8(t.text().to_vec()).unwrap()).collect()
+        };
+        assert_eq!(readings("/admin%2Fx?a=%2f;"), ["/admin/x?a=%2f;"]);
+        assert_eq!(readings("/admin;a=b/x;c"), ["/admin/x"]);
+        assert_eq!(readings("/admin\\x"), ["/admin/x"]);
+        assert_eq!(readings("/a%5cb;v/c"), ["/a/b;v/c", "/a%5Cb/c", "/a/b/c"]);
+        assert_eq!(readings("/a;v%2fb/c"), ["/a;v/b/c", "/a/c", "/a/b/c"]);
+        assert!(readings("/a%20b/c.d?x=;").is_empty());
     }
 
     #[test]

@@ -61,7 +61,6 @@ pub async fn call(
     hop: HopByHop,
     client: &mut dyn ClientBody,
 ) -> RouteResult {
-    let expects_continue = exchange.request.remove_known(KnownHeader::Expect);
     let (upload, body) = request_body::channel(client.framing());
     let (pending, on_upgrade) = upgrade::pair();
     let mut request = to_request(exchange, body)?;
@@ -72,7 +71,7 @@ pub async fn call(
         pending
     });
     let started_at = Instant::now();
-    let call = Call { upload, expects_continue, deadline: started_at + timeout };
+    let call = Call { upload, deadline: started_at + timeout };
     let called = call.run(service, request, client).await;
     let status = called.as_ref().map(|(response, _)| response.status().as_u16());
     exchange.record.end_attempt(started_at, status);
@@ -86,7 +85,6 @@ pub async fn call(
 /// A call until the head of the response.
 struct Call {
     upload: Upload,
-    expects_continue: bool,
     deadline: Instant,
 }
 
@@ -104,9 +102,7 @@ impl Call {
             if let Poll::Ready(done) = response.as_mut().poll(cx) {
                 return Poll::Ready(done.map_err(|_| panicked(service)));
             }
-            if let Poll::Ready(Err(cause)) =
-                self.upload.poll_from_client(cx, client, &mut self.expects_continue)
-            {
+            if let Poll::Ready(Err(cause)) = self.upload.poll(cx, client.as_body()) {
                 return Poll::Ready(Err(cause));
             }
             if client.poll_closed(cx).is_ready() {

@@ -2,7 +2,7 @@
 //! from the client only after the service polled for one, so that backpressure reaches the client.
 
 use crate::pipeline::{
-    body::{BodyRead, Chunk, ClientBody, Framing},
+    body::{BodyRead, Chunk, Framing},
     error::GatewayError,
     head::Head,
 };
@@ -65,21 +65,8 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Sends available chunks; sends `100 Continue` when the service first reads the body of a client that expects it.
-    pub fn poll_from_client(
-        &mut self,
-        cx: &mut Context,
-        client: &mut dyn ClientBody,
-        expects_continue: &mut bool,
-    ) -> Poll<Result<(), GatewayError>> {
-        if *expects_continue && !self.done && lock(&self.slot).is_wanted {
-            *expects_continue = false;
-            client.send_informational(&Head::response(100, b"Continue"), cx);
-        }
-        self.poll(cx, client.as_body())
-    }
-
-    /// Sends available chunks; ready when nothing is left to send.
+    /// Sends available chunks; ready when nothing is left to send. The body is not read before the service reads it, and
+    /// a client that expects `100 Continue` gets it then.
     pub fn poll(&mut self, cx: &mut Context, body: &mut dyn BodyRead) -> Poll<Result<(), GatewayError>> {
         while !self.done {
             if !self.poll_wanted(cx) {

@@ -124,22 +124,6 @@ async fn only_chunks_that_the_service_reads_are_received_from_the_client() {
     assert_eq!(read_to_end(response, &mut client).await.unwrap(), b"one");
 }
 
-#[tokio::test]
-async fn a_client_that_expects_100_receives_it_when_the_service_reads() {
-    for (reads, expected) in [(true, &[100][..]), (false, &[])] {
-        let service = service!(move |request: Request| async move {
-            assert!(!request.headers().contains_key("expect"));
-            if reads {
-                axum::body::to_bytes(request.into_body(), 10).await.unwrap();
-            }
-        });
-        let mut client = ScriptedClient::with_body(&[b"one"]);
-        let mut exchange = exchange(b"POST", &[("Expect", "100-continue")]);
-        call(&service, TIMEOUT, &mut exchange, HopByHop::default(), &mut client).await.unwrap();
-        assert_eq!(client.informational, expected);
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn events_are_delivered_as_they_are_produced() {
     let service = service!(|| async {

@@ -29,7 +29,7 @@ pub struct Failures {
 }
 
 /// The origin of a password.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct PasswordSource {
     client: ClientPrefix,
     address_key: u64,
@@ -68,6 +68,11 @@ impl Failures {
         }
     }
 
+    /// Whether the address guesses, and its responses are slowed.
+    pub fn slows(&self, source: &PasswordSource) -> bool {
+        !self.max_delay.is_zero() && self.counts.get(&source.address_key).unwrap_or(0) >= MAX_FREE_FAILURES
+    }
+
     /// Counts a wrong password; returns the delay of its response.
     pub fn record(&self, source: &PasswordSource) -> Duration {
         let [of_address, _] = [source.address_key, source.name_key].map(|key| {
@@ -98,5 +103,6 @@ mod tests {
         assert_eq!(failures.priority(&ann), Priority::Lowest);
         assert_eq!(failures.priority(&bob), Priority::Low);
         assert_eq!(failures.priority(&failures.source(client(2), "ann")), Priority::High);
+        assert!(failures.slows(&bob) && !failures.slows(&failures.source(client(2), "ann")));
     }
 }

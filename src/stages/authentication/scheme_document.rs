@@ -75,8 +75,8 @@ pub struct AuthenticationSchemeDocument {
     pub users_file: Setting<String>,
     /// Basic. The users themselves, instead of a `UsersFile`. Default: none.
     pub users: List<UserDocument>,
-    /// Basic. The longest delay of the response to a wrong password, after several from one client address. 0s to 30s;
-    /// `0s`: none. Default: `2s`.
+    /// Basic. The longest delay of the response to a wrong password, after several from one client address; unknown names
+    /// from that address are not hashed then. 0s to 30s; `0s`: no delay, and every name is hashed. Default: `2s`.
     pub max_wrong_password_delay: Setting<DurationText>,
 }
 

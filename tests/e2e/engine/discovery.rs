@@ -1,13 +1,15 @@
 //! Service discovery: registry changes within one watch interval, an unreachable registry, service names in the path.
 
 use super::{ocelot, over, to};
-use crate::support::client::Request;
+use crate::support::client::{Client, Request};
 use crate::support::consul::Consul;
 use crate::support::gateway::{Gateway, binary};
 use crate::support::origin::Origin;
 use crate::support::stub_backend::StubResponse;
 use crate::support::{becomes_true, ports};
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -239,18 +241,7 @@ fn a_flood_of_unknown_names_displaces_no_service_of_the_registry() {
     names.iter().for_each(|name| consul.set(name, &[shop.port()]));
     let gateway = Gateway::with(&dynamic(consul.port(), &json!({})));
     assert_eq!(gateway.get("/s0/a").status, 200);
-    let (address, stop) = (gateway.address, std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
-    let stopped = stop.clone();
-    let flood = std::thread::spawn(move || {
-        for n in 0.. {
-            if stopped.load(std::sync::atomic::Ordering::Relaxed) {
-                return;
-            }
-            let Ok(mut client) = crate::support::client::Client::try_connect(address) else { continue };
-            client.send(format!("GET /unknown{n}/ HTTP/1.1\r\nHost: gw\r\nConnection: close\r\n\r\n"));
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    });
+    let _flood = Flood::start(&gateway);
     std::thread::sleep(Duration::from_millis(1500));
     names[1..].iter().for_each(|name| assert_eq!(gateway.get(&format!("/{name}/a")).status, 200, "{name}"));
     assert!(consul.query_count("/v1/health/service/unknown") < 150, "most were refused without a query");
@@ -259,6 +250,47 @@ fn a_flood_of_unknown_names_displaces_no_service_of_the_registry() {
     gateway.write(&dynamic(consul.port(), &json!({ "AccessLog": true })).to_string());
     assert!(becomes_true(WAIT_TIMEOUT, reloads), "{}", gateway.admin("/metrics").text());
     names.iter().for_each(|name| assert_eq!(gateway.get(&format!("/{name}/a")).status, 200, "{name}"));
-    stop.store(true, std::sync::atomic::Ordering::Relaxed);
-    flood.join().expect("no panic");
+}
+
+#[test]
+fn a_reload_during_a_flood_keeps_the_services_of_a_registry_without_a_catalogue() {
+    let (consul, shop) = (Consul::start(), named("shop"));
+    consul.hide_catalogue();
+    consul.set("shop", &[shop.port()]);
+    let gateway = Gateway::with(&dynamic(consul.port(), &json!({})));
+    assert_eq!(gateway.get("/shop/a").status, 200);
+    let _flood = Flood::start(&gateway);
+    gateway.write(&dynamic(consul.port(), &json!({ "AccessLog": true })).to_string());
+    let reloaded =
+        || gateway.admin("/metrics").text().contains("margay_config_reloads_total{outcome=\"applied\"} 1");
+    assert!(becomes_true(WAIT_TIMEOUT, reloaded));
+    std::thread::sleep(Duration::from_millis(700));
+    assert_eq!(gateway.get("/shop/a").status, 200);
+}
+
+/// Requests for names that the registry does not know, 200 a second, until it is dropped.
+struct Flood(Arc<AtomicBool>);
+
+impl Flood {
+    fn start(gateway: &Gateway) -> Flood {
+        let (address, stop) = (gateway.address, Arc::new(AtomicBool::new(false)));
+        let stopped = stop.clone();
+        std::thread::spawn(move || {
+            for n in 0.. {
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                let Ok(mut client) = Client::try_connect(address) else { continue };
+                client.send(format!("GET /unknown{n}/ HTTP/1.1\r\nHost: gw\r\nConnection: close\r\n\r\n"));
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        Flood(stop)
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

@@ -157,6 +157,23 @@ fn an_idle_backend_connection_is_closed_after_its_timeout() {
 }
 
 #[test]
+fn a_connection_is_not_reused_beyond_the_keep_alive_timeout_of_its_backend() {
+    let backend = ScriptedBackend::start(|wire, _| {
+        while wire.head().is_ok() {
+            wire.send(b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=2\r\nContent-Length: 2\r\n\r\nok");
+        }
+    });
+    let gateway = gateway(backend.port());
+    let mut client = gateway.connect();
+    let post = Request::new("POST", "/").body("x");
+    assert_eq!((client.must(&post).status, client.must(&post).status), (200, 200));
+    assert_eq!(backend.connections(), 1);
+    // Idle connections are checked every second, and the margin is longer than that.
+    std::thread::sleep(Duration::from_millis(1900));
+    assert_eq!((client.must(&post).status, backend.connections()), (200, 2));
+}
+
+#[test]
 fn a_truncated_response_head_is_a_502() {
     let origin = ScriptedBackend::start(|wire, _| {
         let _ = wire.head();
@@ -321,6 +338,8 @@ fn a_backend_that_does_not_speak_http_is_a_502_at_once() {
         "SSH-2.0-OpenSSH_9.6\r\n",
         "-ERR unknown command\r\n",
         "HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+        "HTTP/1.1 200 OK\rContent-Length: 2\r\rok",
+        "HTTP/1.1 unknown\r\n",
         "\0\0",
     ] {
         let backend = ScriptedBackend::start(move |wire, _| {

@@ -137,6 +137,32 @@ fn refused_streams_and_goaway_are_retried_on_another_connection() {
 }
 
 #[test]
+fn a_refused_post_is_sent_again_with_its_body() {
+    run(async {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = calls.clone();
+        let service = origin(move |mut request, mut respond| {
+            let number = counted.fetch_add(1, SeqCst);
+            async move {
+                if number.is_multiple_of(2) {
+                    // The body was received, and was not processed.
+                    let _ = drain(request.body_mut()).await;
+                    return respond.send_reset(h2::Reason::REFUSED_STREAM);
+                }
+                echo(request, respond).await;
+            }
+        })
+        .await;
+        let gateway = Arc::new(before(service).await);
+        for body in ["hello", "", "again"] {
+            let answer = ask(&gateway, Plain::new("POST", "/").body(body)).await;
+            assert_eq!((answer.status, answer.text().as_str()), (200, body));
+        }
+        assert_eq!(calls.load(SeqCst), 6);
+    });
+}
+
+#[test]
 fn a_client_disconnect_resets_only_its_own_stream() {
     run(async {
         let reset = Arc::new(AtomicUsize::new(0));

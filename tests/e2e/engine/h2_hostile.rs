@@ -2,6 +2,7 @@
 //! are served.
 
 use super::{gateway, limited};
+use crate::support::becomes_true;
 use crate::support::gateway::Gateway;
 use crate::support::h2::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM, Raw, SETTINGS,
@@ -179,6 +180,42 @@ fn rapid_resets_end_the_connection() {
     assert_eq!(code, Some(ENHANCE_YOUR_CALM));
     assert!(origin.calls() <= 60, "{} requests got through", origin.calls());
     assert_eq!(gateway.get("/").status, 200);
+}
+
+#[test]
+fn rapid_resets_end_the_connection_within_200_frames() {
+    let (_origin, gateway) = hello();
+    let (get, mut raw) = (get_with(&[]), Raw::connect(gateway.address));
+    for id in (0..100).map(|n| 2 * n + 1) {
+        raw.send(HEADERS, WHOLE, id, &get);
+        raw.send(RST_STREAM, 0, id, &[0, 0, 0, 8]);
+    }
+    assert_eq!(raw.wait_for(GOAWAY).map(|frame| frame.code()), Some(ENHANCE_YOUR_CALM));
+}
+
+#[test]
+fn a_client_that_cancels_all_of_its_streams_at_once_is_no_flood() {
+    let origin = Origin::with(|seen| {
+        let delay = if seen.path == "/" { 0 } else { 3000 };
+        StubResponse::new(200, "late").after(Duration::from_millis(delay))
+    });
+    let gateway = gateway(origin.port());
+    let slow =
+        block(&[(":method", "GET"), (":scheme", "http"), (":path", "/slow"), (":authority", "gw.test")]);
+    let mut raw = Raw::connect(gateway.address);
+    let streams = || (0..100).map(|n| 2 * n + 1);
+    streams().for_each(|id| assert!(raw.send(HEADERS, WHOLE, id, &slow)));
+    assert!(becomes_true(Duration::from_secs(10), || origin.calls() == 100), "{}", origin.calls());
+    let reset = |raw: &mut Raw, id| raw.send(RST_STREAM, 0, id, &[0, 0, 0, 8]);
+    streams().for_each(|id| assert!(reset(&mut raw, id)));
+    raw.send(HEADERS, WHOLE, 201, &get_with(&[]));
+    let end = raw.ended(201).expect("a response");
+    assert!(end.kind != GOAWAY && end.kind != RST_STREAM, "{end:?}");
+    // To reset them once more is one.
+    streams().for_each(|id| {
+        reset(&mut raw, id);
+    });
+    assert_eq!(raw.wait_for(GOAWAY).map(|frame| frame.code()), Some(ENHANCE_YOUR_CALM));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::support::http1_reader::Fault;
 use crate::support::origin::Origin;
 use crate::support::scripted_backend::ScriptedBackend;
 use crate::support::stub_backend::StubResponse;
+use crate::support::websocket;
 use serde_json::json;
 use std::time::Duration;
 
@@ -81,6 +82,20 @@ fn content_length_is_removed_from_informational_responses() {
     let answer = gateway.get("/");
     assert_eq!((answer.interim.len(), answer.text().as_str()), (1, "ok"));
     assert!(!answer.interim[0].has("content-length") && answer.interim[0].has("link"));
+}
+
+#[test]
+fn content_length_is_removed_from_a_101() {
+    let origin = ScriptedBackend::start(|wire, _| {
+        let head = wire.head().expect("a head");
+        wire.send(websocket::agreement(&head, "Content-Length: 5\r\nX-Own: 1\r\n").as_bytes());
+        wire.send(b"\x81\x02hi");
+        let _ = wire.drain();
+    });
+    let gateway = gateway(origin.port());
+    let (head, socket) = websocket::open(gateway.address, &websocket::opening("/"));
+    assert!(!head.has("content-length") && head.get("x-own") == Some("1"), "{:?}", head.headers);
+    assert_eq!(socket.expect("a 101").read().expect("a message").into_text().expect("text").as_str(), "hi");
 }
 
 #[test]

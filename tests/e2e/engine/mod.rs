@@ -10,6 +10,7 @@ mod balance;
 mod bff;
 mod blame;
 mod bodies;
+mod budgets;
 mod cache;
 mod cache_poison;
 mod cache_scan;

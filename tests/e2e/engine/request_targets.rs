@@ -57,6 +57,35 @@ fn a_dot_segment_next_to_an_escaped_separator_is_refused() {
 }
 
 #[test]
+fn a_path_that_a_backend_may_read_as_that_of_another_route_is_refused() {
+    let origin = echo();
+    let start = |mode: &Value| {
+        let guarded = json!({ "SecurityOptions": { "IPBlockedList": ["127.0.0.1"] } });
+        let routes = [
+            route(origin.port(), "/{everything}", "/{everything}", mode),
+            route(origin.port(), "/admin/{everything}", "/admin/{everything}", &guarded),
+        ];
+        Gateway::with(&json!({ "Routes": routes }))
+    };
+    let gateway = start(&json!({}));
+    assert_eq!(gateway.get("/admin/x").status, 403);
+    for target in ["/admin%2fx", "/admin%5Cx", "/admin\\x", "/admin;a/x", "/admin;a=b/x;c", "/admin%2Fx;a"] {
+        let refused = gateway.get(target);
+        assert_eq!(
+            (refused.status, refused.json()["code"].as_str()),
+            (400, Some("request.path")),
+            "{target}"
+        );
+    }
+    assert_eq!(origin.calls(), 0);
+    for target in ["/files%2fx", "/a;v=1/b", "/admins%2fx", "/x?/admin%2fy;z"] {
+        assert_eq!(gateway.get(target).text(), target);
+    }
+    let keep = start(&json!({ "PathWithEscapedSeparators": "Keep" }));
+    assert_eq!(keep.get("/admin%2fx").text(), "/admin%2fx");
+}
+
+#[test]
 fn escaped_separators_may_be_kept_or_unescaped_on_a_route() {
     let origin = echo();
     let mode = |word: &str| json!({ "PathWithEscapedSeparators": word });

@@ -301,6 +301,36 @@ fn plain_http_is_redirected_and_https_sets_hsts() {
 }
 
 #[test]
+fn redirects_lead_to_hosts_of_the_gateway_only() {
+    let origin = Origin::hello();
+    let (secure, plain) = (ports::free_address(), ports::free_address());
+    let authority = Authority::new("ours");
+    let Issued { chain, key } = authority.issue(&["gw.test", "*.gw.test"]);
+    let tls = json!({ "Certificates": [{ "CertificateFile": "own.pem", "KeyFile": "own.key" }] });
+    let listeners = json!([
+        { "Address": secure.to_string(), "Tls": tls },
+        { "Address": plain.to_string(), "RedirectToHttps": 443 },
+    ]);
+    let proxies =
+        json!({ "TrustedProxies": ["127.0.0.1"], "Headers": ["X-Forwarded-Proto", "X-Forwarded-Host"] });
+    let rest = json!({ "Listeners": listeners, "ForwardedHeaders": proxies });
+    let setup = Setup::json(&document(origin.port(), &json!({}), &rest)).own_listeners();
+    let _gateway = Gateway::start(&setup.file("own.pem", &chain).file("own.key", &key));
+    let ask = |host: &str, fields: &[(&str, &str)]| {
+        let request = Request::get("/a").header("Host", host);
+        Client::connect(plain).must(&fields.iter().fold(request, |r, (name, value)| r.header(name, value)))
+    };
+    let location = |response: &Response| response.header("location").map(str::to_owned);
+    assert_eq!(location(&ask("api.gw.test:80", &[])).as_deref(), Some("https://api.gw.test/a"));
+    let refused = ask("evil.test", &[]);
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (421, Some("request.misdirected")));
+    let forwarded = ask("10.0.0.1", &[("X-Forwarded-Host", "gw.test")]);
+    assert_eq!(location(&forwarded).as_deref(), Some("https://gw.test/a"), "the host at the proxy");
+    assert_eq!(origin.calls(), 0);
+    assert_eq!(ask("gw.test", &[("X-Forwarded-Proto", "https")]).text(), "hello", "https at the proxy");
+}
+
+#[test]
 fn tls_1_3_is_enforced_where_configured() {
     let origin = Origin::hello();
     let scene = Plan { tls: json!({ "MinVersion": "1.3" }), ..Plan::of(hello(&origin)) }.start();

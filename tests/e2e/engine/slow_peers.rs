@@ -46,6 +46,16 @@ fn responses_that_fit_release_their_connections_whatever_the_window_of_the_clien
 }
 
 #[test]
+fn longer_responses_release_limited_connections_too() {
+    let body = "x".repeat(700 * 1024);
+    let origin = Origin::with(move |_: &Seen| StubResponse::new(200, &body));
+    let gateway = two_connections(origin.port());
+    let _slow = zero_window(&gateway, 10);
+    assert!(becomes_true(Duration::from_secs(5), || origin.calls() == 10), "{} calls", origin.calls());
+    assert_eq!(gateway.get("/").status, 200);
+}
+
+#[test]
 fn slow_uploads_do_not_take_limited_connections() {
     let origin = Origin::with(|seen: &Seen| StubResponse::new(200, seen.length.to_string()));
     let gateway = two_connections(origin.port());

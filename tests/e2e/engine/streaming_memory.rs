@@ -1,9 +1,12 @@
 //! Bodies are streamed with constant memory. `SOAK=1` transfers 2 GiB instead of 256 MiB.
 
-use super::gateway;
+use super::{gateway, over, to};
+use crate::support::becomes_true;
 use crate::support::client::Request;
 use crate::support::gateway::Gateway;
+use crate::support::h2::{DATA, END_HEADERS, HEADERS, Raw, block};
 use crate::support::scripted_backend::ScriptedBackend;
+use serde_json::{Value, json};
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -77,6 +80,42 @@ fn a_large_upload_uses_constant_memory() {
         assert_eq!(client.answer("POST").map(|a| a.text()), Ok(size().to_string()));
     });
     assert!(grown < ALLOWED_KIB, "{grown} KiB");
+}
+
+#[test]
+fn small_frames_of_stalled_uploads_need_no_more_memory_than_their_data() {
+    let origin = ScriptedBackend::start(|wire, _| {
+        let _ = wire.head();
+        // Reads the body of the fast request to its end.
+        let _ = wire.drain();
+    });
+    // All but one of these requests wait, and their bodies are not read.
+    let queue =
+        json!({ "ConcurrencyLimitOptions": { "Limit": 1, "QueueLimit": 100, "QueueTimeout": "60s" } });
+    let route = |path: &str, more: &Value| {
+        let paths = json!({ "UpstreamPathTemplate": path, "DownstreamPathTemplate": path });
+        over(over(to(origin.port()), &paths), more)
+    };
+    let routes = [route("/fast", &json!({})), route("/stalled", &queue)];
+    let limits = json!({ "StreamWindowSize": "16MiB" });
+    let gateway = Gateway::with(&json!({ "Routes": routes, "Limits": limits }));
+    let mut raw = Raw::connect(gateway.address);
+    let post =
+        |path| block(&[(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "gw.test")]);
+    let stalled = || (1..=40).map(|n| 2 * n + 1);
+    raw.send(HEADERS, END_HEADERS, 1, &post("/fast"));
+    stalled().for_each(|id| assert!(raw.send(HEADERS, END_HEADERS, id, &post("/stalled"))));
+    assert!(becomes_true(Duration::from_secs(10), || origin.connections() == 2));
+    let before = gateway.process.rss();
+    for _ in 0..30 {
+        for id in stalled() {
+            raw.send(DATA, 0, id, &[b'x'; 257]);
+            raw.send(DATA, 0, 1, &[b'y'; 8000]);
+        }
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let grown = gateway.process.rss().saturating_sub(before);
+    assert!(grown < 5 * 1024, "{grown} KiB for 300 KiB");
 }
 
 #[test]

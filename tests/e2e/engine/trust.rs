@@ -4,8 +4,10 @@ use super::{document, over};
 use crate::support::client::{Client, Request};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::h2::{END_HEADERS, END_STREAM, GOAWAY, HEADERS, Raw, get_with};
+use crate::support::http1_reader::Fault;
 use crate::support::origin::Origin;
 use crate::support::tls::{Authority, Issued};
+use crate::support::websocket::{EchoBackend, opening};
 use crate::support::{becomes_true, ports};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -100,6 +102,41 @@ fn an_expired_client_certificate_is_refused_at_resumption_and_on_its_connection(
         assert!(!refused.keeps_alive());
     }
     assert_eq!(scene.origin.calls(), calls);
+}
+
+/// Opens a WebSocket with a certificate that expires after two seconds.
+fn websocket_of_short_lived(tls: &Value) -> (Scene, Client) {
+    let scene = Scene::start(tls);
+    let echo = EchoBackend::start(None);
+    let text = over(scene.document.clone(), &document(echo.port(), &json!({}), &json!({})));
+    scene.gateway.write(&text.to_string());
+    let upgraded = || {
+        let config = short_lived(&scene.authority, &TLS13, Duration::from_secs(2));
+        let mut client = scene.client(&config).expect("a connection");
+        client.send(opening("/").bytes("localhost"));
+        let switched = client.wire.head().is_ok_and(|head| head.start.contains(" 101 "));
+        switched.then_some(client)
+    };
+    let client = crate::support::until(WAIT_TIMEOUT, upgraded).expect("a WebSocket");
+    std::mem::forget(echo);
+    (scene, client)
+}
+
+#[test]
+fn a_websocket_ends_when_its_client_certificate_expires() {
+    let (_scene, mut client) = websocket_of_short_lived(&required());
+    client.wire.read_timeout(Duration::from_secs(5));
+    let mut close = Vec::new();
+    client.wire.exactly(4, &mut |bytes| close.extend_from_slice(bytes)).expect("a close frame");
+    assert_eq!(close, [0x88, 2, 3, 0xe9], "1001, Going Away");
+}
+
+#[test]
+fn a_websocket_outlives_its_client_certificate_if_configured() {
+    let tls = json!({ "ClientCertificates": { "CaFile": "clients.pem", "CheckOpenConnections": false } });
+    let (_scene, mut client) = websocket_of_short_lived(&tls);
+    client.wire.read_timeout(Duration::from_millis(3500));
+    assert_eq!(client.wire.exactly(1, &mut |_| {}).err(), Some(Fault::Timeout));
 }
 
 #[test]

@@ -91,6 +91,14 @@ impl Request {
     }
 }
 
+/// A connection from this address of the loopback network.
+pub fn stream_from(source: [u8; 4], address: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from((source, 0)).into()).expect("an address of the loopback network");
+    socket.connect(&address.into()).expect("a connection");
+    socket.into()
+}
+
 fn chunked(parts: &[Vec<u8>], trailers: &[(String, String)]) -> Vec<u8> {
     let mut out = Vec::new();
     for part in parts.iter().filter(|p| !p.is_empty()) {
@@ -164,7 +172,15 @@ impl Client {
     }
 
     pub fn try_connect(address: SocketAddr) -> std::io::Result<Client> {
-        let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+        Client::on(TcpStream::connect_timeout(&address, Duration::from_secs(5))?, address)
+    }
+
+    /// From this address of the loopback network.
+    pub fn connect_from(source: [u8; 4], address: SocketAddr) -> Client {
+        Client::on(stream_from(source, address), address).expect("a connection")
+    }
+
+    fn on(stream: TcpStream, address: SocketAddr) -> std::io::Result<Client> {
         let wire = Http1Stream::new(stream);
         wire.read_timeout(RESPONSE_TIMEOUT);
         wire.stream.set_write_timeout(Some(RESPONSE_TIMEOUT))?;

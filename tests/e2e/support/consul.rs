@@ -19,6 +19,8 @@ struct State {
     keys: HashMap<String, String>,
     /// Every query is answered with this status.
     broken: Option<u16>,
+    /// The list of all services may not be read.
+    hides_catalogue: bool,
 }
 
 #[derive(Default)]
@@ -80,6 +82,11 @@ impl Consul {
     /// From now on every query is answered with this status, or normally.
     pub fn break_down(&self, status: Option<u16>) {
         self.change(|state| state.broken = status);
+    }
+
+    /// From now on the list of all services is answered with 403.
+    pub fn hide_catalogue(&self) {
+        self.change(|state| state.hides_catalogue = true);
     }
 
     /// How often a path below this one was requested.
@@ -144,6 +151,7 @@ fn read(state: &State, path: &str) -> StubResponse {
             StubResponse::new(200, entry.to_string())
         }
         Some((_, None)) => StubResponse::new(404, ""),
+        None if path == "catalog/services" && state.hides_catalogue => StubResponse::new(403, ""),
         None if path == "catalog/services" => {
             let names: serde_json::Map<_, _> =
                 state.services.keys().map(|name| (name.clone(), json!([]))).collect();

@@ -27,6 +27,8 @@ pub struct Setup {
     program: Option<PathBuf>,
     /// The administration uses TLS: the gateway is ready once it accepts connections.
     secure_administration: bool,
+    /// The limit of file descriptors.
+    descriptors: Option<usize>,
 }
 
 impl Setup {
@@ -41,6 +43,7 @@ impl Setup {
             own_listeners: false,
             program: None,
             secure_administration: false,
+            descriptors: None,
         }
     }
 
@@ -92,6 +95,12 @@ impl Setup {
     /// The document configures TLS on the administration address.
     pub fn secure_administration(mut self) -> Setup {
         self.secure_administration = true;
+        self
+    }
+
+    /// With at most this many file descriptors.
+    pub fn descriptors(mut self, limit: usize) -> Setup {
+        self.descriptors = Some(limit);
         self
     }
 
@@ -208,7 +217,15 @@ pub fn binary() -> std::ffi::OsString {
 
 fn command(setup: &Setup, directory: &Path, listen: SocketAddr, admin: SocketAddr) -> Command {
     let config = directory.join(&setup.config);
-    let mut command = Command::new(setup.program.clone().map_or_else(binary, PathBuf::into_os_string));
+    let program = setup.program.clone().map_or_else(binary, PathBuf::into_os_string);
+    let mut command = match setup.descriptors {
+        None => Command::new(program),
+        Some(limit) => {
+            let mut shell = Command::new("sh");
+            shell.arg("-c").arg(format!("ulimit -n {limit} && exec \"$0\" \"$@\"")).arg(program);
+            shell
+        }
+    };
     command.arg("run").arg("--config").arg(config);
     for name in &setup.more {
         command.arg("--config").arg(directory.join(name));

@@ -54,7 +54,11 @@ pub struct Raw(TcpStream);
 impl Raw {
     /// A connection whose preface and SETTINGS were sent.
     pub fn connect(address: SocketAddr) -> Raw {
-        let stream = TcpStream::connect(address).expect("a connection");
+        Raw::on(TcpStream::connect(address).expect("a connection"))
+    }
+
+    /// The same on an open connection.
+    pub fn on(stream: TcpStream) -> Raw {
         stream.set_read_timeout(Some(RESPONSE_TIMEOUT)).expect("a timeout");
         let mut raw = Raw(stream);
         raw.bytes(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");

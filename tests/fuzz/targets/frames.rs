@@ -7,7 +7,11 @@ use margay::{
     net::h2::frame_inspector::{FrameInspector, FrameRateLimits},
 };
 
-const LIMITS: FrameRateLimits = FrameRateLimits { resets_per_second: u32::MAX, control_frames_per_second: u32::MAX };
+const LIMITS: FrameRateLimits = FrameRateLimits {
+    resets_per_second: u32::MAX,
+    older_resets_per_second: u32::MAX,
+    control_frames_per_second: u32::MAX,
+};
 
 /// Whether an inspector accepts the bytes in pieces of this size.
 fn is_accepted(bytes: &[u8], size: usize) -> bool {

@@ -7,6 +7,8 @@ pub use options::{BufferingOptions, GlobalBufferingOptions};
 use crate::config::{Diagnostics, ranges::RangeChecker};
 
 const DEFAULT_BYTES: u64 = 64 << 10;
+/// Of a response of a cluster whose connections are limited: a slow client must not hold one of them.
+const DEFAULT_LIMITED_BYTES: u64 = 1 << 20;
 const MAX_BYTES: u64 = 16 << 20;
 
 /// Bytes that are received ahead of the recipient.
@@ -18,21 +20,18 @@ pub struct BufferingConfig {
     pub request_bytes: usize,
 }
 
-impl Default for BufferingConfig {
-    fn default() -> Self {
-        BufferingConfig { response_bytes: DEFAULT_BYTES as usize, request_bytes: DEFAULT_BYTES as usize }
-    }
-}
-
-/// The buffers of a route.
+/// The buffers of a route; `is_limited`: `MaxConnectionsPerServer` limits the connections of its cluster.
 pub fn buffering_config(
     options: Option<&BufferingOptions>,
+    is_limited: bool,
     diagnostics: &mut Diagnostics,
 ) -> BufferingConfig {
-    let Some(options) = options else { return BufferingConfig::default() };
+    let nothing = BufferingOptions::default();
+    let options = options.unwrap_or(&nothing);
+    let response_bytes = if is_limited { DEFAULT_LIMITED_BYTES } else { DEFAULT_BYTES };
     let mut read = RangeChecker::for_section("Buffering", diagnostics);
     BufferingConfig {
-        response_bytes: read.size("ResponseSize", &options.response_size, DEFAULT_BYTES, 0, MAX_BYTES),
+        response_bytes: read.size("ResponseSize", &options.response_size, response_bytes, 0, MAX_BYTES),
         request_bytes: read.size("RequestSize", &options.request_size, DEFAULT_BYTES, 0, MAX_BYTES),
     }
 }
@@ -50,8 +49,10 @@ mod tests {
         let mut diagnostics = Diagnostics::default();
         let size = |bytes| Some(Spanned { value: SizeText(bytes), span: Span::default() });
         let options = BufferingOptions { response_size: size(0), request_size: size(1 << 30) };
-        let config = buffering_config(Some(&options), &mut diagnostics);
+        let config = buffering_config(Some(&options), true, &mut diagnostics);
         assert_eq!((config.response_bytes, config.request_bytes), (0, MAX_BYTES as usize));
         assert_eq!(diagnostics.list.len(), 1);
+        let default = [false, true].map(|is_limited| buffering_config(None, is_limited, &mut diagnostics));
+        assert_eq!(default.map(|config| config.response_bytes), [64 << 10, 1 << 20]);
     }
 }

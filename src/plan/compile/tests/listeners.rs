@@ -5,7 +5,7 @@ use crate::config::{Environment, InMemoryFiles};
 use crate::net::tls::client::ClientTls;
 use crate::net::tls::server::ServerTls;
 use crate::net::tls::trust::TrustAnchors;
-use crate::plan::blueprint::{Blueprint, Listener};
+use crate::plan::blueprint::{Blueprint, HttpsRedirect, Listener};
 use crate::plan::compile;
 use crate::plan::document::load_texts;
 use rcgen::KeyPair;
@@ -156,10 +156,31 @@ fn strict_transport_security_is_one_field() {
 #[test]
 fn a_redirect_has_a_port_and_no_tls() {
     let (reported, listener) = read(r#""RedirectToHttps": 443"#);
-    assert_eq!((reported.len(), listener.and_then(|listener| listener.redirect)), (0, Some(443)));
+    let redirect = listener.and_then(|listener| listener.redirect);
+    assert_eq!((reported.len(), redirect), (0, Some(HttpsRedirect { port: 443, hosts: None })));
     assert_eq!(only_diagnostic(r#""RedirectToHttps": 0"#), "MG0323 invalid RedirectToHttps port 0");
     let both = format!(r#"{}, "RedirectToHttps": 443"#, tls(&[("a.pem", "a.key")], ""));
     assert!(only_diagnostic(&both).starts_with("MG0626"));
+}
+
+#[test]
+fn redirects_lead_to_the_hosts_of_the_certificates_unless_configured() {
+    let hosts = |redirect: &str| {
+        let secure = tls(&[("a.pem", "a.key")], "");
+        let text = format!(
+            r#"{{ "Listeners": [{{ "Address": "127.0.0.1:443", {secure} }},
+            {{ "Address": "127.0.0.1:80", "RedirectToHttps": 443 {redirect} }}], "Routes": [{}] }}"#,
+            route("")
+        );
+        let listener = compiled(&text).1.unwrap().listeners.pop().unwrap();
+        listener.redirect.unwrap().hosts.unwrap().join(" ")
+    };
+    assert_eq!(hosts(""), "a.test *.a.test");
+    assert_eq!(hosts(r#", "RedirectHosts": ["Gw.test", "*"]"#), "gw.test *");
+    let bad = r#""RedirectToHttps": 443, "RedirectHosts": ["https://x"]"#;
+    assert_eq!(only_diagnostic(bad), r#"MG0628 invalid host "https://x" in RedirectHosts"#);
+    let alone = only_diagnostic(r#""RedirectHosts": ["*"]"#);
+    assert_eq!(alone, "MG0628 RedirectHosts has no effect without RedirectToHttps");
 }
 
 /// `code message` of all diagnostics of a route to https with these options, and its TLS settings.

@@ -314,7 +314,8 @@ impl Metrics {
 
 /// Values for the exporter.
 impl Metrics {
-    pub(super) fn all_routes(&self) -> Vec<Arc<RouteMetrics>> {
+    /// The counters of all routes, and of requests without one.
+    pub fn all_routes(&self) -> Vec<Arc<RouteMetrics>> {
         let mut all = vec![self.unrouted.clone()];
         all.extend(self.routes.handles());
         all

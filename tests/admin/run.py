@@ -197,8 +197,14 @@ def change(gateway, client):
     assert call("config", "roll_back", client, number=oldest.number).id == oldest.id
     assert call("config", "tests", client).passed
 
+def routes(gateway, client):
+    gateway.traffic()
+    found = [route for route in call("routes", "list_routes", client).routes if route.name == "shop"]
+    assert found[0].traffic.requests_total >= 1 and found[0].target.name == "shop", found
+    assert call("routes", "show_route", client, name="shop").route.name == "shop"
 
-STEPS = [status, without_token, drain, explain, configuration, limits, change, log_level]
+
+STEPS = [status, without_token, routes, drain, explain, configuration, limits, change, log_level]
 
 
 def main():

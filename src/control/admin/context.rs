@@ -1,6 +1,6 @@
 //! The state of the administration pages.
 
-use super::{access::Access, error::AdminError, log_level::LogLevelState, work::WorkPool};
+use super::{access::Access, error::AdminError, log_level::LogLevelState, rates::RateWindow, work::WorkPool};
 use crate::{
     control::{
         active::ActiveConfig, candidate::Candidate, change::ConfigManager, gateway_handle::GatewayHandle,
@@ -32,6 +32,7 @@ pub struct AdminState {
     /// Runs work that takes long or blocks.
     pub work: WorkPool,
     pub log_level: LogLevelState,
+    pub rates: RateWindow,
     pub started_at: Instant,
 }
 
@@ -43,6 +44,7 @@ impl AdminState {
             changes: OnceLock::new(),
             work: WorkPool::default(),
             log_level: LogLevelState::default(),
+            rates: RateWindow::default(),
             started_at: Instant::now(),
         })
     }

@@ -24,7 +24,10 @@ mod log_level;
 mod ocelot;
 mod openapi;
 mod page;
+mod rates;
+mod routes;
 mod status;
+mod tail;
 mod work;
 
 pub use access::Access;
@@ -67,6 +70,9 @@ fn pages() -> OpenApiRouter<AdminContext> {
         .routes(routes!(changes::roll_back))
         .routes(routes!(changes::tests, changes::run_configured_tests))
         .routes(routes!(explain::explain))
+        .routes(routes!(routes::list_routes))
+        .routes(routes!(routes::show_route))
+        .routes(routes!(tail::tail))
         .routes(routes!(clusters::clusters))
         .routes(routes!(clusters::list_clusters))
         .routes(routes!(clusters::drain_endpoint))

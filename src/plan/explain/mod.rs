@@ -52,7 +52,8 @@ pub struct Explainer<'e> {
     pub sources: &'e Sources,
 }
 
-fn describe_stage(entry: &StageEntry) -> StageDescription {
+/// The name of a stage, and what it does on its route.
+pub fn describe_stage(entry: &StageEntry) -> StageDescription {
     StageDescription { name: entry.stage.name(), description: entry.stage.describe() }
 }
 
@@ -224,7 +225,8 @@ impl Explainer<'_> {
         MatchedRoute { name, location, template: "/{service}/...".to_owned(), values: Vec::new() }
     }
 
-    fn settings(&self, route: &RouteBlueprint) -> Vec<Setting> {
+    /// The effective settings of a route, with their origin.
+    pub fn settings(&self, route: &RouteBlueprint) -> Vec<Setting> {
         if route.aggregate.is_some() {
             return vec![self.setting("UpstreamPathTemplate", &route.matcher.client_path, Clone::clone)];
         }

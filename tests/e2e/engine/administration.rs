@@ -10,7 +10,9 @@ use crate::support::stub_backend::StubResponse;
 use crate::support::tls::{Authority, Issued};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
 const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -190,6 +192,55 @@ fn a_discovered_endpoint_does_not_lead_to_the_administration_address() {
         .write_file("services.json", &json!({ "shop": [{ "Host": "localhost", "Port": port }] }).to_string());
     let is_refused = || gateway.get("/v1/status").text().contains("backend.forbidden");
     assert!(becomes_true(WAIT_TIMEOUT, is_refused), "{}", gateway.get("/v1/status").text());
+}
+
+#[test]
+fn routes_show_rates_latencies_and_errors_by_code() {
+    let origin = Origin::hello();
+    let broken = json!({ "UpstreamPathTemplate": "/broken", "Key": "broken",
+        "DownstreamHostAndPorts": [{ "Host": "127.0.0.1", "Port": ports::free() }] });
+    let shop = json!({ "UpstreamPathTemplate": "/shop/{x}", "Key": "shop", "Timeout": "5s" });
+    let document = json!({ "Routes": [over(to(origin.port()), &shop), over(to(1), &broken)] });
+    let gateway = Gateway::with(&document);
+    (0..3).for_each(|_| assert_eq!(gateway.get("/shop/1").status, 200));
+    assert_eq!([gateway.get("/broken").status, gateway.get("/none").status], [502, 404]);
+    let list = gateway.admin("/v1/routes").json();
+    let traffic = |name: &str| {
+        let routes = list["routes"].as_array().expect("a list").iter();
+        routes.into_iter().find(|route| route["name"] == name).expect(name)["traffic"].clone()
+    };
+    assert_eq!((&traffic("shop")["requests_total"], &traffic("shop")["in_flight"]), (&json!(3), &json!(0)));
+    assert!(
+        traffic("shop")["latency_seconds"]["p99"].as_f64().is_some_and(|seconds| seconds > 0.0),
+        "{list}"
+    );
+    assert!(traffic("shop")["requests_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{list}");
+    assert_eq!(traffic("broken")["errors"], json!({ "backend.connect": 1 }));
+    assert_eq!(traffic("broken")["server_error_ratio"], json!(1.0));
+    assert_eq!(traffic("(none)")["errors"], json!({ "route.not_found": 1 }));
+    let shop = gateway.admin("/v1/routes/shop").json();
+    assert_eq!(shop["route"]["target"], json!({ "kind": "cluster", "name": "shop" }));
+    let timeout = shop["settings"].as_array().expect("a list").iter().find(|one| one["name"] == "Timeout");
+    assert_eq!(timeout.expect("a setting")["value"], "5s");
+    assert_eq!(gateway.admin("/v1/routes/nothing").status, 404);
+}
+
+#[test]
+fn the_tail_contains_requests_that_match_its_filters() {
+    let origin = Origin::hello();
+    let gateway = Gateway::with(&to_document(&origin));
+    let mut reader = TcpStream::connect(gateway.admin).expect("a connection");
+    reader.set_read_timeout(Some(WAIT_TIMEOUT)).expect("a timeout");
+    let request = "GET /v1/tail?status=2xx&client=127.0.0.0/8 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    reader.write_all(request.as_bytes()).expect("sent");
+    let mut lines = BufReader::new(reader).lines().map(|line| line.expect("a line"));
+    assert!(lines.any(|line| line.contains("keep-alive")), "it is attached");
+    gateway.ask(&Request::new("CONNECT", "/refused"));
+    assert_eq!(gateway.get("/seen?secret=hunter2").status, 200);
+    let data = lines.find(|line| line.starts_with("data: ")).expect("an event");
+    assert!(data.contains("\"path\":\"/seen\"") && !data.contains("hunter2"), "{data}");
+    assert_eq!(gateway.admin("/v1/tail?status=abc").status, 400);
+    assert_eq!(gateway.admin("/v1/tail?unknown=1").status, 400);
 }
 
 #[test]

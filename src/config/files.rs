@@ -36,7 +36,7 @@ pub struct File {
     pub path: Option<PathBuf>,
     pub text: String,
     /// `ocelot.ENVIRONMENT.json`: laid over the file before it, or over the merged files of a directory.
-    is_overlay: bool,
+    pub(super) is_overlay: bool,
 }
 
 /// The part of a file in the configuration.

@@ -59,9 +59,9 @@ pub struct Loaded {
     pub ocelot: bool,
     /// The initial value of an empty configuration store, if the files have one.
     pub initial_store_value: Option<String>,
-    /// How the files were combined, and their number; the policies follow in `sources`.
+    /// How the files were combined, and which of them are overlays; the policies follow in `sources`.
     pub layout: SourceLayout,
-    pub file_count: usize,
+    pub overlays: Vec<bool>,
 }
 
 impl Loaded {
@@ -171,7 +171,7 @@ fn merge_trees(
         input.files.iter().map(|file| &*file.text).chain(input.stored.iter().map(|stored| &*stored.text));
     let has_placeholders = texts.into_iter().any(|text| text.contains("${"));
     let policy_files = std::mem::take(&mut input.policies);
-    let (layout, file_count) = (input.assembly, input.files.len());
+    let (layout, overlays) = (input.assembly, input.files.iter().map(|file| file.is_overlay).collect());
     let Merged { mut root, ocelot, is_incomplete, initial_store_value } =
         merge_files(input, vocabulary, &mut sources, &mut diagnostics);
     if let Some(root) = root.as_mut().filter(|_| has_placeholders) {
@@ -196,7 +196,7 @@ fn merge_trees(
         ocelot,
         initial_store_value,
         layout,
-        file_count,
+        overlays,
     }
 }
 

@@ -23,21 +23,24 @@ struct SnapshotFile {
     name: String,
     path: Option<PathBuf>,
     text: String,
+    /// `ocelot.ENVIRONMENT.json`.
+    #[serde(default)]
+    is_overlay: bool,
 }
 
 impl Snapshot {
     /// The texts of what was loaded.
     pub fn of(loaded: &Loaded) -> Snapshot {
-        let file = |id: FileId, name: Option<&str>| {
+        let file = |id: FileId, name: Option<&str>, is_overlay: bool| {
             let source = loaded.sources.get(id)?;
             let name = name.unwrap_or(&source.name).to_owned();
-            Some(SnapshotFile { name, path: source.path.clone(), text: source.text.clone() })
+            Some(SnapshotFile { name, path: source.path.clone(), text: source.text.clone(), is_overlay })
         };
-        let ids = loaded.sources.iter().map(|(id, _)| id).take(loaded.file_count);
-        let policies = loaded.policies.all.iter().filter_map(|policy| file(policy.file?, Some(&policy.name)));
+        let ids = loaded.sources.iter().map(|(id, _)| id).zip(&loaded.overlays);
+        let policies = loaded.policies.all.iter().filter_map(|policy| file(policy.file?, Some(&policy.name), false));
         Snapshot {
             layout: loaded.layout,
-            files: ids.filter_map(|id| file(id, None)).collect(),
+            files: ids.filter_map(|(id, is_overlay)| file(id, None, *is_overlay)).collect(),
             policies: Some(policies.collect()),
         }
     }
@@ -49,7 +52,7 @@ impl Snapshot {
         let path = main.and_then(|source| source.path.clone());
         Snapshot {
             layout: SourceLayout::Single,
-            files: vec![SnapshotFile { name, path, text }],
+            files: vec![SnapshotFile { name, path, text, is_overlay: false }],
             policies: None,
         }
     }
@@ -73,6 +76,7 @@ impl Snapshot {
             name: file.name.clone(),
             path: file.path.clone(),
             text: file.text.clone(),
+            is_overlay: file.is_overlay,
         };
         self.files.iter().map(file).collect()
     }

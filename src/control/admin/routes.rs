@@ -89,7 +89,7 @@ pub struct Latency {
 }
 
 /// A route with its stages and settings.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct RouteDetail {
     pub window_seconds: f64,
     pub route: RouteStatus,

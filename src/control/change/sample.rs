@@ -1,6 +1,6 @@
 //! The requests of a route: how many, how many failed, how long they took.
 
-use crate::telemetry::counters::{BUCKET_BOUNDS, Totals};
+use crate::telemetry::{counters::Totals, histogram::BUCKET_BOUNDS};
 use std::iter::Sum;
 
 /// The number of latency buckets, with that of the slowest requests.
@@ -18,10 +18,7 @@ pub struct Sample {
 
 impl From<&Totals> for Sample {
     fn from(totals: &Totals) -> Sample {
-        let mut buckets = [0; BUCKETS];
-        buckets[..BUCKET_BOUNDS.len()].copy_from_slice(&totals.buckets);
-        buckets[BUCKET_BOUNDS.len()] = totals.over_last_bucket;
-        Sample { requests: totals.ended(), errors: totals.classes[4], buckets }
+        Sample { requests: totals.ended(), errors: totals.classes[4], buckets: totals.duration.buckets }
     }
 }
 

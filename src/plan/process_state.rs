@@ -63,11 +63,18 @@ impl ProcessState {
             buffering_memory: Budget::new(usize::MAX),
             clock,
             tls_tickets: Arc::default(),
-            telemetry: Arc::new(TelemetryState::new(metrics.clone(), otlp::connect)),
+            telemetry: Arc::new(TelemetryState::new(metrics.clone(), None)),
             metrics,
             services: ServiceRegistry::default(),
             connections,
         }
+    }
+
+    /// The same state for a process that serves: its plans open access logs and connections to collectors.
+    #[must_use]
+    pub fn with_telemetry(self) -> ProcessState {
+        let telemetry = Arc::new(TelemetryState::new(self.metrics.clone(), Some(otlp::connect)));
+        ProcessState { telemetry, ..self }
     }
 
     /// The same state with internal services.

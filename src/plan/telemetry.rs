@@ -26,12 +26,28 @@ pub struct PlanTelemetry {
 }
 
 impl PlanTelemetry {
+    /// Without destinations.
+    fn closed(config: &TelemetryConfig) -> PlanTelemetry {
+        PlanTelemetry {
+            access_logs: Box::default(),
+            records_client_headers: false,
+            record: config.record.clone(),
+            tracer: None,
+            emits_zero: config.metrics.emits_zero,
+            has_native_histograms: config.metrics.has_native_histograms,
+            _pusher: None,
+        }
+    }
+
     /// Opens the destinations that no other plan has opened.
     ///
     /// # Errors
     ///
     /// A sentence for the operator.
     pub fn open(config: &TelemetryConfig, state: &TelemetryState) -> Result<PlanTelemetry, String> {
+        if !state.is_active() {
+            return Ok(PlanTelemetry::closed(config));
+        }
         let logs = config.access_logs.iter().map(|log| state.access_log(log));
         let access_logs = logs.collect::<Result<Box<[_]>, _>>()?;
         Ok(PlanTelemetry {

@@ -15,7 +15,8 @@ pub type PushConfig = (Arc<OtlpConfig>, Duration);
 /// The destinations that plans hold.
 pub struct TelemetryState {
     metrics: Arc<Metrics>,
-    connect: ConnectFn,
+    /// Prepares connections to collectors; `None`: no destination is opened.
+    connect: Option<ConnectFn>,
     logs: SharedHandles<AccessLogConfig, AccessLog>,
     tracers: SharedHandles<TracingConfig, Tracer>,
     pushers: SharedHandles<PushConfig, MetricsPusher>,
@@ -28,8 +29,9 @@ impl fmt::Debug for TelemetryState {
 }
 
 impl TelemetryState {
-    /// Without destinations; `connect` prepares connections to collectors.
-    pub fn new(metrics: Arc<Metrics>, connect: ConnectFn) -> TelemetryState {
+    /// Opens destinations when a plan needs them; `connect` prepares connections to collectors. Without it nothing is
+    /// opened: for plans that serve no traffic, as of `margay explain`.
+    pub fn new(metrics: Arc<Metrics>, connect: Option<ConnectFn>) -> TelemetryState {
         TelemetryState {
             metrics,
             connect,
@@ -37,6 +39,15 @@ impl TelemetryState {
             tracers: SharedHandles::default(),
             pushers: SharedHandles::default(),
         }
+    }
+
+    /// Whether destinations are opened.
+    pub fn is_active(&self) -> bool {
+        self.connect.is_some()
+    }
+
+    fn connect(&self) -> Result<ConnectFn, String> {
+        self.connect.ok_or_else(|| "telemetry is not active".to_owned())
     }
 
     /// The access log with these settings, opened unless a plan holds one.
@@ -53,7 +64,7 @@ impl TelemetryState {
             let output = match &config.output {
                 OutputConfig::Otlp(collector) => {
                     let counts = &self.metrics.otlp().logs;
-                    Box::new(OtlpLogOutput::new(collector, self.connect, counts)?) as Box<dyn LogOutput>
+                    Box::new(OtlpLogOutput::new(collector, self.connect()?, counts)?) as Box<dyn LogOutput>
                 }
                 _ => open(config)?,
             };
@@ -69,7 +80,8 @@ impl TelemetryState {
     ///
     /// A sentence for the operator.
     pub fn tracer(&self, config: &TracingConfig) -> Result<Arc<Tracer>, String> {
-        let start = || start_tracer(config, self.connect, &self.metrics.otlp().traces);
+        let connect = self.connect()?;
+        let start = || start_tracer(config, connect, &self.metrics.otlp().traces);
         self.tracers.get_or_try_insert_with(config, start)
     }
 
@@ -79,8 +91,8 @@ impl TelemetryState {
     ///
     /// A sentence for the operator.
     pub fn metrics_pusher(&self, config: &PushConfig) -> Result<Arc<MetricsPusher>, String> {
-        let counts = &self.metrics.otlp().metrics;
-        let start = || MetricsPusher::start(config, self.connect, &self.metrics, counts);
+        let (connect, counts) = (self.connect()?, &self.metrics.otlp().metrics);
+        let start = || MetricsPusher::start(config, connect, &self.metrics, counts);
         self.pushers.get_or_try_insert_with(config, start)
     }
 
@@ -113,7 +125,7 @@ mod tests {
         let path = folder.path().join("access.log");
         let file = FileConfig { path: path.clone(), max_bytes: None, max_files: 1 };
         let config = AccessLogConfig { format: LogFormat::Json, output: OutputConfig::File(file) };
-        let state = TelemetryState::new(Metrics::new(1), |_| Err("no collector".to_owned()));
+        let state = TelemetryState::new(Metrics::new(1), Some(|_| Err("no collector".to_owned())));
         let first = state.access_log(&config).unwrap();
         assert!(Arc::ptr_eq(&first, &state.access_log(&config).unwrap()));
         let combined = AccessLogConfig { format: LogFormat::Combined, ..config.clone() };

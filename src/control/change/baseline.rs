@@ -55,6 +55,7 @@ pub(super) fn counters(metrics: &Metrics) -> Counters {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::RequestEnd;
 
     #[test]
     fn the_recent_traffic_is_that_of_the_last_two_periods() {

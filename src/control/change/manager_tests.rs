@@ -2,6 +2,7 @@ use super::*;
 use crate::base::clock::Clock;
 use crate::base::data_directory::DataDirectory;
 use crate::control::change::requests::{ChangeError, ChangeOptions};
+use crate::telemetry::RequestEnd;
 use std::sync::Mutex;
 
 struct Scene {

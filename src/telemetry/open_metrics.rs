@@ -30,8 +30,9 @@ impl Metrics {
 
     fn render_open_metrics(&self) -> String {
         let (mut text, routes) = (String::with_capacity(8 * 1024), self.all_routes());
-        for family in self.gather() {
-            let written = write_family(&mut text, &family, &routes);
+        let families = self.gather();
+        for family in &families {
+            let written = write_family(&mut text, family, &families, &routes);
             debug_assert!(written.is_ok(), "writing to a String cannot fail");
         }
         text.push_str("# EOF\n");
@@ -39,9 +40,17 @@ impl Metrics {
     }
 }
 
-fn write_family(text: &mut String, family: &MetricFamily, routes: &[Arc<RouteMetrics>]) -> fmt::Result {
+fn write_family(
+    text: &mut String,
+    family: &MetricFamily,
+    all: &[MetricFamily],
+    routes: &[Arc<RouteMetrics>],
+) -> fmt::Result {
+    let base = family.name().strip_suffix("_total").unwrap_or(family.name());
     let (kind, name) = match family.get_field_type() {
-        MetricType::COUNTER => ("counter", family.name().strip_suffix("_total").unwrap_or(family.name())),
+        // The name of a counter in this format has no suffix, and a gauge may have that name.
+        MetricType::COUNTER if all.iter().any(|other| other.name() == base) => ("unknown", family.name()),
+        MetricType::COUNTER => ("counter", base),
         MetricType::HISTOGRAM => ("histogram", family.name()),
         _ => ("gauge", family.name()),
     };
@@ -50,7 +59,8 @@ fn write_family(text: &mut String, family: &MetricFamily, routes: &[Arc<RouteMet
         let labels = metric.get_label();
         match family.get_field_type() {
             MetricType::COUNTER => {
-                writeln!(text, "{name}_total{} {}", Labels(labels, None), metric.get_counter().get_value())?;
+                let value = metric.get_counter().get_value();
+                writeln!(text, "{}{} {value}", family.name(), Labels(labels, None))?;
             }
             MetricType::HISTOGRAM => write_histogram(text, name, metric, routes)?,
             _ => writeln!(text, "{name}{} {}", Labels(labels, None), metric.get_gauge().get_value())?,
@@ -150,6 +160,8 @@ mod tests {
         assert_eq!(text.matches("trace_id").count(), 1);
         assert!(text.contains("# TYPE margay_requests counter\n"));
         assert!(text.contains("margay_requests_total{status_class=\"2xx\",route=\"a\\\"b\"} 1\n"));
+        assert!(text.contains("# TYPE margay_http2_streams gauge\n# HELP"));
+        assert!(text.contains("# TYPE margay_http2_streams_total unknown\n# HELP"));
         assert!(text.contains("le=\"1.0\"} 1\n") && text.contains("le=\"+Inf\"} 1\n"));
         assert!(text.ends_with("# EOF\n"));
     }

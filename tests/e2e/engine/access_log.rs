@@ -148,7 +148,7 @@ fn sampling_keeps_every_failure_with_its_code_and_leg() {
     });
     let closed = Closed::reserve();
     let sampled = json!({ "AccessLogOptions": { "SampleRatio": 0 } });
-    let lost = json!({ "UpstreamPathTemplate": "/lost", "DownstreamHostAndPorts": [{ "Host": "127.0.0.1", "Port": closed.port }] });
+    let lost = json!({ "UpstreamPathTemplate": "/lost", "DownstreamPathTemplate": "/", "DownstreamHostAndPorts": [{ "Host": "127.0.0.1", "Port": closed.port }] });
     let routes = [over(to(origin.port()), &lost), to(origin.port())];
     let gateway =
         Gateway::with(&json!({ "Routes": routes, "AccessLog": true, "GlobalConfiguration": sampled }));

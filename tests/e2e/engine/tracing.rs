@@ -125,8 +125,8 @@ fn the_backend_continues_the_trace_below_the_span_of_the_attempt() {
     );
     assert!(servers.iter().all(|span| span.trace_state == "vendor=1"));
     let clients = of_kind(&collector.received.spans(), SpanKind::Client);
-    assert_eq!(clients.len(), 3, "one attempt failed: {clients:?}");
     let failed: Vec<_> = clients.iter().filter(|span| span.status.is_some()).collect();
+    assert!(!failed.is_empty() && clients.len() == servers.len() + failed.len(), "{clients:?}");
     assert_eq!(text(&failed[0].attributes, "error.type").as_deref(), Some("backend.connect"));
     for header in &sent {
         let attempt = clients

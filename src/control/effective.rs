@@ -9,6 +9,9 @@ pub const MASK: &str = "***";
 const SECRET_SUFFIXES: [&str; 9] =
     ["password", "secret", "token", "signingkey", "apikey", "api-key", "hash", "authorization", "cookie"];
 
+/// Objects whose values are all secrets, in lower case.
+const SECRET_OBJECTS: [&str; 1] = ["/otlp/headers/"];
+
 /// A configuration as data.
 #[derive(Clone, Debug, Default)]
 pub struct EffectiveConfig {
@@ -48,7 +51,9 @@ impl Writer<'_> {
                 return Value::Object(members.iter().map(member).collect());
             }
             NodeValue::String(_) if node.interpolated => Value::from(self.placeholder(node)),
-            NodeValue::String(_) | NodeValue::Number(_) if is_secret(key) => Value::from(MASK),
+            NodeValue::String(_) | NodeValue::Number(_) if is_secret(key) || is_in_secrets(pointer) => {
+                Value::from(MASK)
+            }
             NodeValue::String(text) => Value::from(&**text),
             NodeValue::Number(text) => serde_json::from_str(text).unwrap_or_else(|_| Value::from(&**text)),
             NodeValue::Bool(value) => Value::from(*value),
@@ -97,6 +102,12 @@ fn is_secret(key: &str) -> bool {
     SECRET_SUFFIXES.iter().any(|suffix| key.ends_with(suffix))
 }
 
+/// Whether the value with this pointer is in an object with secrets.
+fn is_in_secrets(pointer: &str) -> bool {
+    let pointer = pointer.to_ascii_lowercase();
+    SECRET_OBJECTS.iter().any(|object| pointer.starts_with(object))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,7 +138,8 @@ mod tests {
     #[test]
     fn secrets_are_masked_and_placeholders_are_not_replaced() {
         let text = r#"{ "A": "${TOKEN}", "B": "x ${OTHER:-hunter2} y", "SigningKey": "hunter2", "Users": { "Password": 2 },
-            "UpstreamHeaderTransform": { "Authorization": ["Bearer hunter2"] }, "Tokens": [{ "Hash": "sha256:hunter2" }] }"#;
+            "UpstreamHeaderTransform": { "Authorization": ["Bearer hunter2"] }, "Tokens": [{ "Hash": "sha256:hunter2" }],
+            "Otlp": { "Headers": { "x-team": "hunter2" } } }"#;
         let config = effective(text, "{}").config;
         assert!(!config.to_string().contains("hunter2"), "{config}");
         assert_eq!((&config["A"], &config["B"]), (&json!("${TOKEN}"), &json!("x ${OTHER:-***} y")));

@@ -26,6 +26,9 @@ pub fn check(scope: &CheckContext, administration: &Address, diagnostics: &mut D
     if let Some(otlp) = &scope.document.otlp {
         targets.url(&otlp.endpoint);
     }
+    if let Some(otlp) = &scope.document.otlp {
+        targets.url(&otlp.endpoint);
+    }
     for listener in items(&scope.document.listeners) {
         targets.redirect(&listener.redirect_to_https);
     }
@@ -150,6 +153,7 @@ mod tests {
             r#""GlobalConfiguration": { "ServiceDiscoveryProvider": { "Host": "localhost", "Port": 8081 } }"#,
             r#""AuthenticationSchemes": { "a": { "Type": "JwtBearer", "JwksUri": "http://localhost:8081/x" } }"#,
             r#""AuthenticationSchemes": { "a": { "Type": "JwtBearer", "Authority": "https://[::1]:8081" } }"#,
+            r#""Otlp": { "Endpoint": "http://localhost:8081" }"#,
             r#""Listeners": [{ "Address": "127.0.0.1:80", "RedirectToHttps": 8081 }]"#,
         ] {
             let text = format!(r#"{{ "Administration": {{ "Address": "127.0.0.1:8081" }}, {section} }}"#);

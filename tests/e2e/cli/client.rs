@@ -111,6 +111,49 @@ fn tokens_come_from_a_variable_or_a_file_and_roles_are_explained() {
 }
 
 #[test]
+fn a_configuration_is_compared_applied_watched_and_rolled_back() {
+    let scene = Scene::new(&document(1, &["/a"]));
+    scene.write("new.json", &document(1, &["/a", "/b"]).to_string());
+    let refused = scene.run(&["apply", "new.json"]);
+    assert_eq!((refused.code, refused.stderr.contains("--yes")), (Some(64), true), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("/b") || refused.stderr.contains('b'),
+        "the difference is shown: {}",
+        refused.stderr
+    );
+    assert_eq!(scene.gateway.get("/b").status, 404);
+    let applied = scene.run(&["apply", "new.json", "--yes", "--watch", "1s"]);
+    assert_eq!(applied.code, Some(0), "{}", applied.stderr);
+    assert!(applied.stderr.contains("not judged"), "without traffic: {}", applied.stderr);
+    assert_ne!(scene.gateway.get("/b").status, 404);
+    let again = scene.run(&["apply", "new.json", "--yes"]);
+    assert_eq!((again.code, again.stderr.contains("nothing changes")), (Some(0), true), "{}", again.stderr);
+    let history: Value = serde_json::from_str(&scene.run(&["history", "--json"]).stdout).unwrap();
+    let first = history["entries"].as_array().unwrap().last().unwrap()["number"].to_string();
+    assert!(scene.run(&["history"]).stdout.contains("not judged"));
+    let back = scene.run(&["rollback", &first, "--yes"]);
+    assert_eq!(back.code, Some(0), "{}", back.stderr);
+    assert_eq!(scene.gateway.get("/b").status, 404);
+    let unknown = scene.run(&["rollback", "9999", "--yes"]);
+    assert_eq!((unknown.code, unknown.stderr.contains("no entry 9999")), (Some(64), true));
+}
+
+#[test]
+fn errors_of_a_document_are_printed_as_check_prints_them() {
+    let scene = Scene::new(&document(1, &["/a"]));
+    scene.write("new.json", "{\n  \"Routes\": [{ \"Prioritty\": 1 }]\n}\n");
+    let applied = scene.run(&["apply", "new.json", "--yes"]);
+    assert_eq!(applied.code, Some(2), "{}", applied.stderr);
+    let lines: Vec<_> = applied.stderr.lines().collect();
+    let caret =
+        lines.iter().position(|line| line.contains("Prioritty\": 1")).expect("the line of the document");
+    assert!(lines[caret + 1].trim_end().ends_with('^'), "{}", applied.stderr);
+    assert!(applied.stderr.contains("new.json:2:"), "{}", applied.stderr);
+    let window = scene.run(&["apply", "new.json", "--watch", "soon"]);
+    assert_eq!((window.code, window.stderr.contains("such as 60s")), (Some(64), true));
+}
+
+#[test]
 fn an_unreachable_gateway_and_a_wrong_address_have_a_cure() {
     let folder = tempfile::tempdir().unwrap();
     let refused = margay(folder.path(), &["status", "--admin", "127.0.0.1:1"]);

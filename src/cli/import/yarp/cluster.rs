@@ -115,7 +115,7 @@ impl YarpCluster {
             options.insert("Active".to_owned(), active_check(active, value, position, report));
         }
         if let Some(passive) = enabled("Passive") {
-            let mut check = json!({ "FailureRatio": 0.3 });
+            let mut check = json!({ "FailureRatio": failure_ratio(value) });
             if let Some(time) = get(passive, "ReactivationPeriod").and_then(seconds_text) {
                 check["EjectionTime"] = time.into();
             }
@@ -161,7 +161,8 @@ impl YarpCluster {
     }
 
     fn add_request(&mut self, request: &Value, position: &str, report: &mut Report) {
-        if let Some(time) = get(request, "ActivityTimeout").and_then(seconds_text) {
+        let timeout = get(request, "ActivityTimeout").or_else(|| get(request, "Timeout"));
+        if let Some(time) = timeout.and_then(seconds_text) {
             report.change(
                 position,
                 "ActivityTimeout becomes Timeout, the time limit for the start of the response",
@@ -179,6 +180,13 @@ impl YarpCluster {
             report.skip(position, "HttpRequest.AllowResponseBuffering");
         }
     }
+}
+
+/// The failure ratio of the policy TransportFailureRate.
+fn failure_ratio(cluster: &Value) -> f64 {
+    let ratio = at(cluster, &["Metadata", "TransportFailureRateHealthPolicy.RateLimit"]);
+    let ratio = ratio.and_then(|ratio| ratio.as_str()?.trim().parse::<f64>().ok());
+    ratio.filter(|ratio| *ratio > 0.0 && *ratio <= 1.0).unwrap_or(0.3)
 }
 
 fn active_check(active: &Value, cluster: &Value, position: &str, report: &mut Report) -> Value {

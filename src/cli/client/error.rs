@@ -47,8 +47,8 @@ impl ClientError {
                 let detail = if text("detail").is_empty() { text("title") } else { text("detail") };
                 let code =
                     if text("code").is_empty() { String::new() } else { format!(" ({})", text("code")) };
-                let help =
-                    cure(*status, text("code")).map_or(String::new(), |help| format!("\n  = help: {help}"));
+                let help = cure(*status, text("code"), detail)
+                    .map_or(String::new(), |help| format!("\n  = help: {help}"));
                 format!("the gateway responded {status}{code}: {detail}{help}")
             }
         }
@@ -56,7 +56,7 @@ impl ClientError {
 }
 
 /// What the operator can do about a response.
-fn cure(status: u16, code: &str) -> Option<&'static str> {
+fn cure(status: u16, code: &str, detail: &str) -> Option<&'static str> {
     match (status, code) {
         (401, _) => {
             Some("set MARGAY_ADMIN_TOKEN or pass --token-file; the tokens are in Administration.Tokens")
@@ -70,7 +70,7 @@ fn cure(status: u16, code: &str) -> Option<&'static str> {
         (403, _) => Some(
             "the address or the credentials do not allow this; see Administration in docs/configuration.md",
         ),
-        (404, "") => {
+        (404, _) if code.is_empty() || detail.starts_with("no such page") => {
             Some("the gateway does not have this page; compare `margay --version` with `margay status`")
         }
         (409, "admin.watching") => Some("wait for the end of the watch, or end it with `margay rollback`"),

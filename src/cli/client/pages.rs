@@ -36,7 +36,8 @@ fn status_text(page: &Value) -> String {
         }
     }
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    lines.iter().map(|(name, text)| format!("{:width$}  {text}\n", name.replace('_', " "))).collect()
+    let label = |name: &str| name.trim_end_matches("_seconds").replace('_', " ");
+    lines.iter().map(|(name, text)| format!("{:width$}  {text}\n", label(name))).collect()
 }
 
 /// `name value, name value` of an object.

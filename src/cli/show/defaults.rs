@@ -49,11 +49,12 @@ impl Filler<'_> {
                         self.nested(member, &place, setting);
                     }
                 }
-                (None, Some(default)) => {
+                // An empty list or map sets nothing, and the default of a group describes its absence.
+                (None, Some(default)) if is_shown(&default, setting) => {
                     members.insert(key, default);
                     self.origins.insert(place, ORIGIN.into());
                 }
-                (None, None) => {}
+                (None, _) => {}
             }
         }
     }
@@ -80,6 +81,12 @@ impl Filler<'_> {
     }
 }
 
+fn is_shown(default: &Value, setting: &'static Value) -> bool {
+    let is_empty =
+        default.as_array().is_some_and(Vec::is_empty) || default.as_object().is_some_and(Map::is_empty);
+    !is_empty && matches!(schema::kind(setting), SettingKind::Value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,7 +102,9 @@ mod tests {
             (&route["RetryOptions"]["Attempts"], &route["RetryOptions"]["MinBackoff"]),
             (&json!(2), &json!("25ms"))
         );
-        assert!(route.get("CacheOptions").is_none());
+        for absent in ["CacheOptions", "LoadBalancerOptions", "UpstreamHttpMethod", "Metadata"] {
+            assert!(route.get(absent).is_none(), "{absent}: {route:#}");
+        }
         assert_eq!(effective.origins["/Routes/0/Priority"], "default");
         assert_eq!(effective.config["Limits"]["ConnectTimeout"], "5s");
         assert_eq!(effective.config["Listeners"][0]["Address"], "127.0.0.1:8080");

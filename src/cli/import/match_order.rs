@@ -4,7 +4,7 @@
 //! priority 0. Routes without a host that the source matches before one with a host are repeated for that host.
 
 use super::report::Report;
-use super::route_draft::{RouteDraft, UniqueNames, may_overlap};
+use super::route_draft::{PathSegments, RouteDraft, UniqueNames};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,12 +36,16 @@ fn with_host_copies(drafts: Vec<RouteDraft>, report: &mut Report) -> Vec<RouteDr
             by_host.entry(host.clone()).or_default().push(at);
         }
     }
+    let paths: Vec<PathSegments> = drafts.iter().map(|draft| PathSegments::new(&draft.path)).collect();
+    let is_shared = |one: usize, other: usize| {
+        share_methods(&drafts[one], &drafts[other]) && paths[one].may_overlap(&paths[other])
+    };
     let mut copies = 0;
     let mut ordered = Vec::with_capacity(drafts.len());
     for (at, draft) in drafts.iter().enumerate() {
         for (host, positions) in by_host.iter().filter(|_| draft.host.is_none()) {
             let mut later = positions[positions.partition_point(|other| *other < at)..].iter();
-            if copies < MAX_HOST_COPIES && later.any(|other| is_shared(draft, &drafts[*other])) {
+            if copies < MAX_HOST_COPIES && later.any(|other| is_shared(at, *other)) {
                 copies += 1;
                 report.change(
                     &draft.position,
@@ -91,12 +95,11 @@ fn without_duplicates(drafts: Vec<RouteDraft>, report: &mut Report) -> Vec<Route
     remaining
 }
 
-/// Whether one request may match both.
-fn is_shared(one: &RouteDraft, other: &RouteDraft) -> bool {
-    let methods = one.methods.is_empty()
+/// Whether a method matches both.
+fn share_methods(one: &RouteDraft, other: &RouteDraft) -> bool {
+    one.methods.is_empty()
         || other.methods.is_empty()
-        || one.methods.iter().any(|method| other.methods.contains(method));
-    methods && may_overlap(&one.path, &other.path)
+        || one.methods.iter().any(|method| other.methods.contains(method))
 }
 
 /// Routes after a `/{name}` of the same host get its priority, so that the order of the file decides.

@@ -86,30 +86,41 @@ impl UniqueNames {
     }
 }
 
-/// The literal and placeholder segments of a template, and whether its last placeholder spans segments.
-fn segments(template: &str) -> (Vec<&str>, bool) {
-    let path = template.split('?').next().unwrap_or_default();
-    (path.split('/').filter(|segment| !segment.is_empty()).collect(), path.ends_with('}'))
+/// A template as literal and placeholder segments.
+#[derive(Clone, Debug)]
+pub struct PathSegments<'t> {
+    segments: Vec<&'t str>,
+    /// Whether its last placeholder spans segments.
+    spans: bool,
 }
 
-/// Whether both templates may match one path; true when that is not certain.
-pub fn may_overlap(one: &str, other: &str) -> bool {
-    let ((one, one_spans), (other, other_spans)) = (segments(one), segments(other));
-    for at in 0..one.len().min(other.len()) {
-        if one_spans && at + 1 == one.len() || other_spans && at + 1 == other.len() {
-            return true;
-        }
-        let is_literal = |segment: &str| !segment.contains('{');
-        if is_literal(one[at]) && is_literal(other[at]) && !one[at].eq_ignore_ascii_case(other[at]) {
-            return false;
-        }
+impl<'t> PathSegments<'t> {
+    /// The segments of a template, without its query.
+    pub fn new(template: &'t str) -> PathSegments<'t> {
+        let path = template.split('?').next().unwrap_or_default();
+        let segments = path.split('/').filter(|segment| !segment.is_empty()).collect();
+        PathSegments { segments, spans: path.ends_with('}') }
     }
-    // A last placeholder that spans segments may also be absent together with its slash.
-    match one.len() as i64 - other.len() as i64 {
-        0 => true,
-        1 => one_spans,
-        -1 => other_spans,
-        _ => false,
+
+    /// Whether both templates may match one path; true when that is not certain.
+    pub fn may_overlap(&self, other: &PathSegments) -> bool {
+        let (one, other_segments) = (&self.segments, &other.segments);
+        for (at, (left, right)) in one.iter().zip(other_segments).enumerate() {
+            if self.spans && at + 1 == one.len() || other.spans && at + 1 == other_segments.len() {
+                return true;
+            }
+            let is_literal = |segment: &str| !segment.contains('{');
+            if is_literal(left) && is_literal(right) && !left.eq_ignore_ascii_case(right) {
+                return false;
+            }
+        }
+        // A last placeholder that spans segments may also be absent together with its slash.
+        match one.len() as i64 - other_segments.len() as i64 {
+            0 => true,
+            1 => self.spans,
+            -1 => other.spans,
+            _ => false,
+        }
     }
 }
 
@@ -129,8 +140,9 @@ mod tests {
             ("/a/b", "/a/c", false),
             ("/", "/{x}", true),
         ] {
-            assert_eq!(may_overlap(one, other), expected, "{one} {other}");
-            assert_eq!(may_overlap(other, one), expected, "{other} {one}");
+            let (left, right) = (PathSegments::new(one), PathSegments::new(other));
+            assert_eq!(left.may_overlap(&right), expected, "{one} {other}");
+            assert_eq!(right.may_overlap(&left), expected, "{other} {one}");
         }
     }
 

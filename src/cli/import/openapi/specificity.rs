@@ -1,12 +1,12 @@
 //! The order of routes in which concrete paths are matched before templates (OpenAPI, Path Templating Matching), and the
 //! order of the document otherwise.
 
-use crate::cli::import::route_draft::{RouteDraft, may_overlap};
+use crate::cli::import::route_draft::{PathSegments, RouteDraft};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// Up to this number of routes, only overlapping ones change their order; more are sorted.
-const MAX_COMPARED_ROUTES: usize = 20_000;
+const MAX_COMPARED_ROUTES: usize = 10_000;
 
 /// How specific each segment is, from the left; smaller values first.
 fn specificity(draft: &RouteDraft) -> (Vec<u8>, bool, usize) {
@@ -32,23 +32,29 @@ pub fn sort(drafts: Vec<RouteDraft>) -> Vec<RouteDraft> {
         order.sort_by(|a, b| ranks[*a].cmp(&ranks[*b]));
         return pick(drafts, &order);
     }
+    let order = topological_order(&drafts, &ranks);
+    pick(drafts, &order)
+}
+
+/// Each route after the more specific ones that match some of its requests, in the given order otherwise.
+fn topological_order(drafts: &[RouteDraft], ranks: &[(Vec<u8>, bool, usize)]) -> Vec<usize> {
+    let paths: Vec<PathSegments> = drafts.iter().map(|draft| PathSegments::new(&draft.path)).collect();
     let (mut waits_for, mut successors) = (vec![0_usize; drafts.len()], vec![Vec::new(); drafts.len()]);
-    for (at, draft) in drafts.iter().enumerate() {
-        for (other, earlier) in drafts[..at].iter().enumerate() {
-            if ranks[at] == ranks[other] || !may_overlap(&draft.path, &earlier.path) {
+    for (at, rank) in ranks.iter().enumerate() {
+        for (other, earlier) in ranks[..at].iter().enumerate() {
+            if rank == earlier || !paths[at].may_overlap(&paths[other]) {
                 continue;
             }
-            let (first, second) = if ranks[at] < ranks[other] { (at, other) } else { (other, at) };
+            let (first, second) = if rank < earlier { (at, other) } else { (other, at) };
             successors[first].push(second);
             waits_for[second] += 1;
         }
     }
-    pick(drafts, &topological_order(&waits_for, &successors))
+    release_in_order(waits_for, &successors)
 }
 
 /// Each item after the ones it waits for, in the given order otherwise.
-fn topological_order(waits_for: &[usize], successors: &[Vec<usize>]) -> Vec<usize> {
-    let mut waits_for = waits_for.to_vec();
+fn release_in_order(mut waits_for: Vec<usize>, successors: &[Vec<usize>]) -> Vec<usize> {
     let mut ready: BinaryHeap<Reverse<usize>> =
         (0..waits_for.len()).filter(|at| waits_for[*at] == 0).map(Reverse).collect();
     let mut order = Vec::with_capacity(waits_for.len());

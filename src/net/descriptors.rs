@@ -41,7 +41,7 @@ impl Descriptors {
 
     /// A descriptor for a connection that is rejected.
     pub fn try_rejected(&'static self) -> Option<DescriptorGuard> {
-        (self.used() < self.capacity() - self.reserve() / 2).then(|| DescriptorGuard::new(&self.clients))
+        (self.used() < self.capacity() - self.reserve() / 4 * 3).then(|| DescriptorGuard::new(&self.clients))
     }
 
     /// A descriptor for a connection to a backend.

@@ -134,7 +134,8 @@ impl Plan {
         self.route_of(exchange)
     }
 
-    /// Rejects a path that a backend may read as one of another route, which may have another authentication.
+    /// Rejects a path that a backend may read as one of another route, which may have another authentication. Ocelot's
+    /// configurations may rely on such paths.
     fn check_separators(
         &self,
         exchange: &Exchange,
@@ -147,7 +148,7 @@ impl Plan {
         };
         let detail = if target.has_hidden_dot_segment() {
             "the path contains a dot segment next to %2f, %5c, a backslash or a semicolon"
-        } else if found.is_some() && target.other_readings().any(is_of_another_route) {
+        } else if found.is_some() && !self.ocelot && target.other_readings().any(is_of_another_route) {
             "with %2f, %5c or a backslash read as /, or without what follows a semicolon, the path is one of another route"
         } else {
             return Ok(());

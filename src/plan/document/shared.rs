@@ -75,7 +75,8 @@ shared_settings! { $ host_settings {
 shared_settings! { $ separator_settings {
     /// What is done with escaped separators in the path, `%2f`, `%5c`, `\` and `;`, which many backends read as `/`:
     /// `"Reject"` responds 400 with `request.path` where one stands next to a dot segment (`/public/..%2fadmin`), or where
-    /// the path is one of another route once they are read as separators (`/admin%2fx`, `/admin;a/x`);
+    /// the path is one of another route once they are read as separators (`/admin%2fx`, `/admin;a/x`; not under
+    /// `"Compatibility": "Ocelot"`);
     /// `"Unescape"` replaces them by `/` and removes dot segments before the route is matched; `"Keep"` forwards them.
     /// Default: that of the listener, then the global one; globally `"Reject"`. Source: Envoy,
     /// path_with_escaped_slashes_action.

@@ -240,8 +240,10 @@ impl ResetCounts {
             (self.window_start, self.newest_before) = (Some(now), self.newest_stream);
             (self.of_new_streams, self.of_older_streams) = (0, 0);
         }
+        // Streams that are opened and reset a few at a time count from the first one.
+        let earlier = self.of_older_streams.min(limits.resets_per_second / 3 * 2);
         let (count, max) = match stream > self.newest_before {
-            true => (&mut self.of_new_streams, limits.resets_per_second),
+            true => (&mut self.of_new_streams, limits.resets_per_second - earlier),
             false => (&mut self.of_older_streams, limits.older_resets_per_second),
         };
         *count += 1;
@@ -301,7 +303,7 @@ mod tests {
     }
 
     const LIMITS: FrameRateLimits =
-        FrameRateLimits { resets_per_second: 2, older_resets_per_second: 3, control_frames_per_second: 10 };
+        FrameRateLimits { resets_per_second: 3, older_resets_per_second: 4, control_frames_per_second: 10 };
 
     #[test]
     fn frames_are_recognized_however_they_are_split() {
@@ -348,7 +350,7 @@ mod tests {
     fn resets_and_control_frames_are_limited() {
         let reset = frame(RST_STREAM, 0, 1, &[0; 4]);
         let mut slow = inspector(LIMITS);
-        assert_eq!(slow.inspect(&reset.repeat(2), 0, &mut |_, _| {}), Ok(()));
+        assert_eq!(slow.inspect(&reset.repeat(3), 0, &mut |_, _| {}), Ok(()));
         assert_eq!(slow.inspect(&reset, 0, &mut |_, _| {}), Err((0, H2ErrorCode::ENHANCE_YOUR_CALM)));
         for empty in [frame(DATA, 0, 1, &[]), frame(0xee, 0, 0, &[]), frame(PRIORITY, 0, 1, &[0; 5])] {
             let mut slow = inspector(LIMITS);
@@ -369,13 +371,17 @@ mod tests {
         let opened = |stream| frame(HEADERS, END_HEADERS | END_STREAM, stream, b"abc");
         let reset = |stream| frame(RST_STREAM, 0, stream, &[0; 4]);
         let inspect = |parts: &[Vec<u8>]| inspector(LIMITS).inspect(&parts.concat(), 0, &mut |_, _| {});
-        let all = [opened(1), opened(3), opened(5), reset(1), reset(3), reset(5)];
+        let ids = [1, 3, 5, 7];
+        let all = [ids.map(opened), ids.map(reset)].concat();
         assert_eq!(inspect(&all), Ok(()));
-        let again = [&all[..], &[reset(5)]].concat();
+        let again = [&all[..], &[reset(7)]].concat();
         assert!(inspect(&again).is_err(), "a stream is reset once");
-        let in_turn: Vec<_> = (0..4).flat_map(|n| [opened(2 * n + 1), reset(2 * n + 1)]).collect();
+        let in_turn: Vec<_> = ids.into_iter().flat_map(|id| [opened(id), reset(id)]).collect();
         assert_eq!(inspect(&in_turn[..6]), Ok(()));
         assert!(inspect(&in_turn).is_err());
+        let more = [&all[..], &[opened(9), reset(9), opened(11), reset(11)]].concat();
+        assert_eq!(inspect(&more[..10]), Ok(()), "one more than all at once");
+        assert!(inspect(&more).is_err());
     }
 
     #[test]

@@ -37,7 +37,8 @@ impl Snapshot {
             Some(SnapshotFile { name, path: source.path.clone(), text: source.text.clone(), is_overlay })
         };
         let ids = loaded.sources.iter().map(|(id, _)| id).zip(&loaded.overlays);
-        let policies = loaded.policies.all.iter().filter_map(|policy| file(policy.file?, Some(&policy.name), false));
+        let policies =
+            loaded.policies.all.iter().filter_map(|policy| file(policy.file?, Some(&policy.name), false));
         Snapshot {
             layout: loaded.layout,
             files: ids.filter_map(|(id, is_overlay)| file(id, None, *is_overlay)).collect(),

@@ -63,7 +63,10 @@ mod tests {
         let route = metrics.route("a");
         let request = || {
             route.begin(0);
-            route.end(0, &RequestEnd { status: 200, duration: Duration::from_millis(1), ..RequestEnd::default() });
+            route.end(
+                0,
+                &RequestEnd { status: 200, duration: Duration::from_millis(1), ..RequestEnd::default() },
+            );
         };
         let recent = || baseline.recent(&counters(&metrics)).get("a").map_or(0, |sample| sample.requests);
         request();

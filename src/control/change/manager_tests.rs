@@ -296,7 +296,8 @@ fn a_changed_route_that_fails_is_rolled_back() {
     let route = scene.metrics.route("/0");
     for _ in 0..20 {
         route.begin(0);
-        route.end(0, &RequestEnd { status: 500, duration: Duration::from_millis(1), ..RequestEnd::default() });
+        route
+            .end(0, &RequestEnd { status: 500, duration: Duration::from_millis(1), ..RequestEnd::default() });
     }
     scene.reloading.state().observe(number, Instant::now());
     let (entries, _) = scene.reloading.history();

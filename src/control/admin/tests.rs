@@ -8,6 +8,7 @@ use crate::{
     server::Gateway,
     telemetry::Metrics,
 };
+use bytes::Bytes;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tower::ServiceExt;
@@ -93,7 +94,11 @@ impl Pages {
                 value.unwrap_or_default().to_owned()
             };
             let (kind, allow, status) = (field("content-type"), field("allow"), response.status().as_u16());
-            let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+            // A stream of events does not end.
+            let body = match kind.as_str() {
+                "text/event-stream" => Bytes::new(),
+                _ => axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap(),
+            };
             (status, kind, allow, String::from_utf8(body.to_vec()).unwrap())
         })
     }

@@ -3,7 +3,9 @@
 use super::head::Head;
 use crate::telemetry::{SpanId, TraceId, trace::TraceParent};
 
+/// The field with the ids and the flags.
 pub const TRACEPARENT: &[u8] = b"traceparent";
+/// The field with the states of other tracing systems.
 pub const TRACESTATE: &[u8] = b"tracestate";
 
 /// `00-` trace id `-` span id `-` flags.

@@ -18,6 +18,7 @@ pub mod internal_client;
 pub mod internal_gateway;
 #[cfg(test)]
 mod scripted_client;
+pub mod part_trace;
 pub mod read_ahead;
 pub mod relay;
 pub mod run;

@@ -5,7 +5,6 @@ use crate::{
     pipeline::{
         exchange::Exchange,
         head::KnownHeader,
-        response::RouteResult,
         trace_parent::{TRACESTATE, parse_traceparent, trace_parent},
     },
     plan::Route,
@@ -83,18 +82,6 @@ fn outcome_attributes(
     attributes.extend(
         texts.into_iter().filter(|(_, value)| !value.is_empty()).map(|(key, value)| (key, text(value))),
     );
-}
-
-/// Ends the trace of a part of an aggregate: a span below that of the aggregate.
-#[cold]
-pub fn finish_part(exchange: &mut Exchange, key: &str, outcome: &RouteResult) {
-    let Some(trace) = exchange.trace.take() else { return };
-    let end = SpanEnd {
-        name: format!("part {key}"),
-        attributes: vec![("margay.part", text(key))],
-        error: outcome.as_ref().err().map(|cause| cause.code.name().to_owned()),
-    };
-    trace.finish(SpanKind::Internal, exchange.now, end);
 }
 
 fn request_attributes(exchange: &Exchange, method: String) -> Vec<Attribute> {

@@ -1,6 +1,6 @@
 //! OTLP over gRPC.
 
-use super::rejected;
+use super::rejected::rejected;
 use crate::{
     net::reserved,
     telemetry::otlp::{Collector, OtlpConfig},

@@ -1,6 +1,6 @@
 //! OTLP over HTTP with protobuf.
 
-use super::rejected;
+use super::rejected::rejected;
 use crate::{
     base::url::HttpUrl,
     net::{

@@ -6,6 +6,7 @@
 
 mod grpc;
 mod http;
+mod rejected;
 
 use crate::telemetry::otlp::{Collector, OtlpConfig, OtlpProtocol};
 use grpc::GrpcCollector;
@@ -22,9 +23,4 @@ pub fn connect(config: &OtlpConfig) -> Result<Box<dyn Collector>, String> {
         OtlpProtocol::Grpc => GrpcCollector::new(config).map(|collector| Box::new(collector) as _),
     };
     prepared.map_err(|error| format!("cannot use the collector {}: {error}", config.endpoint))
-}
-
-/// How many items a collector rejected.
-fn rejected(count: Option<i64>) -> u64 {
-    count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0)
 }

@@ -11,7 +11,7 @@ use crate::{
         response::{Response, RouteResult},
     },
     plan::{Aggregate, AggregatePart, Route, aggregate::compose::failed},
-    server::{internal_client::BufferedClient, trace},
+    server::{internal_client::BufferedClient, part_trace::finish_part},
     telemetry::{RequestEnd, RouteMetrics},
 };
 use bytes::Bytes;
@@ -72,7 +72,7 @@ impl PartCaller<'_> {
             self.attempts.fetch_add(exchange.record.attempts, Ordering::Relaxed);
             metrics.end = part_end(&exchange, &outcome);
             if exchange.trace.is_some() {
-                trace::finish_part(&mut exchange, &part.terms.key, &outcome);
+                finish_part(&mut exchange, &part.terms.key, &outcome);
             }
             let outcome = outcome.map_err(|cause| with_part_name(cause, part, ocelot));
             metrics.status = outcome.as_ref().map_or_else(|cause| cause.status(ocelot), Response::status);

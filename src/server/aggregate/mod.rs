@@ -9,7 +9,7 @@
 mod call;
 mod fan_out;
 
-use super::trace;
+use super::part_trace::finish_part;
 use crate::{
     base::{
         bytes::is_tchar,
@@ -88,7 +88,7 @@ async fn single_part(
     counted.status = outcome.as_ref().map_or_else(status, Response::status);
     counted.end = part_end(&inner, &outcome);
     if inner.trace.is_some() {
-        trace::finish_part(&mut inner, &part.terms.key, &outcome);
+        finish_part(&mut inner, &part.terms.key, &outcome);
     }
     let record = inner.record;
     (exchange.record.endpoint, exchange.record.attempts) = (record.endpoint, record.attempts);

@@ -1,6 +1,6 @@
 //! `AccessLog` → where records are written, and in which form.
 
-use super::Wants;
+use super::wants::Wants;
 use crate::base::units::SizeText;
 use crate::config::{
     Diagnostics, Span, Spanned, codes,

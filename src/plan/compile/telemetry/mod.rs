@@ -2,21 +2,20 @@
 
 mod access_log;
 mod otlp;
+mod wants;
 
 use crate::config::{
-    Diagnostics, Span, Spanned, codes,
-    options::GlobalOptions,
-    ranges::RangeChecker,
-    values::{Setting, value_or_default},
+    Diagnostics, Spanned, codes, options::GlobalOptions, ranges::RangeChecker, values::value_or_default,
 };
 use crate::plan::{
     blueprint::telemetry::{MetricsConfig, TelemetryConfig, TracingConfig},
     check::CheckContext,
-    document::{Document, MetricsDocument, TraceContextMode, TracingDocument},
+    document::{MetricsDocument, TraceContextMode, TracingDocument},
 };
 use crate::stages::access_log::{RecordConfig, record_config};
-use crate::telemetry::{otlp::OtlpConfig, trace::TraceSampler};
+use crate::telemetry::trace::TraceSampler;
 use std::{sync::Arc, time::Duration};
+use wants::Wants;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -31,34 +30,6 @@ pub(super) fn telemetry(scope: &CheckContext, diagnostics: &mut Diagnostics) -> 
         record: default_record(scope),
         tracing: tracing(&wants, diagnostics),
         metrics: metrics(&wants, diagnostics),
-    }
-}
-
-/// What needs the collector.
-struct Wants<'d> {
-    document: &'d Document,
-    collector: Option<&'d Arc<OtlpConfig>>,
-}
-
-impl Wants<'_> {
-    /// The collector for a setting; an error if there is none.
-    fn collector(
-        &self,
-        name: &str,
-        setting: &Setting<bool>,
-        diagnostics: &mut Diagnostics,
-    ) -> Option<Arc<OtlpConfig>> {
-        let setting = setting.as_ref().filter(|on| on.value)?;
-        self.collector_of(name, setting.span, diagnostics)
-    }
-
-    fn collector_of(&self, name: &str, span: Span, diagnostics: &mut Diagnostics) -> Option<Arc<OtlpConfig>> {
-        if self.document.otlp.is_none() {
-            diagnostics
-                .error(codes::NO_OTLP, span, format!("{name} needs an OpenTelemetry collector"))
-                .help("add \"Otlp\": { \"Endpoint\": \"http://127.0.0.1:4318\" }");
-        }
-        self.collector.cloned()
     }
 }
 

@@ -2,7 +2,7 @@
 //! over gRPC (crate `tonic`).
 //!
 //! Entry point: [`connect`], which `plan::process_state` passes to the exporters of `telemetry`. A connection belongs to
-//! the thread of its exporter, which it may block, and has a runtime of its own.
+//! the thread of its exporter, which it may block, and has its own runtime.
 
 mod grpc;
 mod http;

@@ -220,7 +220,7 @@ pub(super) const FAMILIES: &[(&str, &str, MetricType, &[&str])] = &[
     ),
     (
         "margay_tail_dropped_total",
-        "Access records lost by subscribers of the administration API that read too slowly.",
+        "Access records lost by subscribers of GET /v1/tail that read too slowly.",
         MetricType::COUNTER,
         &[],
     ),

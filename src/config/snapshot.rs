@@ -46,16 +46,13 @@ impl Snapshot {
         }
     }
 
-    /// A document in the place of the main file of a configuration: relative paths and the policies stay.
-    pub fn of_document(text: String, current: &Loaded) -> Snapshot {
-        let main = current.sources.iter().next().map(|(_, source)| source);
-        let name = main.map_or_else(|| "gateway.json".to_owned(), |source| source.name.clone());
-        let path = main.and_then(|source| source.path.clone());
-        Snapshot {
-            layout: SourceLayout::Single,
-            files: vec![SnapshotFile { name, path, text, is_overlay: false }],
-            policies: None,
-        }
+    /// A document in the place of the main file: relative paths and the policies are those of the files.
+    pub fn with_document(&self, text: String) -> Snapshot {
+        let main = self.files.first();
+        let name = main.map_or_else(|| "gateway.json".to_owned(), |file| file.name.clone());
+        let path = main.and_then(|file| file.path.clone());
+        let file = SnapshotFile { name, path, text, is_overlay: false };
+        Snapshot { layout: SourceLayout::Single, files: vec![file], policies: None }
     }
 
     /// The path and the text of the configuration, if it is one file.

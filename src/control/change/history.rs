@@ -241,7 +241,7 @@ mod tests {
     }
 
     fn snapshot() -> Option<Arc<Snapshot>> {
-        Some(Arc::new(Snapshot::of_document("{}".into(), &crate::config::Loaded::default())))
+        Some(Arc::new(Snapshot::default().with_document("{}".into())))
     }
 
     #[test]

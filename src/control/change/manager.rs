@@ -59,15 +59,30 @@ pub(super) struct ManagerState {
     pub metrics: Arc<Metrics>,
     pub history: History,
     baseline: Arc<Baseline>,
-    /// The last candidate that was read from the files, whether it was applied or not.
-    files: Arc<Candidate>,
-    /// The active candidate.
-    current: Arc<Candidate>,
+    /// The files as they were read last, whether they were applied or not.
+    files: ConfigTexts,
+    /// The active configuration.
+    current: ConfigTexts,
+    /// Whether it comes from a store, which this process does not write.
+    is_stored: bool,
     /// Whether the active candidate came from the files, or was saved to them.
     pub is_current_saved: bool,
     /// `ReloadOnChange` of the active plan.
     store_watch: bool,
     pub watch: Option<ActiveWatch>,
+}
+
+/// The id and the texts of a configuration: its tree and its blueprint take much more memory.
+#[derive(Clone, Debug)]
+pub(super) struct ConfigTexts {
+    pub id: String,
+    pub snapshot: Arc<Snapshot>,
+}
+
+impl ConfigTexts {
+    fn of(candidate: &Candidate) -> ConfigTexts {
+        ConfigTexts { id: candidate.id.clone(), snapshot: Arc::new(Snapshot::of(&candidate.loaded)) }
+    }
 }
 
 /// A replacement of the configuration.
@@ -102,9 +117,9 @@ impl ConfigManager {
             history,
             baseline,
         } = parts;
-        let store_watch = current.blueprint.as_ref().is_none_or(|b| b.reload_on_change);
-        active.set(current.clone());
-        let files = current.clone();
+        let (store_watch, is_stored) = (follows_files(&current), is_stored(&current));
+        let files = ConfigTexts::of(&current);
+        active.set(current);
         let mut state = ManagerState {
             request,
             store,
@@ -115,8 +130,9 @@ impl ConfigManager {
             metrics,
             history,
             baseline,
+            current: files.clone(),
             files,
-            current,
+            is_stored,
             is_current_saved: true,
             store_watch,
             watch: None,
@@ -135,7 +151,7 @@ impl ConfigManager {
         let mut state = self.state();
         state.request.stored = state.store.get();
         let candidate = Arc::new(Candidate::read(&state.request, &state.stages));
-        let before = std::mem::replace(&mut state.files, candidate.clone());
+        let before = std::mem::replace(&mut state.files, ConfigTexts::of(&candidate));
         let is_repeated = before.id == candidate.id;
         let outcome = if candidate.id == state.current.id || (is_repeated && trigger != Trigger::Signal) {
             Reload::Unchanged
@@ -163,9 +179,9 @@ impl ManagerState {
         &self.current.id
     }
 
-    /// Reads a configuration in the place of the files.
-    pub fn candidate_source(&self) -> (Request, StageRegistry, Arc<Candidate>) {
-        (self.request.clone(), self.stages.clone(), self.files.clone())
+    /// What reads a configuration in the place of the files, and the texts of these.
+    pub fn candidate_source(&self) -> (Request, StageRegistry, Arc<Snapshot>) {
+        (self.request.clone(), self.stages.clone(), self.files.snapshot.clone())
     }
 
     /// Lets the file watch read the files again, so that it follows `ReloadOnChange` of the active configuration.
@@ -175,7 +191,7 @@ impl ManagerState {
 
     /// Whether the configuration comes from a store, which this process does not write.
     pub fn has_store(&self) -> bool {
-        self.request.stored.is_some() || self.current.blueprint.as_ref().is_some_and(|b| b.store.is_some())
+        self.request.stored.is_some() || self.is_stored
     }
 
     fn record_start(&mut self) {
@@ -204,8 +220,7 @@ impl ManagerState {
     ) -> u64 {
         let (id, saved) = (self.current.id.clone(), self.current.id == self.files.id);
         let new = NewEntry { id, origin, author, changes, outcome, reason, saved };
-        let snapshot = Snapshot::of(&self.current.loaded);
-        self.history.add(new, Some(Arc::new(snapshot)))
+        self.history.add(new, Some(self.current.snapshot.clone()))
     }
 
     /// Activates a valid candidate and records it; its number in the history. A watch that is active ends.
@@ -218,12 +233,13 @@ impl ManagerState {
         (self.apply)(blueprint, &candidate.id)?;
         let at = counters(&self.metrics);
         self.end_watch(Outcome::Superseded, "another change was applied");
-        let previous = self.activate(candidate.clone());
+        let previous = if watch.is_some() { self.active.candidate() } else { None };
+        self.activate(candidate.clone());
         let is_read = matches!(origin, Origin::Files | Origin::Signal | Origin::Store);
         self.is_current_saved = is_read || candidate.id == self.files.id;
         let outcome = if watch.is_some() { Outcome::Watching } else { Outcome::Applied };
         let number = self.record(origin, author, diff.lines(), outcome, String::new());
-        if let Some(window) = watch {
+        if let (Some(window), Some(previous)) = (watch, previous) {
             let recent = self.baseline.recent(&at);
             let judge = watched::judge(Instant::now(), window, blueprint, &diff, &recent, &at);
             self.watch = Some(ActiveWatch { number, judge, previous, saves });
@@ -232,13 +248,12 @@ impl ManagerState {
         Ok((number, diff))
     }
 
-    /// Makes an activated candidate the current one; the previous one.
-    fn activate(&mut self, candidate: Arc<Candidate>) -> Arc<Candidate> {
-        self.store_watch = candidate.blueprint.as_ref().is_none_or(|b| b.reload_on_change);
-        self.active.set(candidate.clone());
-        let previous = std::mem::replace(&mut self.current, candidate);
+    /// Makes an activated candidate the current one.
+    fn activate(&mut self, candidate: Arc<Candidate>) {
+        (self.store_watch, self.is_stored) = (follows_files(&candidate), is_stored(&candidate));
+        self.current = ConfigTexts::of(&candidate);
+        self.active.set(candidate);
         self.publish_unsaved();
-        previous
     }
 
     fn publish_unsaved(&self) {
@@ -247,7 +262,9 @@ impl ManagerState {
 
     /// What changes for traffic with a candidate.
     pub fn diff(&self, candidate: &Candidate) -> Diff {
-        match (self.current.configuration(), candidate.configuration()) {
+        let current = self.active.candidate();
+        let current = current.as_ref().and_then(|current| current.configuration());
+        match (current, candidate.configuration()) {
             (Some(before), Some(after)) => diff(&before, &after),
             _ => Diff::default(),
         }
@@ -255,8 +272,7 @@ impl ManagerState {
 
     /// Writes the active configuration to its file.
     pub fn save(&mut self) -> Result<PathBuf, save::SaveError> {
-        let (read, new) = (Snapshot::of(&self.files.loaded), Snapshot::of(&self.current.loaded));
-        let path = save::save(&read, &new)?;
+        let path = save::save(&self.files.snapshot, &self.current.snapshot)?;
         self.files = self.current.clone();
         self.is_current_saved = true;
         self.publish_unsaved();
@@ -265,8 +281,7 @@ impl ManagerState {
 
     /// Whether a candidate could be saved now.
     pub fn check_savable(&self, candidate: &Candidate) -> Result<(), save::SaveError> {
-        let (read, new) = (Snapshot::of(&self.files.loaded), Snapshot::of(&candidate.loaded));
-        save::check(&read, &new).map(drop)
+        save::check(&self.files.snapshot, &Snapshot::of(&candidate.loaded)).map(drop)
     }
 
     /// Ends the watch with this outcome.
@@ -342,6 +357,15 @@ impl ManagerState {
         self.activate(previous);
         self.record(Origin::Watch, Author::default(), changes, Outcome::Applied, finding.to_owned());
     }
+}
+
+/// `ReloadOnChange`.
+fn follows_files(candidate: &Candidate) -> bool {
+    candidate.blueprint.as_ref().is_none_or(|blueprint| blueprint.reload_on_change)
+}
+
+fn is_stored(candidate: &Candidate) -> bool {
+    candidate.blueprint.as_ref().is_some_and(|blueprint| blueprint.store.is_some())
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use super::entry::{Author, Entry, Origin};
 use super::manager::{ConfigManager, Replacement};
 use super::observer;
 use super::save::SaveError;
-use crate::config::Snapshot;
 use crate::control::candidate::Candidate;
 use crate::control::dry_run::failed_tests;
 use crate::plan::diff::Diff;
@@ -60,7 +59,7 @@ impl ConfigManager {
     /// Reads and checks a document in the place of the configuration file, without applying it.
     pub fn check(&self, text: String) -> Candidate {
         let (mut request, stages, files) = self.state().candidate_source();
-        request.snapshot = Some(Arc::new(Snapshot::of_document(text, &files.loaded)));
+        request.snapshot = Some(Arc::new(files.with_document(text)));
         Candidate::read(&request, &stages)
     }
 

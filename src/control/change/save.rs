@@ -94,7 +94,7 @@ mod tests {
         std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o640)).unwrap();
         symlink("real.json", folder.path().join("gateway.json")).unwrap();
         let loaded = read(folder.path());
-        let new = Snapshot::of_document("{ \"AccessLog\": true }".into(), &loaded);
+        let new = Snapshot::of(&loaded).with_document("{ \"AccessLog\": true }".into());
         save(&Snapshot::of(&loaded), &new).unwrap();
         assert_eq!(std::fs::read_to_string(&real).unwrap(), "{ \"AccessLog\": true }");
         assert_eq!(std::fs::read_to_string(folder.path().join("real.json.bak")).unwrap(), "{}");
@@ -109,7 +109,7 @@ mod tests {
         std::fs::write(&file, "{}").unwrap();
         let loaded = read(folder.path());
         std::fs::write(&file, "{ }").unwrap();
-        let new = Snapshot::of_document("{ \"AccessLog\": true }".into(), &loaded);
+        let new = Snapshot::of(&loaded).with_document("{ \"AccessLog\": true }".into());
         assert_eq!(save(&Snapshot::of(&loaded), &new), Err(SaveError::Changed(file.clone())));
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "{ }");
     }
@@ -122,7 +122,7 @@ mod tests {
         }
         let request = Request { paths: vec![folder.path().to_path_buf()], ..Request::default() };
         let loaded = load(&request, Environment::of_process());
-        let new = Snapshot::of_document("{}".into(), &loaded);
+        let new = Snapshot::of(&loaded).with_document("{}".into());
         assert_eq!(save(&Snapshot::of(&loaded), &new), Err(SaveError::NotOneFile));
     }
 }

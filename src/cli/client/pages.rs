@@ -6,7 +6,7 @@ use super::connection::AdminClient;
 use super::error::ClientError;
 use super::table::{age_text, printable, table, time_text};
 use crate::cli::output;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Prints a page: its JSON, or the text of it.
 fn show(options: &AdminOptions, path: &str, text: impl Fn(&Value) -> String) -> Result<(), ClientError> {
@@ -56,16 +56,44 @@ fn inner_text(name: &str, value: &Value) -> String {
 /// `margay routes`.
 pub fn routes(command: &RoutesCommand) -> Result<(), ClientError> {
     let filter = command.filter.as_deref();
-    show(&command.admin, "/v1/routes", |page| list_text(page, "routes", filter))
+    show(&command.admin, "/v1/routes", |page| routes_text(page, filter))
 }
 
-/// The items of a list whose name contains the text, as a table.
-pub fn list_text(page: &Value, list: &str, filter: Option<&str>) -> String {
-    let items = page.get(list).and_then(Value::as_array).cloned().unwrap_or_default();
-    let items: Vec<Value> = items.into_iter().filter(|item| is_selected(item, filter)).collect();
-    let columns = Columns::new(&items);
+fn routes_text(page: &Value, filter: Option<&str>) -> String {
+    let rows: Vec<Value> = route_rows(page).into_iter().filter(|row| is_selected(row, filter)).collect();
+    if rows.is_empty() {
+        return "no routes\n".to_owned();
+    }
+    let columns = Columns::new(&rows);
     let heads: Vec<&str> = columns.heads.iter().map(String::as_str).collect();
-    if items.is_empty() { format!("no {list}\n") } else { table(&heads, &columns.rows) }
+    table(&heads, &columns.rows)
+}
+
+/// The routes of the page as flat rows.
+pub fn route_rows(page: &Value) -> Vec<Value> {
+    page.get("routes").and_then(Value::as_array).into_iter().flatten().map(route_row).collect()
+}
+
+fn route_row(route: &Value) -> Value {
+    let value = |pointer: &str| route.pointer(pointer).cloned().unwrap_or(Value::Null);
+    let target = match value("/target/name") {
+        Value::Null => value("/target/kind"),
+        name => name,
+    };
+    let errors = route.pointer("/traffic/errors").and_then(Value::as_object).into_iter().flatten();
+    let errors: Vec<String> = errors.map(|(code, count)| format!("{code} {count}")).collect();
+    json!({
+        "route": value("/name"),
+        "path": value("/path"),
+        "target": target,
+        "req/s": value("/traffic/requests_per_second"),
+        "5xx_ratio": value("/traffic/server_error_ratio"),
+        "p50_seconds": value("/traffic/latency_seconds/p50"),
+        "p99_seconds": value("/traffic/latency_seconds/p99"),
+        "in_flight": value("/traffic/in_flight"),
+        "total": value("/traffic/requests_total"),
+        "errors": errors.join(", "),
+    })
 }
 
 fn is_selected(item: &Value, filter: Option<&str>) -> bool {
@@ -155,7 +183,6 @@ pub fn uptime_text(page: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn clusters_have_one_row_for_each_endpoint() {
@@ -171,6 +198,25 @@ mod tests {
         assert_eq!(lines.len(), 4, "{text}");
         assert!(lines[2].trim_start().starts_with("h:2") && lines[3].contains("not resolved"), "{text}");
         assert_eq!(clusters_text(&page, Some("x")), "no clusters\n");
+    }
+
+    #[test]
+    fn routes_have_their_rate_latency_and_errors() {
+        let page = json!({ "routes": [{
+            "name": "orders", "path": "/orders", "methods": [], "target": { "kind": "cluster", "name": "shop" },
+            "traffic": {
+                "requests_total": 7, "in_flight": 1, "errors": { "backend.connect": 2 }, "requests_per_second": 1.5,
+                "server_error_ratio": 0.25, "latency_seconds": { "mean": 0.1, "p50": 0.002, "p90": 0.1, "p99": 0.25 }
+            }
+        }] });
+        let text = routes_text(&page, Some("ord"));
+        let cells: Vec<_> =
+            text.lines().nth(1).unwrap().split("  ").map(str::trim).filter(|c| !c.is_empty()).collect();
+        assert_eq!(
+            cells,
+            ["orders", "/orders", "shop", "1.5", "25.0%", "2.0ms", "250ms", "1", "7", "backend.connect 2"]
+        );
+        assert_eq!(routes_text(&page, Some("x")), "no routes\n");
     }
 
     #[test]

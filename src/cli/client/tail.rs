@@ -45,8 +45,8 @@ fn record_text(line: &str) -> String {
         let found = names.iter().find_map(|name| record.get(*name).map(|value| cell(name, value)));
         found.unwrap_or_default()
     };
-    if record.get("dropped").is_some() && record.get("status").is_none() {
-        return format!("({} requests lost: the reader was too slow)", text(&["dropped"]));
+    if record.get("lost").is_some() && record.get("status").is_none() {
+        return format!("({} requests lost: the reader was too slow)", text(&["lost"]));
     }
     let method = text(&["method"]);
     let target = text(&["path", "target", "url"]);
@@ -74,6 +74,6 @@ mod tests {
         let line = r#"{"time":"2026-01-01T00:00:00Z","status":503,"method":"GET","path":"/a","route":"a","error_code":"backend.connect","duration_ms":12.4}"#;
         assert_eq!(record_text(line), "2026-01-01T00:00:00Z  503  GET  /a  a  backend.connect  12ms");
         assert_eq!(record_text("plain\x1b"), "plain?");
-        assert_eq!(record_text(r#"{"dropped":3}"#), "(3 requests lost: the reader was too slow)");
+        assert_eq!(record_text(r#"{"lost":3}"#), "(3 requests lost: the reader was too slow)");
     }
 }

@@ -4,14 +4,13 @@ use super::arguments::TopCommand;
 use super::columns::Columns;
 use super::connection::AdminClient;
 use super::error::ClientError;
-use super::pages::uptime_text;
+use super::pages::{route_rows, uptime_text};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Cell, Paragraph, Row, Table};
 use ratatui::{DefaultTerminal, Frame};
-use serde_json::Value;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
@@ -88,8 +87,7 @@ impl TopView {
             text("/config/id"),
             text("/connections/open"),
         );
-        self.columns =
-            Columns::new(routes.get("routes").and_then(Value::as_array).map_or(&[][..], Vec::as_slice));
+        self.columns = Columns::new(&route_rows(&routes));
         self.sort_rows();
         Ok(())
     }

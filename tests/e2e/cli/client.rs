@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::time::Duration;
 
 fn document(port: u16, routes: &[&str]) -> Value {
     let route = |path: &&str| {
@@ -81,6 +82,28 @@ fn pages_are_text_or_json_and_endpoints_are_drained() {
     assert_eq!(scene.run(&["enable", "backend", &endpoint]).code, Some(0));
     let unknown = scene.run(&["drain", "backend", "127.0.0.1:2"]);
     assert_eq!((unknown.code, unknown.stderr.contains("no endpoint")), (Some(1), true), "{}", unknown.stderr);
+}
+
+#[test]
+fn routes_and_requests_are_listed() {
+    let origin = Origin::hello();
+    let scene = Scene::new(&document(origin.port(), &["/a"]));
+    let tail = std::thread::scope(|scope| {
+        let tail = scope.spawn(|| scene.run(&["tail", "-n", "1", "--route", "a"]));
+        while !tail.is_finished() {
+            scene.gateway.get("/a");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        tail.join().unwrap()
+    });
+    assert_eq!((tail.code, tail.stdout.lines().count()), (Some(0), 1), "{}", tail.stderr);
+    assert!(tail.stdout.contains("GET  /a  a"), "{}", tail.stdout);
+    let routes = scene.run(&["routes"]);
+    let line = routes.stdout.lines().find(|line| line.starts_with("a ")).expect("the route");
+    assert!(line.contains("/a") && line.contains("backend"), "{}", routes.stdout);
+    assert_eq!(scene.run(&["routes", "none"]).stdout, "no routes\n");
+    let wrong = scene.run(&["tail", "--status", "abc"]);
+    assert_eq!((wrong.code, wrong.stderr.contains("invalid status")), (Some(1), true), "{}", wrong.stderr);
 }
 
 #[test]

@@ -8,11 +8,12 @@ use super::diagnostics::Diagnostics;
 use super::dotnet::DotnetEnvironment;
 use super::files::{self, File, FileRole, FindOptions, SourceLayout};
 use super::interpolation::{Environment, interpolate};
+use super::loaded::Loaded;
 use super::merge::{MergeInput, merge};
 use super::node::Node;
 use super::overlay::{overlay, variables_as_tree};
 use super::parse::{Dialect, parse};
-use super::policies::{self, Policies, PolicyFile, merge};
+use super::policies::{self, PolicyFile, merge};
 use super::referenced_files::ReferencedFiles;
 use super::remote_document::{self, RemoteDocument};
 use super::snapshot::Snapshot;
@@ -40,35 +41,6 @@ pub struct Request {
     pub snapshot: Option<Arc<Snapshot>>,
     /// The environment variables that .NET adds to `ocelot.json`.
     pub dotnet: DotnetEnvironment,
-}
-
-/// A loaded configuration, before it is deserialized.
-#[derive(Debug, Default)]
-pub struct Loaded {
-    pub sources: Sources,
-    /// The merged and interpolated tree, with policies merged into the routes. `None` if a file could not be read or
-    /// parsed, because diagnostics about the rest would be unreliable.
-    pub root: Option<Node>,
-    pub policies: Policies,
-    pub diagnostics: Diagnostics,
-    /// Files and directories that are watched for changes, including those of placeholders. Some may not exist yet.
-    pub watched: Vec<PathBuf>,
-    /// The files that settings reference.
-    pub attached: ReferencedFiles,
-    /// Ocelot compatibility, selected by the flag, by the file name or by `Compatibility`.
-    pub ocelot: bool,
-    /// The initial value of an empty configuration store, if the files have one.
-    pub initial_store_value: Option<String>,
-    /// How the files were combined, and which of them are overlays; the policies follow in `sources`.
-    pub layout: SourceLayout,
-    pub overlays: Vec<bool>,
-}
-
-impl Loaded {
-    /// The deserializer options.
-    pub fn options(&self) -> Options {
-        Options { ocelot: self.ocelot }
-    }
 }
 
 /// Configuration files in memory: of a test, a benchmark, or the administration API.

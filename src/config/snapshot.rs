@@ -1,7 +1,7 @@
-//! The texts of a configuration at one time: for its history, and in the place of the files.
+//! The texts of one version of the configuration: for its history, and in the place of the files.
 
 use super::files::{File, SourceLayout};
-use super::load::Loaded;
+use super::loaded::Loaded;
 use super::policies::PolicyFile;
 use super::span::FileId;
 use serde::{Deserialize, Serialize};

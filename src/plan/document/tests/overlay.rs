@@ -44,7 +44,7 @@ fn a_file_of_the_environment_is_laid_over_its_file_by_name_and_index() {
     assert_eq!(value_at(&loaded, "Routes.0.UpstreamHost"), "\"y\"");
     let span = node_at(&loaded, "Routes.0.UpstreamHost").unwrap().span;
     assert!(
-        loaded.sources.location(span).ends_with("ocelot.Test.json:2:33"),
+        loaded.sources.location(span).ends_with("ocelot.Test.json:2:32"),
         "{}",
         loaded.sources.location(span)
     );

@@ -3,38 +3,25 @@
 //! A permit is held from connect to close, also while the connection is idle in a pool. A queued request takes a
 //! connection released on its own worker; otherwise idle connections of other workers are closed to free a permit.
 
-use super::proxy_protocol::Version;
+use super::{
+    connection_queue::{ConnectionQueue, Outcome},
+    pool_key::PoolKey,
+    proxy_protocol::Version,
+};
 use std::{
     convert::Infallible,
     future::{Future, poll_fn},
     pin::pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::sleep_until,
-};
+use tokio::time::sleep_until;
 
-/// Age of the queue from which it counts as overload: it has not been empty for this long.
-const STANDING_QUEUE: Duration = Duration::from_millis(400);
-
-/// How long a request waits in a queue that is overloaded, where no timeout is configured (controlled delay).
-const OVERLOADED_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// Maximum number of connections and of pending requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ConnectionLimit {
-    pub max_connections: usize,
-    pub max_pending: usize,
-    /// `None`: until the request's own deadline, and not longer than 500 ms once the queue has not been empty for
-    /// 400 ms. With a longer wait every response of an overloaded backend would be too late.
-    pub pending_timeout: Option<Duration>,
-}
+pub use super::connection_queue::ConnectionLimit;
 
 /// Connection pool settings of an endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -50,26 +37,29 @@ pub struct PoolConfig {
 #[derive(Debug)]
 pub struct ConnectionLimiter {
     limit: ConnectionLimit,
-    permits: Arc<Semaphore>,
+    /// The key of the endpoint's connections in the pools.
+    key: PoolKey,
+    queue: Mutex<ConnectionQueue>,
+    /// The length of the queue: read for each request, without the lock.
     waiting: AtomicUsize,
-    /// When the queue was last empty, in milliseconds after `created`.
-    empty_at_ms: AtomicU64,
-    created: Instant,
-    /// Counts connections handed to waiting requests: every fourth goes to another worker.
-    handoff_count: AtomicUsize,
+    /// The workers that may hold idle connections, one bit each; the last bit for all further ones.
+    idle_workers: AtomicU64,
 }
 
 /// Permission for one connection; released when dropped.
 #[derive(Debug)]
-pub struct ConnectionPermit {
-    _permit: OwnedSemaphorePermit,
-    limiter: Arc<ConnectionLimiter>,
-}
+pub struct ConnectionPermit(Arc<ConnectionLimiter>);
 
 impl ConnectionPermit {
     /// The limiter that granted the permit.
     pub fn limiter(&self) -> &Arc<ConnectionLimiter> {
-        &self.limiter
+        &self.0
+    }
+}
+
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        self.0.release();
     }
 }
 
@@ -89,11 +79,17 @@ pub trait IdleSource {
     /// The connection.
     type Connection;
 
-    /// Registers the queued request, and requests the release of idle connections elsewhere.
-    fn register(&mut self);
+    /// The current worker.
+    fn worker(&self) -> usize;
 
-    /// Ready with a released connection.
-    fn poll_released(&mut self, cx: &mut Context) -> Poll<Self::Connection>;
+    /// Whether the request can use a connection that another request of its worker releases.
+    fn accepts_released(&self) -> bool;
+
+    /// Called when the request is queued: requests the release of idle connections of other workers.
+    fn register(&mut self, ticket: u64, limiter: &Arc<ConnectionLimiter>);
+
+    /// The connection that was released for the request.
+    fn take(&mut self) -> Option<Self::Connection>;
 }
 
 /// Why no connection was acquired.
@@ -103,23 +99,26 @@ pub enum AcquireError {
     QueueFull,
     /// `pending_timeout` expired.
     QueueTimeout,
+    /// The backend is overloaded, and newer requests are served first.
+    Overloaded,
     /// The request's own deadline passed.
     DeadlineExceeded,
     /// The client closed its connection.
     ClientClosed,
 }
 
+/// The highest bit of the workers.
+const LAST_WORKER_BIT: usize = 63;
+
 impl ConnectionLimiter {
-    /// A limiter with all permits free.
-    pub fn new(limit: ConnectionLimit) -> Arc<ConnectionLimiter> {
-        let permits = Arc::new(Semaphore::new(limit.max_connections.min(Semaphore::MAX_PERMITS)));
+    /// A limiter with all permits free, for the connections of this key.
+    pub fn new(limit: ConnectionLimit, key: PoolKey) -> Arc<ConnectionLimiter> {
         Arc::new(ConnectionLimiter {
             limit,
-            permits,
+            key,
+            queue: Mutex::new(ConnectionQueue::new(limit)),
             waiting: AtomicUsize::new(0),
-            empty_at_ms: AtomicU64::new(0),
-            created: tokio::time::Instant::now().into_std(),
-            handoff_count: AtomicUsize::new(0),
+            idle_workers: AtomicU64::new(0),
         })
     }
 
@@ -128,9 +127,14 @@ impl ConnectionLimiter {
         self.limit
     }
 
+    /// The key of the endpoint's connections in the pools.
+    pub(in crate::net) fn key(&self) -> PoolKey {
+        self.key
+    }
+
     /// Whether all permits are taken.
     pub fn is_full(&self) -> bool {
-        self.permits.available_permits() == 0
+        self.lock().is_exhausted()
     }
 
     /// The number of queued requests.
@@ -138,38 +142,72 @@ impl ConnectionLimiter {
         self.waiting.load(Ordering::SeqCst)
     }
 
-    /// Whether a released connection is due to another worker, while `local_waiters` requests of this one wait.
-    pub(in crate::net) fn should_yield_to_other_worker(&self, local_waiters: usize) -> bool {
-        self.waiting() > local_waiters && self.handoff_count.fetch_add(1, Ordering::Relaxed) % 4 == 3
+    /// Whether the newest requests are served first.
+    pub(in crate::net) fn is_overloaded(&self) -> bool {
+        self.waiting() > 0 && self.lock().is_overloaded()
+    }
+
+    /// Records whether a worker may hold idle connections of the endpoint.
+    pub(in crate::net) fn set_idle(&self, worker: usize, may_hold: bool) {
+        let bit = 1 << worker.min(LAST_WORKER_BIT);
+        match may_hold {
+            true => self.idle_workers.fetch_or(bit, Ordering::SeqCst),
+            // Several workers share the last bit.
+            false if worker >= LAST_WORKER_BIT => return,
+            false => self.idle_workers.fetch_and(!bit, Ordering::SeqCst),
+        };
+    }
+
+    /// One worker that may hold idle connections, which no other request will be sent to until it reports again.
+    pub(in crate::net) fn take_idle_worker(&self) -> Option<IdleWorker> {
+        let take_lowest = |bits: u64| (bits != 0).then_some(bits & bits.wrapping_sub(1));
+        let bits = self.idle_workers.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take_lowest).ok()?;
+        match bits.trailing_zeros() as usize {
+            LAST_WORKER_BIT => Some(IdleWorker::From(LAST_WORKER_BIT)),
+            worker => Some(IdleWorker::One(worker)),
+        }
+    }
+
+    /// A connection that becomes idle on this worker goes to the returned request instead, if any; `then` runs before the
+    /// request is woken.
+    pub(in crate::net) fn hand_over(&self, worker: usize, then: impl FnOnce(Option<u64>)) {
+        let handed = self.update(|queue| queue.hand_over(worker));
+        then(handed.as_ref().map(|(ticket, _)| *ticket));
+        if let Some((_, Some(waker))) = handed {
+            waker.wake();
+        }
     }
 
     /// A permit, if one is free and no request is queued for it.
     pub(in crate::net) fn try_acquire(self: &Arc<ConnectionLimiter>) -> Option<ConnectionPermit> {
-        let permit = self.permits.clone().try_acquire_owned().ok()?;
-        Some(ConnectionPermit { _permit: permit, limiter: self.clone() })
+        self.lock().try_take().then(|| ConnectionPermit(self.clone()))
+    }
+
+    /// Returns a permit, and wakes the one request that receives it.
+    fn release(&self) {
+        if let Some(waker) = self.update(ConnectionQueue::release) {
+            waker.wake();
+        }
     }
 
     /// A place in the queue, unless it is full.
-    pub(in crate::net) fn enqueue(&self) -> Option<QueueGuard<'_>> {
-        let max_pending = self.limit.max_pending;
-        let grown = |n: usize| (n < max_pending).then_some(n + 1);
-        let before = self.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, grown).ok()?;
-        if before == 0 {
-            self.empty_at_ms.store(self.elapsed_ms(), Ordering::Relaxed);
-        }
-        Some(QueueGuard(self))
+    pub(in crate::net) fn enqueue(&self, worker: usize, accepts_released: bool) -> Option<QueueGuard<'_>> {
+        let now = tokio::time::Instant::now().into_std();
+        let (ticket, evicted) = self.update(|queue| queue.join(worker, accepts_released, now))?;
+        evicted.into_iter().for_each(Waker::wake);
+        Some(QueueGuard { limiter: self, ticket, is_served: false })
     }
 
-    fn elapsed_ms(&self) -> u64 {
-        let elapsed = tokio::time::Instant::now().into_std().saturating_duration_since(self.created);
-        u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+    /// Changes the queue, and publishes its length.
+    fn update<T>(&self, change: impl FnOnce(&mut ConnectionQueue) -> T) -> T {
+        let mut queue = self.lock();
+        let result = change(&mut queue);
+        self.waiting.store(queue.len(), Ordering::SeqCst);
+        result
     }
 
-    /// How long a request that joins the queue now may wait; `None`: until its own deadline.
-    fn queue_timeout(&self) -> Option<Duration> {
-        let queued_ms = self.elapsed_ms().saturating_sub(self.empty_at_ms.load(Ordering::Relaxed));
-        let overloaded = Duration::from_millis(queued_ms) > STANDING_QUEUE;
-        self.limit.pending_timeout.or_else(|| overloaded.then_some(OVERLOADED_TIMEOUT))
+    fn lock(&self) -> MutexGuard<'_, ConnectionQueue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A permit or a released connection; waits in the queue if the limit is reached.
@@ -182,10 +220,7 @@ impl ConnectionLimiter {
         if let Some(permit) = self.try_acquire() {
             return Ok(Acquired::Connect(permit));
         }
-        let guard = self.enqueue().ok_or(AcquireError::QueueFull)?;
-        let acquired = self.wait(source, deadline, closed, |_| Poll::Pending).await;
-        drop(guard);
-        acquired
+        self.wait(source, deadline, closed, |_| Poll::Pending).await
     }
 
     /// Waits in the queue: for a permit, for a released connection, or for `room`.
@@ -196,27 +231,33 @@ impl ConnectionLimiter {
         mut closed: impl FnMut(&mut Context) -> Poll<()>,
         mut room: impl FnMut(&mut Context) -> Poll<T>,
     ) -> Result<Acquired<S::Connection, T>, AcquireError> {
+        let place = self.enqueue(source.worker(), source.accepts_released());
+        let mut place = place.ok_or(AcquireError::QueueFull)?;
+        source.register(place.ticket, self);
         let now = tokio::time::Instant::now().into_std();
-        let (expires, timeout_error) = match self.queue_timeout().map(|wait| now + wait) {
+        let (expires, timeout_error) = match self.limit.pending_timeout.map(|wait| now + wait) {
             Some(expires) if expires < deadline => (expires, AcquireError::QueueTimeout),
             _ => (deadline, AcquireError::DeadlineExceeded),
         };
-        source.register();
-        let mut permit = pin!(self.permits.clone().acquire_owned());
         let mut timer = pin!(sleep_until(expires.into()));
         poll_fn(|cx| {
-            if let Poll::Ready(conn) = source.poll_released(cx) {
-                return Poll::Ready(Ok(Acquired::Reuse(conn)));
-            }
-            if let Poll::Ready(Ok(permit)) = permit.as_mut().poll(cx) {
-                let permit = ConnectionPermit { _permit: permit, limiter: self.clone() };
-                return Poll::Ready(Ok(Acquired::Connect(permit)));
-            }
-            if let Poll::Ready(room) = room(cx) {
-                return Poll::Ready(Ok(Acquired::StreamSlot(room)));
-            }
+            // First: a connection is not spent on a request whose client has closed.
             if closed(cx).is_ready() {
                 return Poll::Ready(Err(AcquireError::ClientClosed));
+            }
+            match place.poll(cx) {
+                Some(Outcome::Permit) => {
+                    return Poll::Ready(Ok(Acquired::Connect(ConnectionPermit(self.clone()))));
+                }
+                Some(Outcome::Released) => {
+                    return Poll::Ready(source.take().map(Acquired::Reuse).ok_or(AcquireError::QueueTimeout));
+                }
+                Some(Outcome::Evicted) => return Poll::Ready(Err(AcquireError::Overloaded)),
+                None => {}
+            }
+            if let Poll::Ready(room) = room(cx) {
+                place.is_served = true;
+                return Poll::Ready(Ok(Acquired::StreamSlot(room)));
             }
             timer.as_mut().poll(cx).map(|()| Err(timeout_error))
         })
@@ -224,111 +265,37 @@ impl ConnectionLimiter {
     }
 }
 
+/// Where a request for the release of idle connections is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::net) enum IdleWorker {
+    One(usize),
+    /// This worker and all after it.
+    From(usize),
+}
+
 /// A place in the queue; left when dropped.
 #[derive(Debug)]
-pub(in crate::net) struct QueueGuard<'g>(&'g ConnectionLimiter);
+pub(in crate::net) struct QueueGuard<'g> {
+    limiter: &'g ConnectionLimiter,
+    ticket: u64,
+    is_served: bool,
+}
+
+impl QueueGuard<'_> {
+    fn poll(&self, cx: &Context) -> Option<Outcome> {
+        self.limiter.lock().poll(self.ticket, cx.waker())
+    }
+}
 
 impl Drop for QueueGuard<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+        let unused = self.limiter.update(|queue| queue.leave(self.ticket, self.is_served));
+        if unused == Some(Outcome::Permit) {
+            self.limiter.release();
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A pool in which no connection is ever released.
-    struct EmptyPool;
-
-    impl IdleSource for EmptyPool {
-        type Connection = Infallible;
-
-        fn register(&mut self) {}
-
-        fn poll_released(&mut self, _cx: &mut Context) -> Poll<Infallible> {
-            Poll::Pending
-        }
-    }
-
-    fn limit(connections: usize, queue: usize) -> ConnectionLimit {
-        ConnectionLimit {
-            max_connections: connections,
-            max_pending: queue,
-            pending_timeout: Some(Duration::from_secs(5)),
-        }
-    }
-
-    fn later() -> Instant {
-        tokio::time::Instant::now().into_std() + Duration::from_secs(60)
-    }
-
-    fn local_waiters(_: &mut Context) -> Poll<()> {
-        Poll::Pending
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn beyond_the_limit_one_request_waits_and_the_next_is_rejected() {
-        let limiter = ConnectionLimiter::new(limit(1, 1));
-        let Ok(Acquired::Connect(first)) = limiter.acquire(EmptyPool, later(), local_waiters).await else {
-            panic!("free")
-        };
-        let mut second = Box::pin(limiter.acquire(EmptyPool, later(), local_waiters));
-        assert!(poll_fn(|cx| Poll::Ready(second.as_mut().poll(cx))).await.is_pending());
-        assert_eq!(limiter.waiting(), 1);
-        assert_eq!(
-            limiter.acquire(EmptyPool, later(), local_waiters).await.err(),
-            Some(AcquireError::QueueFull)
-        );
-        drop(first);
-        assert!(matches!(second.await, Ok(Acquired::Connect(_))));
-        assert_eq!(limiter.waiting(), 0);
-        assert!(
-            matches!(limiter.acquire(EmptyPool, later(), local_waiters).await, Ok(Acquired::Connect(_))),
-            "a permit is free again"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_request_waits_briefly_in_a_queue_that_does_not_empty() {
-        let limiter = ConnectionLimiter::new(ConnectionLimit { pending_timeout: None, ..limit(1, 9) });
-        let Ok(held) = limiter.acquire(EmptyPool, later(), local_waiters).await else { panic!("free") };
-        let mut first = Box::pin(limiter.acquire(EmptyPool, later(), local_waiters));
-        assert!(poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx))).await.is_pending());
-        tokio::time::sleep(STANDING_QUEUE * 2).await;
-        let start = tokio::time::Instant::now();
-        let second = limiter.acquire(EmptyPool, later(), local_waiters).await;
-        assert_eq!((second.err(), start.elapsed()), (Some(AcquireError::QueueTimeout), OVERLOADED_TIMEOUT));
-        drop(held);
-        assert!(matches!(first.await, Ok(Acquired::Connect(_))), "requests of before keep their place");
-        let Ok(_held) = limiter.acquire(EmptyPool, later(), local_waiters).await else { panic!("free") };
-        let mut third = Box::pin(limiter.acquire(EmptyPool, later(), local_waiters));
-        assert!(poll_fn(|cx| Poll::Ready(third.as_mut().poll(cx))).await.is_pending());
-        tokio::time::advance(OVERLOADED_TIMEOUT * 2).await;
-        assert!(poll_fn(|cx| Poll::Ready(third.as_mut().poll(cx))).await.is_pending(), "the queue was empty");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_queued_request_times_out() {
-        let limiter = ConnectionLimiter::new(limit(1, 9));
-        let Ok(held) = limiter.acquire(EmptyPool, later(), local_waiters).await else { panic!("free") };
-        let start = tokio::time::Instant::now();
-        assert_eq!(
-            limiter.acquire(EmptyPool, later(), local_waiters).await.err(),
-            Some(AcquireError::QueueTimeout)
-        );
-        assert!(start.elapsed() >= Duration::from_secs(4));
-        let closed = limiter.acquire(EmptyPool, later(), |_| Poll::Ready(())).await;
-        assert_eq!((closed.err(), limiter.waiting()), (Some(AcquireError::ClientClosed), 0));
-        drop(held);
-        let without_timeout =
-            ConnectionLimiter::new(ConnectionLimit { pending_timeout: None, ..limit(1, 1) });
-        let Ok(_held) = without_timeout.acquire(EmptyPool, later(), local_waiters).await else {
-            panic!("free")
-        };
-        assert_eq!(
-            without_timeout.acquire(EmptyPool, later(), local_waiters).await.err(),
-            Some(AcquireError::DeadlineExceeded)
-        );
-    }
-}
+#[path = "connection_limit_tests.rs"]
+mod tests;

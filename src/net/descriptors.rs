@@ -2,6 +2,7 @@
 //! DNS and files. The shares are limits under contention: either side may use what the other does not.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use tokio::sync::{Notify, futures::Notified};
 
 /// Limits of at most this many connections fit into the reserve: the administration address is always reachable.
 const MAX_RESERVED_CONNECTIONS: usize = 64;
@@ -12,6 +13,10 @@ pub struct Descriptors {
     capacity: AtomicUsize,
     clients: AtomicUsize,
     backends: AtomicUsize,
+    /// Connections that are rejected.
+    rejected: AtomicUsize,
+    /// Notified when connections to backends use the reserve.
+    contended: Notify,
 }
 
 /// The descriptors of this process; unlimited until the capacity is set.
@@ -23,6 +28,8 @@ impl Descriptors {
             capacity: AtomicUsize::new(capacity),
             clients: AtomicUsize::new(0),
             backends: AtomicUsize::new(0),
+            rejected: AtomicUsize::new(0),
+            contended: Notify::const_new(),
         }
     }
 
@@ -41,12 +48,30 @@ impl Descriptors {
 
     /// A descriptor for a connection that is rejected.
     pub fn try_rejected(&'static self) -> Option<DescriptorGuard> {
-        (self.used() < self.capacity() - self.reserve() / 4 * 3).then(|| DescriptorGuard::new(&self.clients))
+        (self.used() < self.capacity() - self.reserve() / 4 * 3).then(|| DescriptorGuard::new(&self.rejected))
     }
 
     /// A descriptor for a connection to a backend.
     pub fn try_backend(&'static self) -> Option<DescriptorGuard> {
+        if self.excess() > 0 {
+            self.contended.notify_waiters();
+        }
         (self.used() < self.capacity() - self.reserve() / 2).then(|| DescriptorGuard::new(&self.backends))
+    }
+
+    /// Ready when connections to backends use the reserve.
+    pub fn contended(&self) -> Notified<'_> {
+        self.contended.notified()
+    }
+
+    /// How many connections of clients should be closed for connections to backends: more than those that use the reserve,
+    /// so that the next ones need none.
+    pub fn excess(&self) -> usize {
+        let used = self.used() - self.rejected.load(Relaxed).min(self.used());
+        match (used + 1).saturating_sub(self.capacity() - self.reserve()) {
+            0 => 0,
+            excess => excess + self.reserve(),
+        }
     }
 
     fn capacity(&self) -> usize {
@@ -54,7 +79,7 @@ impl Descriptors {
     }
 
     fn used(&self) -> usize {
-        self.clients.load(Relaxed) + self.backends.load(Relaxed)
+        self.clients.load(Relaxed) + self.backends.load(Relaxed) + self.rejected.load(Relaxed)
     }
 
     fn reserve(&self) -> usize {
@@ -94,6 +119,7 @@ mod tests {
         backends.extend((0..100).map_while(|_| DESCRIPTORS.try_backend()));
         assert_eq!(backends.len(), 125, "half of the reserve is for backends");
         assert!(DESCRIPTORS.try_rejected().is_none(), "rejections leave the rest for accepting and DNS");
+        assert_eq!(DESCRIPTORS.excess(), 26 + 50, "so many clients should be closed");
         assert!(DESCRIPTORS.try_client(64).is_some(), "administration");
         drop((backends, clients));
         assert_eq!(DESCRIPTORS.used(), 0);

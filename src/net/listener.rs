@@ -2,7 +2,7 @@
 
 use super::{io::Stream, unix_address::UnixAddress};
 use pingora::protocols::{GetSocketDigest, l4::listener::Listener, l4::socket::SocketAddr as PeerSocketAddr};
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as Raw, Type};
+use socket2::{Domain, Protocol, SockAddr, SockFilter, SockRef, Socket as Raw, Type};
 use std::{
     fmt,
     fs::{self, File, Permissions},
@@ -208,15 +208,15 @@ impl BoundSocket {
         }
     }
 
-    /// Lets no more connections wait in the backlog: clients try again until the socket is closed, instead of being reset
-    /// with it.
-    pub fn shrink_backlog(&self) {
-        let shrunk = match &self.kind {
-            Kind::Tcp(listener) => SockRef::from(listener).listen(0),
+    /// Begins no more connections. Connections in the backlog, and those whose handshake has begun, are still accepted:
+    /// closing the socket would reset them. Further clients try again until the socket is closed, and are refused then.
+    pub fn stop_handshakes(&self) {
+        let stopped = match &self.kind {
+            Kind::Tcp(listener) => drop_syn(SockRef::from(listener)),
             Kind::Unix(listener, _) => SockRef::from(listener).listen(0),
         };
-        if let Err(error) = shrunk {
-            log::debug!("the backlog was not reduced: {error}");
+        if let Err(error) = stopped {
+            log::debug!("connections still begin until the socket is closed: {error}");
         }
     }
 
@@ -229,6 +229,26 @@ impl BoundSocket {
             log::warn!("cannot remove the socket {}: {error}", file.path.display());
         }
     }
+}
+
+/// Drops the first segment of each handshake (SYN without ACK), and lets all others pass.
+fn drop_syn(socket: SockRef<'_>) -> io::Result<()> {
+    /// Instructions of the classic BPF: load a byte, mask it, compare it, return.
+    const LOAD: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
+    const MASK: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
+    const EQUALS: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    /// The flags in the TCP header, and their bits.
+    const FLAGS_OFFSET: u32 = 13;
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    socket.attach_filter(&[
+        SockFilter::new(LOAD, 0, 0, FLAGS_OFFSET),
+        SockFilter::new(MASK, 0, 0, SYN | ACK),
+        SockFilter::new(EQUALS, 0, 1, SYN),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ])
 }
 
 impl Drop for BoundSocket {

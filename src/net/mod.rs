@@ -14,6 +14,8 @@ pub mod connect;
 pub mod descriptors;
 pub mod dns;
 pub mod connection_limit;
+mod connection_queue;
+pub mod release_requests;
 pub mod h1;
 pub mod h2;
 pub mod io;

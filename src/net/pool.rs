@@ -6,17 +6,15 @@ use super::{
     h1::backend::BackendConn,
     pool_key::{PoolKey, slots},
     proxy_protocol::ProxyHeader,
+    release_requests,
 };
 use std::{
     cell::RefCell,
-    collections::{HashMap, VecDeque},
-    future::Future,
-    pin::Pin,
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
-    task::{Context, Poll, Waker},
+    collections::HashMap,
+    sync::Arc,
+    task::{Context, Waker},
     time::{Duration, Instant},
 };
-use tokio::sync::{Notify, futures::Notified, oneshot};
 
 /// Maximum number of idle connections per endpoint and worker.
 const MAX_IDLE_PER_ENDPOINT: usize = 512;
@@ -27,59 +25,11 @@ type IdleList = Vec<(u64, Vec<Idle>)>;
 struct Idle {
     conn: Box<BackendConn>,
     since: Instant,
-    _guard: Option<ReleasableGuard>,
 }
-
-/// Requests for permits that idle connections of any worker may hold.
-#[derive(Debug)]
-struct IdleRelease {
-    /// Connections with a permit that may be idle.
-    releasable: AtomicUsize,
-    requested: Notify,
-}
-
-static IDLE_RELEASE: IdleRelease = IdleRelease::new();
-
-impl IdleRelease {
-    const fn new() -> IdleRelease {
-        IdleRelease { releasable: AtomicUsize::new(0), requested: Notify::const_new() }
-    }
-
-    /// Wakes all workers, unless none of them has a connection to release: each one walks its pools.
-    fn request(&self) {
-        if self.releasable.load(SeqCst) > 0 {
-            self.requested.notify_waiters();
-        }
-    }
-
-    fn guard(&'static self) -> ReleasableGuard {
-        self.releasable.fetch_add(1, SeqCst);
-        ReleasableGuard(self)
-    }
-}
-
-/// Counts a connection with a permit that may be idle.
-#[derive(Debug)]
-pub struct ReleasableGuard(&'static IdleRelease);
-
-impl ReleasableGuard {
-    /// Counts one more until the guard is dropped.
-    pub fn acquire() -> ReleasableGuard {
-        IDLE_RELEASE.guard()
-    }
-}
-
-impl Drop for ReleasableGuard {
-    fn drop(&mut self) {
-        self.0.releasable.fetch_sub(1, SeqCst);
-    }
-}
-
-type Waiters = HashMap<PoolKey, VecDeque<oneshot::Sender<Box<BackendConn>>>>;
 
 thread_local! {
-    /// Requests of this worker that wait for a connection under a limit.
-    static WAITERS: RefCell<Waiters> = RefCell::new(HashMap::new());
+    /// Connections released for queued requests of this worker, by their tickets.
+    static RELEASED: RefCell<HashMap<u64, Box<BackendConn>>> = RefCell::new(HashMap::new());
     static POOL: RefCell<IdleList> = const { RefCell::new(Vec::new()) };
     /// The time of the last sweep: precise enough for idle times, and free.
     static NOW: RefCell<Option<Instant>> = const { RefCell::new(None) };
@@ -100,6 +50,11 @@ pub fn check_out(
             return None;
         }
         while let Some(Idle { mut conn, .. }) = pop_idle(idle, header) {
+            if idle.is_empty()
+                && let Some(limiter) = conn.limiter()
+            {
+                limiter.set_idle(release_requests::worker(), false);
+            }
             if conn.is_current(addr) && !conn.is_dead(cx) {
                 conn.reused = true;
                 return Some(conn);
@@ -107,6 +62,16 @@ pub fn check_out(
         }
         None
     })
+}
+
+/// Whether this worker holds idle connections of an endpoint.
+fn holds_idle(key: PoolKey) -> bool {
+    POOL.try_with(|pool| {
+        let pool = pool.borrow();
+        let entry = pool.get(key.index());
+        entry.is_some_and(|(generation, idle)| *generation == key.generation() && !idle.is_empty())
+    })
+    .unwrap_or(false)
 }
 
 fn pop_idle(idle: &mut Vec<Idle>, header: Option<&ProxyHeader>) -> Option<Idle> {
@@ -119,25 +84,31 @@ fn pop_idle(idle: &mut Vec<Idle>, header: Option<&ProxyHeader>) -> Option<Idle> 
 
 /// Closes the oldest idle connection of the endpoint, which carries another client's PROXY header, to free its permit.
 pub fn evict_oldest(key: PoolKey) {
-    let evicted = POOL.with_borrow_mut(|pool| {
+    drop(remove_oldest(key));
+}
+
+fn remove_oldest(key: PoolKey) -> Option<Idle> {
+    POOL.with_borrow_mut(|pool| {
         let (generation, idle) = pool.get_mut(key.index())?;
         (*generation == key.generation() && !idle.is_empty()).then(|| idle.remove(0))
-    });
-    drop(evicted);
+    })
 }
 
 /// Returns a connection to the pool after both messages ended cleanly.
 pub fn check_in(conn: Box<BackendConn>) {
-    let (index, generation) = (conn.key().index(), conn.key().generation());
     let since = NOW.with_borrow(|now| *now).unwrap_or_else(Instant::now);
     if conn.is_retired(since) {
         return;
     }
-    // Counted before the waiting requests are: a request that waits from now on wakes this worker.
-    let guard = conn.limiter().map(|_| ReleasableGuard::acquire());
-    if conn.limiter().is_some_and(|limiter| limiter.waiting() > 0) {
-        // A connection with a PROXY header serves no other client: drop it to free its permit.
-        return if conn.proxy_header().is_some() { drop(conn) } else { hand_to_waiter(conn) };
+    let (index, generation) = (conn.key().index(), conn.key().generation());
+    if let Some(limiter) = conn.limiter() {
+        // Before the queue is read: a request that is queued after that finds this worker.
+        if !holds_idle(conn.key()) {
+            limiter.set_idle(release_requests::worker(), true);
+        }
+        if limiter.waiting() > 0 {
+            return hand_to_waiter(conn);
+        }
     }
     let _ = POOL.try_with(|pool| {
         let mut pool = pool.borrow_mut();
@@ -167,10 +138,10 @@ pub fn sweep(now: Instant, max_idle: Duration) {
         let evicted = close_retired(pool);
         drop(evicted);
         for (_, idle) in pool.iter_mut() {
-            idle.retain_mut(|Idle { conn, since, .. }| {
+            idle.retain_mut(|Idle { conn, since }| {
                 let idle = now.saturating_duration_since(*since);
                 let keep = idle < conn.max_idle(max_idle) && !conn.is_retired(now);
-                keep && !conn.is_dead(&mut cx)
+                keep && !is_contended(conn) && !conn.is_dead(&mut cx)
             });
         }
     });
@@ -186,90 +157,85 @@ fn close_retired(pool: &mut IdleList) -> Vec<Idle> {
     retired.flat_map(|(_, (_, idle))| idle.drain(..)).collect()
 }
 
+/// Whether requests are queued for the permit of a connection.
+fn is_contended(conn: &BackendConn) -> bool {
+    conn.limiter().is_some_and(|limiter| limiter.waiting() > 0)
+}
+
 /// Hands a connection to a queued request of this worker; closes it if none is queued, or if its permit is due to another
 /// worker.
 fn hand_to_waiter(mut conn: Box<BackendConn>) {
-    let (key, mut pending) = (conn.key(), None);
+    // A connection with a PROXY header serves no other client: it is closed to free its permit.
+    let Some(limiter) = conn.limiter().filter(|_| conn.proxy_header().is_none()).cloned() else { return };
     conn.reused = true;
-    let _ = WAITERS.try_with(|waiters| {
-        let mut waiters = waiters.borrow_mut();
-        let local_waiters = waiters.get(&key).map_or(0, VecDeque::len);
-        if conn.limiter().is_some_and(|limiter| limiter.should_yield_to_other_worker(local_waiters)) {
-            return;
-        }
-        pending = Some(conn);
-        while let Some(conn) = pending.take() {
-            let Some(waiter) = waiters.get_mut(&key).and_then(VecDeque::pop_front) else { break };
-            pending = waiter.send(conn).err();
-        }
-        waiters.retain(|_, queue| !queue.is_empty());
+    limiter.hand_over(release_requests::worker(), |ticket| {
+        let _ = ticket.map(|ticket| RELEASED.try_with(|released| released.borrow_mut().insert(ticket, conn)));
     });
 }
 
-/// Waits for a connection of an endpoint that is released on this worker.
+/// A connection of an endpoint that is released on this worker while the request waits.
 #[derive(Debug)]
 pub struct ReleasedConnection {
-    key: Option<PoolKey>,
-    receiver: Option<oneshot::Receiver<Box<BackendConn>>>,
+    is_accepted: bool,
+    ticket: Option<u64>,
 }
 
 impl ReleasedConnection {
-    /// A connection of that key; `None`: the request can use no HTTP/1.1 connection and only needs a permit.
-    pub fn new(key: Option<PoolKey>) -> ReleasedConnection {
-        ReleasedConnection { key, receiver: None }
+    /// `is_accepted`: whether the request can use a pooled HTTP/1.1 connection; otherwise it only needs a permit.
+    pub fn new(is_accepted: bool) -> ReleasedConnection {
+        ReleasedConnection { is_accepted, ticket: None }
+    }
+
+    fn remove(&mut self) -> Option<Box<BackendConn>> {
+        let ticket = self.ticket?;
+        RELEASED.try_with(|released| released.borrow_mut().remove(&ticket)).ok().flatten()
     }
 }
 
 impl IdleSource for ReleasedConnection {
     type Connection = Box<BackendConn>;
 
-    fn register(&mut self) {
-        self.receiver = self.key.map(register_waiter);
-        request_idle_release();
+    fn worker(&self) -> usize {
+        release_requests::worker()
     }
 
-    fn poll_released(&mut self, cx: &mut Context) -> Poll<Box<BackendConn>> {
-        let Some(receiver) = &mut self.receiver else { return Poll::Pending };
-        match Pin::new(receiver).poll(cx) {
-            Poll::Ready(Ok(conn)) => Poll::Ready(conn),
-            Poll::Ready(Err(_)) => {
-                self.receiver = None;
-                Poll::Pending
-            }
-            Poll::Pending => Poll::Pending,
+    fn accepts_released(&self) -> bool {
+        self.is_accepted
+    }
+
+    fn register(&mut self, ticket: u64, limiter: &Arc<ConnectionLimiter>) {
+        self.ticket = Some(ticket);
+        release_requests::send(limiter);
+    }
+
+    fn take(&mut self) -> Option<Box<BackendConn>> {
+        self.remove()
+    }
+}
+
+impl Drop for ReleasedConnection {
+    fn drop(&mut self) {
+        // Released for a request that was canceled in the same moment: the next one uses it.
+        if let Some(conn) = self.remove() {
+            check_in(conn);
         }
     }
 }
 
-fn register_waiter(key: PoolKey) -> oneshot::Receiver<Box<BackendConn>> {
-    let (sender, receiver) = oneshot::channel();
-    WAITERS.with_borrow_mut(|waiters| {
-        let queue = waiters.entry(key).or_default();
-        queue.retain(|waiter| !waiter.is_closed());
-        queue.push_back(sender);
-    });
-    receiver
-}
-
-/// Notifies all workers that a request waits for a permit that an idle connection may hold.
-pub fn request_idle_release() {
-    IDLE_RELEASE.request();
-}
-
-/// Ready when a permit is requested. Create it before calling [`release_contended`], so that no request is missed.
-pub fn idle_release_requested() -> Notified<'static> {
-    IDLE_RELEASE.requested.notified()
-}
-
-/// Closes idle connections under limits that have queued requests, to free their permits.
-pub fn release_contended() {
-    POOL.with_borrow_mut(|pool| {
-        for (_, idle) in pool.iter_mut() {
-            let limiter = idle.first().and_then(|Idle { conn, .. }| conn.limiter());
-            let waiting = limiter.map_or(0, ConnectionLimiter::waiting).min(idle.len());
-            idle.drain(..waiting);
+/// Closes idle connections of one endpoint while requests are queued for their permits: each permit goes to one request.
+pub fn release_contended(limiter: &Arc<ConnectionLimiter>) {
+    let key = limiter.key();
+    while limiter.waiting() > 0 {
+        let Some(oldest) = remove_oldest(key) else { return };
+        drop(oldest);
+    }
+    if holds_idle(key) {
+        limiter.set_idle(release_requests::worker(), true);
+        if limiter.waiting() > 0 {
+            // It was queued in the meantime.
+            release_requests::send(limiter);
         }
-    });
+    }
 }
 
 /// The number of idle connections of this worker.

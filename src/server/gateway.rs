@@ -1,5 +1,6 @@
 //! State shared by all workers: the current plan, metrics, connection counts, and the drain signal.
 
+use super::drain::Drain;
 use crate::{
     base::{
         client_counts::{ClientCountGuard, ClientCounts},
@@ -14,12 +15,11 @@ use arc_swap::ArcSwap;
 use std::{
     net::IpAddr,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
-use tokio::sync::Notify;
 
 /// The gateway.
 pub struct Gateway {
@@ -83,52 +83,6 @@ impl Gateway {
         *retired = in_use;
         drop(retired);
         drop(unused);
-    }
-}
-
-/// The phases of a graceful shutdown.
-#[derive(Debug, Default)]
-pub struct Drain {
-    /// Not ready any more, but still accepting.
-    leaving: AtomicBool,
-    /// When draining began.
-    since: OnceLock<Instant>,
-    notified: Arc<Notify>,
-}
-
-/// How long an idle client connection is kept while the gateway drains, for a request that is on its way.
-const DRAIN_IDLE_TIMEOUT: Duration = Duration::from_secs(1);
-
-impl Drain {
-    /// Whether the gateway is shutting down: no new request is accepted on a connection after the next one.
-    pub fn is_on(&self) -> bool {
-        self.since.get().is_some()
-    }
-
-    /// Whether a load balancer should send new requests here.
-    pub fn is_ready(&self) -> bool {
-        !self.leaving.load(Ordering::Relaxed) && !self.is_on()
-    }
-
-    /// When an idle connection is closed, once the gateway drains.
-    pub fn idle_deadline(&self) -> Option<Instant> {
-        self.since.get().map(|since| *since + DRAIN_IDLE_TIMEOUT)
-    }
-
-    /// Reports that the gateway is not ready any more; it still serves.
-    pub fn announce(&self) {
-        self.leaving.store(true, Ordering::Relaxed);
-    }
-
-    /// Begins to drain.
-    pub fn begin(&self) {
-        let _ = self.since.set(Instant::now());
-        self.notified.notify_waiters();
-    }
-
-    /// Notified when draining begins.
-    pub fn notified(&self) -> Arc<Notify> {
-        self.notified.clone()
     }
 }
 

@@ -21,7 +21,6 @@ use crate::{
     pipeline::{error::GatewayError, exchange::Exchange, upgrade::Upgrade},
 };
 use std::{
-    future::Future,
     pin::{Pin, pin},
     sync::Arc,
     time::{Duration, Instant},
@@ -37,13 +36,12 @@ pub async fn serve(io: Stream, connection: ConnectionContext, worker: Arc<Worker
         return Box::pin(http2::serve(io, ReadBuffer::default(), connection, worker)).await;
     }
     let (mut conn, mut idle_since) = (ClientConn::new(io, connection.peer), Instant::now());
-    let notified = worker.gateway.drain.notified();
-    let mut notified = pin!(notified.notified());
+    let notify = worker.gateway.drain.idle_notified();
+    let mut notified = pin!(notify.notified());
     loop {
         let (idle_timeout, drain) = (worker.plan().limits.client.idle_timeout, &worker.gateway.drain);
-        let stop = |cx: &mut std::task::Context| match drain.idle_deadline() {
-            Some(deadline) => Some(deadline),
-            None => notified.as_mut().poll(cx).is_ready().then(|| drain.idle_deadline()).flatten(),
+        let stop = |cx: &mut std::task::Context| {
+            drain.idle_deadline(Some(idle_since), &notify, notified.as_mut(), cx)
         };
         if !conn.wait_readable(idle_since, idle_timeout, stop).await {
             return;

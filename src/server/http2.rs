@@ -14,7 +14,7 @@ use crate::{
     },
     pipeline::error::{ErrorCode, GatewayError},
 };
-use std::{future::Future, pin::pin, sync::Arc, task::Poll, time::Instant};
+use std::{pin::pin, sync::Arc, time::Instant};
 
 /// Serves an HTTP/2 connection; `input` was already read from it. Streams end with their connection.
 pub async fn serve(io: Stream, input: ReadBuffer, connection: ConnectionContext, worker: Arc<Worker>) {
@@ -25,11 +25,11 @@ pub async fn serve(io: Stream, input: ReadBuffer, connection: ConnectionContext,
     let Some(mut conn) = Connection::open(io, input, &client, limits).await else { return };
     let connection = Arc::new(connection);
     let drain = &worker.gateway.drain;
-    let notified = drain.notified();
-    let mut notified = pin!(notified.notified());
-    let mut stop = |cx: &mut std::task::Context| match drain.is_on() || connection.is_outdated() {
-        true => Poll::Ready(()),
-        false => notified.as_mut().poll(cx),
+    let notify = drain.idle_notified();
+    let mut notified = pin!(notify.notified());
+    let mut stop = |cx: &mut std::task::Context, idle_since: Option<Instant>| {
+        let deadline = drain.idle_deadline(idle_since, &notify, notified.as_mut(), cx);
+        deadline.is_some() || connection.is_outdated()
     };
     let streams = worker.gateway.streams.client(connection.peer.ip());
     let metrics = worker.gateway.metrics().http2();

@@ -11,6 +11,7 @@ pub mod aggregate;
 pub mod dispatch;
 pub mod connection;
 pub mod context;
+pub mod drain;
 pub mod gateway;
 pub mod listeners;
 pub mod internal;

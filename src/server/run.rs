@@ -60,8 +60,8 @@ pub async fn serve_listeners(worker: Arc<Worker>, listeners: watch::Receiver<Lis
     accept_all(worker, listeners).await;
 }
 
-/// How long listeners still accept after their backlog was reduced.
-const SHRINK_DELAY: Duration = Duration::from_millis(20);
+/// How long handshakes that have begun may take until the listeners are closed.
+const HANDSHAKE_DELAY: Duration = Duration::from_millis(50);
 /// How long connections in the backlog of the listeners are accepted.
 const BACKLOG_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -94,10 +94,10 @@ async fn drain(gateway: &Gateway, listeners: &watch::Sender<Listeners>, hurry: T
 /// Stops accepting. The sockets are closed when their last worker has dropped them.
 async fn close_listeners(listeners: &watch::Sender<Listeners>) -> Vec<Weak<BoundListener>> {
     let bound = listeners.borrow().clone();
-    bound.iter().for_each(|bound| bound.socket.shrink_backlog());
+    bound.iter().for_each(|bound| bound.socket.stop_handshakes());
     drop(bound);
     // The workers accept what is in the backlog.
-    tokio::time::sleep(SHRINK_DELAY).await;
+    tokio::time::sleep(HANDSHAKE_DELAY).await;
     let closing = listeners.send_replace(Arc::from([]));
     retire(&closing, &[]);
     closing.iter().map(Arc::downgrade).collect()

@@ -1,7 +1,7 @@
 //! WebSocket tunnels: bytes in both directions until both sides have closed, the idle timeout expires, or the gateway
 //! drains.
 
-use super::gateway::Drain;
+use super::drain::Drain;
 use crate::{
     base::websocket::{FrameTracker, GOING_AWAY, masked_going_away_frame},
     pipeline::{

@@ -2,7 +2,10 @@
 
 use super::{dispatch::run_route, gateway::Gateway, internal_client::BufferedClient};
 use crate::{
-    net::{h1::hop_by_hop::HopByHop, h2, pool},
+    net::{
+        connection_limit::ConnectionLimiter, descriptors, h1::hop_by_hop::HopByHop, h2, pool,
+        release_requests,
+    },
     pipeline::{
         exchange::{Exchange, Peer, Runtime, Task},
         response::RouteResult,
@@ -116,9 +119,6 @@ impl Worker {
         let mut tick = tokio::time::interval(HOUSEKEEPING_INTERVAL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let release_requested = pool::idle_release_requested();
-            pool::release_contended();
-            h2::pool::release_contended();
             tokio::select! {
                 now = tick.tick() => {
                     let idle_timeout = self.plan().limits.backend_idle;
@@ -127,8 +127,26 @@ impl Worker {
                     let (connections, streams) = h2::pool::connection_counts();
                     self.gateway.metrics().http2().backends(self.index, connections, streams);
                 }
-                () = release_requested => {}
+                () = descriptors::PROCESS.contended() => self.evict_idle_clients(),
+                limiters = release_requests::receive() => limiters.iter().for_each(release_contended),
             }
         }
+    }
+
+    /// Closes idle client connections if connections to backends need their descriptors.
+    fn evict_idle_clients(&self) {
+        let excess = descriptors::PROCESS.excess();
+        if excess > 0 {
+            self.gateway.drain.evict_idle(excess, Instant::now());
+        }
+    }
+}
+
+/// Closes idle connections of an endpoint that requests are queued for; if there is none, another worker does it.
+fn release_contended(limiter: &Arc<ConnectionLimiter>) {
+    pool::release_contended(limiter);
+    let closing = h2::pool::release_contended(limiter);
+    if limiter.waiting() > closing {
+        release_requests::send(limiter);
     }
 }

@@ -6,7 +6,8 @@ BIG = b"x" * (256 * 1024)
 
 
 class Backend:
-    """`/` responds at once, `/big` with 256 KiB, `/work` after 200 ms with at most `capacity` requests at work."""
+    """`/` responds at once, `/big` with 256 KiB, `/slow` after 1.5 s, `/work` after 200 ms with at most `capacity` requests
+    at work."""
 
     def __init__(self, capacity=20):
         self.served = 0
@@ -41,6 +42,8 @@ class Backend:
         if path.startswith("/work"):
             async with self.work:
                 await asyncio.sleep(0.2)
+        if path.startswith("/slow"):
+            await asyncio.sleep(1.5)
         body = BIG if path.startswith("/big") else b"ok"
         self.served += 1
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)

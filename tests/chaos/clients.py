@@ -1,6 +1,7 @@
 """Clients: one that behaves and measures what it gets, and those that do not."""
 
 import asyncio
+import random
 import struct
 import time
 
@@ -120,10 +121,88 @@ async def idle(port):
     await reader.read(1)
 
 
-class Crowd:
-    """Keeps `count` clients of one kind alive; one that is disconnected comes again."""
+async def idle_elsewhere(port):
+    """The same from one of 50 addresses: none of them holds much."""
+    reader, _ = await asyncio.open_connection("127.0.0.1", port, local_addr=(f"127.0.1.{random.randint(1, 50)}", 0))
+    await reader.read(1)
 
-    def __init__(self, count, client, *args):
+
+class Refused(Exception):
+    """The gateway did not process the request: it may be sent again."""
+
+
+class Http2Client:
+    """One HTTP/2 connection with prior knowledge; a request that the gateway did not process raises `Refused`."""
+
+    def __init__(self, reader, writer):
+        self.reader, self.writer = reader, writer
+        self.next_stream, self.last_processed = 1, None
+        self.waiting, self.statuses = {}, {}
+        self.is_open = True
+        writer.write(PREFACE + frame(4, 0, 0))
+        self.task = asyncio.create_task(self.receive())
+
+    @classmethod
+    async def connect(cls, port):
+        return cls(*await asyncio.open_connection("127.0.0.1", port))
+
+    async def get(self, path="/"):
+        """The status of the response; 0: another one than 200."""
+        if not self.is_open or self.last_processed is not None:
+            raise Refused()
+        stream, self.next_stream = self.next_stream, self.next_stream + 2
+        done = self.waiting[stream] = asyncio.get_running_loop().create_future()
+        block = b"\x82\x86" + literal(b":path", path.encode()) + literal(b":authority", b"chaos.test")
+        self.writer.write(frame(1, 5, stream, block))
+        return await done
+
+    async def receive(self):
+        try:
+            while True:
+                head = await self.reader.readexactly(9)
+                payload = await self.reader.readexactly(int.from_bytes(head[:3], "big"))
+                self.received(head[3], head[4], int.from_bytes(head[5:], "big"), payload)
+        except (OSError, EOFError):
+            self.is_open = False
+            for stream in list(self.waiting):
+                self.end(stream, EOFError(f"stream {stream} got no response"))
+            self.writer.close()
+
+    def received(self, kind, flags, stream, payload):
+        if kind == 1:
+            # Status 200 is entry 8 of the static table, after an optional change of the size of the dynamic table.
+            self.statuses[stream] = 200 if b"\x88" in payload[:2] else 0
+        if kind in (0, 1) and flags & 1:
+            self.end(stream, self.statuses.pop(stream, 0))
+        elif kind == 3:
+            refused = payload == struct.pack(">I", 7)
+            self.end(stream, Refused() if refused else EOFError("stream reset"))
+        elif kind == 4 and not flags & 1:
+            self.writer.write(frame(4, 1, 0))
+        elif kind == 6 and not flags & 1:
+            self.writer.write(frame(6, 1, 0, payload))
+        elif kind == 7:
+            self.last_processed = int.from_bytes(payload[:4], "big")
+            for later in [stream for stream in self.waiting if stream > self.last_processed]:
+                self.end(later, Refused())
+        if kind == 0 and payload:
+            self.writer.write(frame(8, 0, 0, struct.pack(">I", len(payload))))
+
+    def end(self, stream, result):
+        done = self.waiting.pop(stream, None)
+        if done and not done.done():
+            done.set_exception(result) if isinstance(result, Exception) else done.set_result(result)
+
+    def close(self):
+        self.task.cancel()
+        self.writer.close()
+
+
+class Crowd:
+    """Keeps `count` clients of one kind alive; one that is disconnected comes again after a pause."""
+
+    def __init__(self, count, client, *args, pause=0.05):
+        self.pause = pause
         self.tasks = [asyncio.create_task(self.repeat(client, args)) for _ in range(count)]
 
     async def repeat(self, client, args):
@@ -132,7 +211,7 @@ class Crowd:
                 await client(*args)
             except (OSError, EOFError):
                 pass
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(self.pause)
 
     async def stop(self):
         for task in self.tasks:

@@ -21,9 +21,9 @@ def free_port():
 class Gateway:
     """A gateway process. `port` speaks HTTP/1.1, `h2_port` HTTP/2 with prior knowledge; both have the same routes."""
 
-    def __init__(self, name, binary, backend_ports, descriptors=4096, log=None, dns=None, env=None):
+    def __init__(self, name, binary, backend_ports, descriptors=4096, log=None, dns=None, registry=None, env=None):
         self.name, self.binary, self.backends, self.descriptors = name, binary, backend_ports, descriptors
-        self.log, self.dns, self.env = log, dns, env or {}
+        self.log, self.dns, self.registry, self.env = log, dns, registry, env or {}
         self.dir = tempfile.mkdtemp(prefix="chaos-")
         self.port, self.admin = free_port(), free_port()
         self.h2_port = self.port if name == "margay" else free_port()
@@ -46,9 +46,15 @@ class Gateway:
                     "DownstreamHostAndPorts": hosts, "LoadBalancerOptions": {"Type": "RoundRobin"}, "RetryOptions": {"Attempts": 2, "BudgetMinimum": 100}, **more}
 
         limited = {"HttpHandlerOptions": {"MaxConnectionsPerServer": LIMITED_CONNECTIONS}}
-        routes = [route("/"), route("/big"), route("/work", **limited), route("/limited", **limited),
+        routes = [route("/"), route("/big"), route("/slow"), route("/work", **limited), route("/limited", **limited),
                   route("/unresolved", DownstreamHostAndPorts=[{"Host": "backend.chaos.test", "Port": 80}])]
         config = {"Routes": routes, "GlobalConfiguration": {}}
+        if self.registry:
+            routes += [route("/discovered", ServiceName="shop"), route("/unlisted", ServiceName="unlisted")]
+            for discovered in routes[-2:]:
+                del discovered["DownstreamHostAndPorts"]
+            provider = {"Type": "Consul", "Scheme": "http", "Host": "127.0.0.1", "Port": self.registry}
+            config["GlobalConfiguration"]["ServiceDiscoveryProvider"] = provider
         if self.log:
             config["AccessLog"] = True
         if self.dns:
@@ -151,6 +157,12 @@ backend limited
     def terminate(self):
         """A graceful stop, in the words of each gateway: SIGTERM, for nginx SIGQUIT, for HAProxy SIGUSR1."""
         self.process.send_signal({"nginx": signal.SIGQUIT, "haproxy": signal.SIGUSR1}.get(self.name, signal.SIGTERM))
+
+    def kill(self):
+        """SIGKILL for the process and its children."""
+        for pid in [*self.children(), self.process.pid]:
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
 
     def stop(self):
         if self.process and self.process.poll() is None:

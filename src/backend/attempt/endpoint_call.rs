@@ -204,8 +204,7 @@ impl<'a> EndpointCall<'a> {
         }
         let (end, is_per_try) = self.deadlines.end(self.config.timeout);
         let is_closed = |cx: &mut Context| caller.poll_closed(cx);
-        let acquired =
-            limiter.acquire(pool::ReleasedConnection::new(Some(transport.pool.key())), end, is_closed).await;
+        let acquired = limiter.acquire(pool::ReleasedConnection::new(true), end, is_closed).await;
         acquired.map_err(|error| self.acquire_error(Some(limiter), error, is_per_try))
     }
 
@@ -218,9 +217,10 @@ impl<'a> EndpointCall<'a> {
     ) -> GatewayError {
         match (error, limiter) {
             (AcquireError::ClientClosed, _) => GatewayError::client_closed(),
-            (AcquireError::QueueFull | AcquireError::QueueTimeout, Some(limiter)) => {
-                self.connection_limit_error(limiter, error)
-            }
+            (
+                AcquireError::QueueFull | AcquireError::QueueTimeout | AcquireError::Overloaded,
+                Some(limiter),
+            ) => self.connection_limit_error(limiter, error),
             _ => {
                 self.deadlines.is_per_try_timeout = is_per_try;
                 self.timeout_error()
@@ -233,6 +233,7 @@ impl<'a> EndpointCall<'a> {
         let ConnectionLimit { max_connections: connections, max_pending: queue, .. } = limiter.limit();
         let detail = match error {
             AcquireError::QueueFull => format!("the queue of {queue} requests is full"),
+            AcquireError::Overloaded => "more requests arrive than the backend serves".to_owned(),
             _ => "none was released in time".to_owned(),
         };
         let detail =

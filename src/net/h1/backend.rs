@@ -25,6 +25,7 @@ use crate::pipeline::{
 };
 use std::{
     io,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -143,8 +144,8 @@ impl BackendConn {
     }
 
     /// The limiter of its permit.
-    pub(in crate::net) fn limiter(&self) -> Option<&ConnectionLimiter> {
-        self.permit.as_ref().map(|permit| &**permit.limiter())
+    pub(in crate::net) fn limiter(&self) -> Option<&Arc<ConnectionLimiter>> {
+        self.permit.as_ref().map(ConnectionPermit::limiter)
     }
 
     /// Whether the backend closed the idle connection, or sent unexpected bytes.

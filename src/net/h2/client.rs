@@ -2,7 +2,8 @@
 
 use super::{
     error_code::H2ErrorCode,
-    frame_inspector::{FrameInspector, FrameRateLimits},
+    frame_inspector::FrameInspector,
+    frame_rates::FrameRateLimits,
     stream::{ActiveStreamGuard, ClientStream},
     transport::{FrameObserver, Transport},
 };
@@ -80,21 +81,7 @@ impl Connection {
         limits: Limits,
     ) -> Option<Connection> {
         let (transport, observer) = Transport::new(io, input, Some(FrameInspector::new(limits.frame_rate)));
-        let HeadLimits { max_line_bytes, max_fields_bytes, max_fields } = client.head;
-        let mut builder = server::Builder::new();
-        builder
-            .max_concurrent_streams(limits.streams)
-            .initial_window_size(limits.window)
-            // One blocked stream must not block the others.
-            .initial_connection_window_size(connection_window(limits))
-            // RFC 9113 6.5.2 adds 32 bytes per field.
-            .max_header_list_size(
-                u32::try_from(max_line_bytes + max_fields_bytes + 32 * max_fields).unwrap_or(u32::MAX),
-            )
-            // The frame inspector limits resets; a client may cancel all of its streams before they are accepted.
-            .max_pending_accept_reset_streams(limits.streams as usize)
-            .max_send_buffer_size(MAX_SEND_BUFFER);
-        let handshake = builder.handshake(transport);
+        let handshake = builder(client, limits).handshake(transport);
         let conn = tokio::time::timeout(client.head_timeout, handshake).await.ok()?.ok()?;
         Some(Connection {
             conn,
@@ -114,10 +101,14 @@ impl Connection {
         })
     }
 
-    /// The next request; `None` when the connection has ended. `stop` is ready when no new request is accepted.
-    pub async fn next(&mut self, mut stop: impl FnMut(&mut Context) -> Poll<()>) -> Option<ClientStream> {
+    /// The next request; `None` when the connection has ended. `stop` is true when no new request is accepted; its second
+    /// parameter is the time since when no stream is active.
+    pub async fn next(
+        &mut self,
+        mut stop: impl FnMut(&mut Context, Option<Instant>) -> bool,
+    ) -> Option<ClientStream> {
         poll_fn(|cx| {
-            if stop(cx).is_ready() {
+            if stop(cx, self.idle_since) {
                 self.start_goaway(Instant::now());
             }
             self.poll_next(cx)
@@ -257,6 +248,27 @@ impl Connection {
         };
         header_block.into_iter().chain(end).min()
     }
+}
+
+/// The settings of the connection.
+fn builder(client: &ClientLimits, limits: Limits) -> server::Builder {
+    let HeadLimits { max_line_bytes, max_fields_bytes, max_fields } = client.head;
+    let mut builder = server::Builder::new();
+    builder
+        .max_concurrent_streams(limits.streams)
+        .initial_window_size(limits.window)
+        // One blocked stream must not block the others.
+        .initial_connection_window_size(connection_window(limits))
+        // RFC 9113 6.5.2 adds 32 bytes per field.
+        .max_header_list_size(
+            u32::try_from(max_line_bytes + max_fields_bytes + 32 * max_fields).unwrap_or(u32::MAX),
+        )
+        .max_send_buffer_size(MAX_SEND_BUFFER)
+        // The frame inspector limits resets; a client may cancel all of its streams before they are accepted.
+        .max_pending_accept_reset_streams(limits.streams as usize)
+        // DATA in flight for streams that the gateway has reset is no error.
+        .max_concurrent_reset_streams(limits.streams as usize);
+    builder
 }
 
 /// The flow-control window of the connection: the sum of the stream windows.

@@ -9,7 +9,6 @@ use crate::net::{
     connection_limit::ConnectionPermit,
     deadline::DeadlineTimer,
     io::Stream,
-    pool::ReleasableGuard,
 };
 use h2::client::{self, SendRequest};
 use std::{
@@ -48,11 +47,10 @@ pub async fn handshake(
         .max_send_buffer_size(MAX_SEND_BUFFER);
     let (requests, connection) = builder.handshake(transport).await?;
     let task = run(connection, observer, streams.clone());
-    let guard = permit.is_some().then(ReleasableGuard::acquire);
     drop(tokio::spawn(async move {
         task.await;
         // The connection is closed: another may be opened.
-        drop((permit, guard));
+        drop(permit);
     }));
     Ok(requests)
 }

@@ -1,21 +1,14 @@
 //! Inspects the headers of received frames: protocol errors get the error code of RFC 9113, and floods of control frames
 //! end the connection before they cost more than their bytes. Of the payloads only trailers are inspected.
 
-use super::{error_code::H2ErrorCode, trailers::TrailerBlocks};
+use super::{
+    error_code::H2ErrorCode,
+    frame_rates::{FrameRateLimits, FrameRates},
+    sent_frames::SentReset,
+    trailers::TrailerBlocks,
+};
 use crate::net::h1::detect::H2_PREFACE;
-use std::time::{Duration, Instant};
-
-/// Maximum frame rates of a client.
-#[derive(Clone, Copy, Debug)]
-pub struct FrameRateLimits {
-    /// RST_STREAM of streams that were opened within the same second.
-    pub resets_per_second: u32,
-    /// RST_STREAM of older streams. Of these, at most as many are open as the client may have concurrently.
-    pub older_resets_per_second: u32,
-    /// Control frames: SETTINGS, PING, PRIORITY, unknown ones, empty DATA, and WINDOW_UPDATE beyond those expected for the
-    /// bytes sent.
-    pub control_frames_per_second: u32,
-}
+use std::time::Instant;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -31,11 +24,12 @@ const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 0x1;
 const ACK: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
+const PADDED: u8 = 0x8;
 
 /// Maximum frame payload: the default, never raised.
 const MAX_FRAME_PAYLOAD: u32 = 16_384;
-/// One WINDOW_UPDATE per this many bytes sent is not a flood.
-const BYTES_PER_WINDOW_UPDATE: u64 = 1024;
+/// DATA with fewer bytes that does not end its stream is a control frame: a message of gRPC has at least five.
+const MIN_DATA_BYTES: u32 = 5;
 
 /// The header of a frame.
 struct Frame {
@@ -56,27 +50,16 @@ pub struct FrameInspector {
     open_header_block: Option<u32>,
     /// The first frame, SETTINGS, was received.
     settings_received: bool,
-    limits: FrameRateLimits,
-    window_start: Option<Instant>,
-    control_frames: u32,
-    resets: ResetCounts,
-    /// Bytes sent at the beginning of the current second.
-    sent: u64,
+    rates: FrameRates,
+    /// The last stream that the client opened.
+    last_stream: u32,
+    /// Streams opened, less header sections on them: a stream has at most one, its trailers.
+    expected_trailers: u32,
+    /// The length of a DATA frame whose padding is not known yet.
+    padded_data: Option<u32>,
     /// Bytes of the acknowledgments that the frames require.
     reply_bytes: u64,
     trailers: TrailerBlocks,
-}
-
-/// The resets of the current second. A client that cancels all of its streams at once is not a flood, one that opens and
-/// resets streams is.
-#[derive(Debug, Default)]
-struct ResetCounts {
-    window_start: Option<Instant>,
-    /// The newest stream, and the newest one when the second began.
-    newest_stream: u32,
-    newest_before: u32,
-    of_new_streams: u32,
-    of_older_streams: u32,
 }
 
 /// Called for each trailer section with its stream and its number of fields.
@@ -91,11 +74,10 @@ impl FrameInspector {
             skip: H2_PREFACE.len(),
             open_header_block: None,
             settings_received: false,
-            limits,
-            window_start: None,
-            control_frames: 0,
-            resets: ResetCounts::default(),
-            sent: 0,
+            rates: FrameRates::new(limits),
+            last_stream: 0,
+            expected_trailers: 0,
+            padded_data: None,
             reply_bytes: 0,
             trailers: TrailerBlocks::default(),
         }
@@ -122,6 +104,7 @@ impl FrameInspector {
         while position < bytes.len() {
             if self.skip > 0 {
                 let n = self.skip.min(bytes.len() - position);
+                self.check_padding(bytes[position], sent).map_err(|error| (position, error))?;
                 self.inspect_payload(&bytes[position..position + n], on_trailers)
                     .map_err(|error| (position, error))?;
                 self.skip -= n;
@@ -206,54 +189,54 @@ impl FrameInspector {
 
     /// Counts resets and control frames; the clock is read for these only.
     fn count_control_frame(&mut self, frame: &Frame, sent: u64) -> Result<(), H2ErrorCode> {
-        let empty = frame.length == 0;
-        let control = match frame.kind {
-            DATA => empty && frame.flags & END_STREAM == 0,
-            HEADERS => {
-                self.resets.newest_stream = self.resets.newest_stream.max(frame.stream);
+        let is_control = match frame.kind {
+            RST_STREAM => {
+                return self.rates.count_reset(frame.stream, self.last_stream, Instant::now());
+            }
+            DATA if frame.flags & END_STREAM != 0 => false,
+            DATA if frame.flags & PADDED != 0 => {
+                self.padded_data = (frame.length > 0).then_some(frame.length);
                 false
             }
-            RST_STREAM => return self.resets.count(frame.stream, Instant::now(), &self.limits),
-            CONTINUATION => empty,
+            DATA => frame.length < MIN_DATA_BYTES,
+            HEADERS => self.is_unexpected_header_section(frame.stream),
+            CONTINUATION => frame.length == 0,
             SETTINGS => frame.flags & ACK == 0,
             _ => true,
         };
-        if !control {
-            return Ok(());
+        if is_control { self.rates.count_control_frame(Instant::now(), sent) } else { Ok(()) }
+    }
+
+    /// Whether a header section neither opens a stream nor can be its trailers. One of a stream that was reset is otherwise
+    /// ignored.
+    fn is_unexpected_header_section(&mut self, stream: u32) -> bool {
+        if stream > self.last_stream {
+            self.last_stream = stream;
+            self.expected_trailers = self.expected_trailers.saturating_add(1);
+            return false;
         }
-        let now = Instant::now();
-        if has_elapsed(self.window_start, now) {
-            (self.window_start, self.control_frames, self.sent) = (Some(now), 0, sent);
-        }
-        self.control_frames += 1;
-        let expected = u32::try_from((sent - self.sent) / BYTES_PER_WINDOW_UPDATE).unwrap_or(u32::MAX);
-        match self.control_frames > self.limits.control_frames_per_second.saturating_add(expected) {
-            true => Err(H2ErrorCode::ENHANCE_YOUR_CALM),
-            false => Ok(()),
+        let is_unexpected = self.expected_trailers == 0;
+        self.expected_trailers = self.expected_trailers.saturating_sub(1);
+        is_unexpected
+    }
+
+    /// Counts a DATA frame that consists of padding; `length` is the first byte of its payload.
+    fn check_padding(&mut self, length: u8, sent: u64) -> Result<(), H2ErrorCode> {
+        match self.padded_data.take() {
+            Some(total) if total.saturating_sub(u32::from(length) + 1) < MIN_DATA_BYTES => {
+                self.rates.count_control_frame(Instant::now(), sent)
+            }
+            _ => Ok(()),
         }
     }
-}
 
-impl ResetCounts {
-    fn count(&mut self, stream: u32, now: Instant, limits: &FrameRateLimits) -> Result<(), H2ErrorCode> {
-        if has_elapsed(self.window_start, now) {
-            (self.window_start, self.newest_before) = (Some(now), self.newest_stream);
-            (self.of_new_streams, self.of_older_streams) = (0, 0);
+    /// Counts a stream that the gateway reset because of the client.
+    pub(super) fn count_sent_reset(&mut self, reset: SentReset, sent: u64) -> Result<(), H2ErrorCode> {
+        match reset {
+            SentReset::Invalid => self.rates.count_invalid(self.last_stream, Instant::now()),
+            SentReset::Late => self.rates.count_control_frame(Instant::now(), sent),
         }
-        // Streams that are opened and reset a few at a time count from the first one.
-        let earlier = self.of_older_streams.min(limits.resets_per_second / 3 * 2);
-        let (count, max) = match stream > self.newest_before {
-            true => (&mut self.of_new_streams, limits.resets_per_second - earlier),
-            false => (&mut self.of_older_streams, limits.older_resets_per_second),
-        };
-        *count += 1;
-        if *count > max { Err(H2ErrorCode::ENHANCE_YOUR_CALM) } else { Ok(()) }
     }
-}
-
-/// Whether the second that began then is over.
-fn has_elapsed(window_start: Option<Instant>, now: Instant) -> bool {
-    window_start.is_none_or(|since| now - since >= Duration::from_secs(1))
 }
 
 /// The frame lengths of RFC 9113 6.
@@ -358,7 +341,13 @@ mod tests {
             assert_eq!(slow.inspect(&empty.repeat(9), 0, &mut |_, _| {}), Ok(()));
             assert!(slow.inspect(&empty, 0, &mut |_, _| {}).is_err());
         }
-        let full = frame(DATA, 0, 1, b"x");
+        let padding = [&[3][..], &[0; 3]].concat();
+        for tiny in [frame(DATA, 0, 1, b"x"), frame(DATA, PADDED, 1, &padding)] {
+            assert!(inspector(LIMITS).inspect(&tiny.repeat(10), 0, &mut |_, _| {}).is_err());
+        }
+        let padded = frame(DATA, PADDED, 1, &[&[1][..], b"hello", &[0]].concat());
+        assert_eq!(inspector(LIMITS).inspect(&padded.repeat(1000), 0, &mut |_, _| {}), Ok(()));
+        let full = frame(DATA, 0, 1, b"hello");
         assert_eq!(
             inspector(LIMITS).inspect(&full.repeat(1000), 0, &mut |_, _| {}),
             Ok(()),

@@ -21,8 +21,10 @@ mod stream;
 mod trailers;
 mod transport;
 pub mod frame_inspector;
+pub mod frame_rates;
+mod sent_frames;
 
 pub use backend::BackendStream;
 pub use client::{Connection, Limits};
-pub use frame_inspector::FrameRateLimits;
+pub use frame_rates::FrameRateLimits;
 pub use stream::ClientStream;

@@ -119,9 +119,8 @@ async fn queue(
     let wait_queue = connections(opening.key, |connections| connections.wait_queue.clone());
     let (addr, header) = (opening.target.addr, opening.target.proxy_header.as_ref());
     // Connections with another client's PROXY header cannot be used here: they should be closed.
-    let waiter = header.is_none().then(|| wait_queue.enqueue());
-    let _queued = (limiter.enqueue().ok_or(AcquireError::QueueFull)?, waiter);
-    let key = (opening.offer == AlpnOffer::Both && is_http1(opening.key)).then_some(opening.key);
+    let _waiter = header.is_none().then(|| wait_queue.enqueue());
+    let accepts_released = opening.offer == AlpnOffer::Both && is_http1(opening.key);
     let (mut timer, mut next_check) = (DeadlineTimer::default(), Instant::now() + YIELD_INTERVAL);
     let mut notified = pin!(wait_queue.notify.notified());
     let room = |cx: &mut Context| loop {
@@ -135,7 +134,7 @@ async fn queue(
         ready!(timer.poll(cx, next_check));
         next_check = Instant::now() + YIELD_INTERVAL;
     };
-    match limiter.wait(ReleasedConnection::new(key), opening.deadline, closed, room).await? {
+    match limiter.wait(ReleasedConnection::new(accepts_released), opening.deadline, closed, room).await? {
         Acquired::StreamSlot(stream) => Ok(BackendRequest::H2(stream)),
         Acquired::Reuse(conn) => Ok(BackendRequest::H1(conn)),
         Acquired::Connect(permit) => Ok(open_shared(opening, None, Some(permit)).await?),
@@ -176,15 +175,14 @@ pub async fn open_exclusive(
 ) -> Result<BackendRequest, OpenError> {
     let permit = match opening.limiter {
         None => None,
-        Some(limiter) => match limiter
-            .acquire(ReleasedConnection::new(Some(opening.key)), opening.deadline, closed)
-            .await?
-        {
-            Acquired::Connect(permit) => Some(permit),
-            // Connections outside of the pool are never handed over.
-            Acquired::Reuse(conn) => return Ok(BackendRequest::H1(conn)),
-            Acquired::StreamSlot(never) => match never {},
-        },
+        Some(limiter) => {
+            match limiter.acquire(ReleasedConnection::new(true), opening.deadline, closed).await? {
+                Acquired::Connect(permit) => Some(permit),
+                // Connections outside of the pool are never handed over.
+                Acquired::Reuse(conn) => return Ok(BackendRequest::H1(conn)),
+                Acquired::StreamSlot(never) => match never {},
+            }
+        }
     };
     Ok(open_connection(opening, permit, false).await?)
 }

@@ -8,6 +8,7 @@ use crate::{
     net::{
         buffer::WriteBuffer,
         connect::{ConnectAddr, ConnectTarget},
+        connection_limit::ConnectionLimiter,
         pool_key::PoolKey,
         proxy_protocol::ProxyHeader,
         resolver::ResolvedPeer,
@@ -151,6 +152,11 @@ impl SharedConnection {
         (self.streams.current() as usize) < self.requests.current_max_send_streams()
     }
 
+    /// Whether it is idle while requests are queued for its permit elsewhere.
+    fn is_contended(&self) -> bool {
+        self.streams.current() == 0 && self.streams.has_other_waiters()
+    }
+
     fn is_yielding(&self, now: Instant) -> bool {
         let intervals =
             now.saturating_duration_since(self.opened_at).as_millis() / YIELD_INTERVAL.as_millis();
@@ -168,7 +174,9 @@ pub fn evict_expired(now: Instant, max_idle: Duration) {
                     shared.used = now;
                 }
                 let recently_used = now.saturating_duration_since(shared.used) < max_idle;
-                recently_used && !matches!(shared.requests.clone().poll_ready(&mut cx), Poll::Ready(Err(_)))
+                recently_used
+                    && !shared.is_contended()
+                    && !matches!(shared.requests.clone().poll_ready(&mut cx), Poll::Ready(Err(_)))
             });
         }
     });
@@ -182,13 +190,12 @@ pub fn connection_counts() -> (u64, u64) {
     })
 }
 
-/// Closes idle connections under limits that have requests queued elsewhere, to free their permits.
-pub fn release_contended() {
-    POOL.with_borrow_mut(|pool| {
-        for connections in pool.iter_mut() {
-            connections
-                .shared
-                .retain(|shared| shared.streams.current() > 0 || !shared.streams.has_other_waiters());
-        }
-    });
+/// Closes the idle connections of one endpoint that requests are queued for elsewhere, to free their permits; returns how
+/// many.
+pub fn release_contended(limiter: &ConnectionLimiter) -> usize {
+    connections(limiter.key(), |connections| {
+        let before = connections.shared.len();
+        connections.shared.retain(|shared| !shared.is_contended());
+        before - connections.shared.len()
+    })
 }

@@ -3,6 +3,7 @@
 use super::{
     error_code::H2ErrorCode,
     frame_inspector::FrameInspector,
+    sent_frames::SentFrames,
     trailers::{FRAGMENT, TrailerCounts},
 };
 use crate::net::{buffer::ReadBuffer, io::Stream};
@@ -13,7 +14,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -74,6 +75,9 @@ pub struct Transport {
     observer: Arc<FrameObserver>,
     /// `None` on connections to backends.
     inspector: Option<FrameInspector>,
+    sent_frames: SentFrames,
+    /// Writing to the backend failed.
+    is_broken: bool,
 }
 
 impl Transport {
@@ -84,14 +88,35 @@ impl Transport {
         inspector: Option<FrameInspector>,
     ) -> (Transport, Arc<FrameObserver>) {
         let observer = Arc::new(FrameObserver::default());
-        (Transport { io, input, observer: observer.clone(), inspector }, observer)
+        let sent_frames = SentFrames::default();
+        (
+            Transport { io, input, observer: observer.clone(), inspector, sent_frames, is_broken: false },
+            observer,
+        )
     }
 
-    fn sent(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(n)) = result {
-            self.observer.sent.fetch_add(n as u64, Relaxed);
+    /// Counts sent bytes, and resets among them that the client caused.
+    fn record_sent(&mut self, pieces: &[IoSlice<'_>], mut n: usize) {
+        let sent = self.observer.sent.fetch_add(n as u64, Relaxed);
+        let Some(inspector) = &mut self.inspector else { return };
+        for piece in pieces {
+            let part = &piece[..piece.len().min(n)];
+            n -= part.len();
+            self.sent_frames.inspect(part, |reset| {
+                if let Err(error) = inspector.count_sent_reset(reset, sent)
+                    && self.observer.peer_error().is_none()
+                {
+                    self.observer.peer_error.store(error.0.saturating_add(1), Relaxed);
+                }
+            });
         }
-        result
+    }
+
+    /// A backend that closes with GOAWAY resets the connection if more is written. The GOAWAY, which reports the requests
+    /// that it did not process, may still be unread: it is read before the connection ends.
+    fn ignore_write_error(&mut self) -> bool {
+        self.is_broken |= self.inspector.is_none();
+        self.is_broken
     }
 
     /// How many of the buffered bytes may be passed on: all before the first invalid frame.
@@ -152,9 +177,8 @@ impl AsyncRead for Transport {
 }
 
 impl AsyncWrite for Transport {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = self.io.poll_write(cx, bytes);
-        self.sent(written)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -162,8 +186,18 @@ impl AsyncWrite for Transport {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = self.io.poll_write_vectored(cx, pieces);
-        self.sent(written)
+        let this = &mut *self;
+        if !this.is_broken {
+            match ready!(this.io.poll_write_vectored(cx, pieces)) {
+                Ok(n) => {
+                    this.record_sent(pieces, n);
+                    return Poll::Ready(Ok(n));
+                }
+                Err(_) if this.ignore_write_error() => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -171,7 +205,14 @@ impl AsyncWrite for Transport {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io.poll_flush(cx)
+        let this = &mut *self;
+        match this.is_broken {
+            true => Poll::Ready(Ok(())),
+            false => match ready!(this.io.poll_flush(cx)) {
+                Err(_) if this.ignore_write_error() => Poll::Ready(Ok(())),
+                flushed => Poll::Ready(flushed),
+            },
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -3,11 +3,7 @@
 use super::document;
 use crate::support::client::Request as Plain;
 use crate::support::gateway::Gateway;
-use crate::support::h2::{
-    Client, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Respond, SETTINGS, block, drain, origin, request,
-    run, whole,
-};
-use crate::support::scripted_backend::ScriptedBackend;
+use crate::support::h2::{Client, Respond, drain, origin, request, run, whole};
 use bytes::Bytes;
 use h2::RecvStream;
 use http::{HeaderMap, Request, Response};
@@ -243,59 +239,4 @@ fn an_http_1_backend_is_a_502_where_http_2_is_required() {
     let service = crate::support::origin::Origin::hello();
     let gateway = exact(service.port(), &json!({}));
     assert_eq!(gateway.get("/").status, 502);
-}
-
-/// Serves five requests of a connection, and reports in GOAWAY that it processed no others.
-fn serves_five(stream: &mut std::net::TcpStream, calls: &AtomicUsize) -> std::io::Result<()> {
-    use std::io::{Read, Write};
-    let frame = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
-        let length = (payload.len() as u32).to_be_bytes();
-        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-    };
-    stream.read_exact(&mut [0; 24])?;
-    stream.write_all(&frame(SETTINGS, 0, 0, &[]))?;
-    let (mut accepted, mut served) = (Vec::new(), 0);
-    while served < 5 {
-        let mut head = [0; 9];
-        stream.read_exact(&mut head)?;
-        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
-        stream.read_exact(&mut payload)?;
-        let id = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-        match head[3] {
-            HEADERS if accepted.len() < 5 => {
-                accepted.push(id);
-                if accepted.len() == 5 {
-                    stream.write_all(&frame(GOAWAY, 0, 0, &[id.to_be_bytes(), [0; 4]].concat()))?;
-                }
-            }
-            DATA if accepted.contains(&id) && head[4] & END_STREAM != 0 => {
-                served += 1;
-                calls.fetch_add(1, SeqCst);
-                stream.write_all(&frame(HEADERS, END_HEADERS, id, &block(&[(":status", "200")])))?;
-                stream.write_all(&frame(DATA, END_STREAM, id, b"ok"))?;
-            }
-            _ => {}
-        }
-    }
-    // Closed by the gateway: a reset would discard the responses.
-    std::io::copy(stream, &mut std::io::sink()).map(drop)
-}
-
-#[test]
-fn posts_that_a_backend_did_not_process_are_sent_again_with_their_body() {
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counted = calls.clone();
-    let service = ScriptedBackend::start(move |wire, _| drop(serves_five(&mut wire.stream, &counted)));
-    let gateway = exact(service.port(), &json!({}));
-    std::thread::scope(|scope| {
-        for _ in 0..20 {
-            scope.spawn(|| {
-                (0..5).for_each(|_| {
-                    let answer = gateway.ask(&Plain::new("POST", "/").body("hello"));
-                    assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
-                });
-            });
-        }
-    });
-    assert_eq!(calls.load(SeqCst), 100, "none was processed twice");
 }

@@ -42,6 +42,7 @@ mod lifecycle;
 mod limits;
 mod listeners;
 mod load_mix;
+mod loss_free;
 mod overlays;
 mod prometheus;
 mod proxy_protocol;

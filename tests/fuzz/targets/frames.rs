@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use margay::{
     base::websocket::FrameTracker,
-    net::h2::frame_inspector::{FrameInspector, FrameRateLimits},
+    net::h2::{FrameRateLimits, frame_inspector::FrameInspector},
 };
 
 const LIMITS: FrameRateLimits = FrameRateLimits {

@@ -16,8 +16,9 @@ option_objects! {
         /// Requests that may wait for one of these connections; beyond it 503 `backend.connection_limit`. 0 or more.
         /// Default: 1024.
         connection_queue_limit: Setting<i64>,
-        /// How long a request may wait for a connection; then 503 `backend.connection_limit`. 1ms to 10m. Default: the
-        /// remaining time of `Timeout`; 500ms while the queue has not been empty for 400ms, which is overload.
+        /// How long a request may wait for a connection; then 503 `backend.connection_limit`. If requests would wait
+        /// longer, the backend is overloaded: the newest are served first, and the oldest are rejected early. 1ms to 10m.
+        /// Default: the remaining time of `Timeout`; 500ms for the comparison.
         connection_queue_timeout: Setting<DurationText>,
         /// Maximum age in seconds at which a connection is reused; 0: every connection serves one request. Default:
         /// 120. Source: Ocelot, Configuration.

@@ -242,24 +242,3 @@ pub fn release_contended(limiter: &Arc<ConnectionLimiter>) {
 pub fn idle_count() -> usize {
     POOL.with_borrow(|pool| pool.iter().map(|(_, idle)| idle.len()).sum())
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn workers_are_woken_only_if_there_is_a_connection_to_release() {
-        static RELEASE: IdleRelease = IdleRelease::new();
-        let is_woken = || {
-            let mut notified = std::pin::pin!(RELEASE.requested.notified());
-            notified.as_mut().enable();
-            RELEASE.request();
-            notified.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
-        };
-        assert!(!is_woken());
-        let guard = RELEASE.guard();
-        assert!(is_woken());
-        drop(guard);
-        assert!(!is_woken());
-    }
-}

@@ -62,3 +62,31 @@ pub async fn receive() -> Vec<Arc<ConnectionLimiter>> {
     inbox.notify.notified().await;
     std::mem::take(&mut *lock(&inbox.limiters))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{connection_limit::ConnectionLimit, pool_key::PoolSlot};
+    use std::future::Future;
+    use std::{
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+
+    #[test]
+    fn a_worker_is_woken_once_and_only_if_it_may_hold_idle_connections() {
+        let limit = ConnectionLimit { max_connections: 1, max_pending: 9, pending_timeout: None };
+        let limiter = ConnectionLimiter::new(limit, PoolSlot::claim().key());
+        let is_woken = || {
+            let mut cx = Context::from_waker(Waker::noop());
+            matches!(pin!(receive()).poll(&mut cx), Poll::Ready(limiters) if limiters.len() == 1)
+        };
+        send(&limiter);
+        assert!(!is_woken(), "no worker holds any");
+        limiter.set_idle(worker(), true);
+        send(&limiter);
+        assert!(is_woken());
+        send(&limiter);
+        assert!(!is_woken(), "it has not reported idle connections again");
+    }
+}

@@ -23,11 +23,12 @@ test: ## run every test: units, architecture, engine, cases, the README's tour
 	@echo "4/4: the OpenAPI document of the administration, and a client generated from it; its tools are installed once."
 	tests/admin/run.py target/debug/margay
 
-soak: ## the long runs: 1,000 reloads under load, 20 watched changes of each kind, 2 GiB up and down, a minute of each chaos scenario
-	@.ci/need cargo cmake cc ps python3 faketime prlimit nginx haproxy
+soak: ## the long runs: 1,000 reloads under load, 20 watched changes of each kind, 2 GiB up and down, a minute of each chaos scenario, the memory of idle connections and routes
+	@.ci/need cargo cmake cc ps python3 faketime prlimit nginx haproxy openssl
 	RELOADS=1000 SOAK=1 cargo test --locked --test e2e -- reloads_under_load safe_change:: streaming_memory::
 	cargo build --release --locked
 	tests/chaos/run.py target/release/margay --gateways margay,nginx,haproxy --seconds 60
+	tests/chaos/costs.py target/release/margay
 
 check: ## format, lints, documentation; changes nothing
 	@.ci/need cargo cmake cc

@@ -89,7 +89,7 @@ impl Cluster {
     pub fn set_instances(&self, instances: &[Instance]) {
         let endpoints: Box<[_]> = instances
             .iter()
-            .map(|i| self.states.endpoints.get(&self.key, i, &self.tls_mode, self.pooling))
+            .map(|i| self.states.endpoints.get(self.key.clone(), i, &self.tls_mode, self.pooling))
             .collect();
         for endpoint in &endpoints {
             let is_drained = self.states.drained.contains(&self.key, &endpoint.label);
@@ -306,7 +306,7 @@ impl InstanceTarget for Cluster {
 #[derive(Debug)]
 pub struct ClusterStates {
     endpoints: EndpointRegistry,
-    clusters: WeakMap<String, ClusterState<Cluster>>,
+    clusters: WeakMap<Arc<str>, ClusterState<Cluster>>,
     /// Counters and sessions that all clusters with one cookie name share, as in Ocelot.
     cookie_counters: WeakMap<String, AtomicUsize>,
     sessions: WeakMap<(String, Duration), Sessions>,
@@ -340,10 +340,11 @@ impl ClusterStates {
 
     /// Builds a cluster with the state of its key.
     pub fn cluster(self: &Arc<Self>, spec: &ClusterSpec) -> Arc<Cluster> {
-        let state = self.clusters.get_or_insert_with(spec.key.clone(), ClusterState::default);
+        let key: Arc<str> = spec.key.as_str().into();
+        let state = self.clusters.get_or_insert_with(key.clone(), ClusterState::default);
         let balancer = self.balancer(spec, &state);
         let cluster = Arc::new(Cluster {
-            key: spec.key.as_str().into(),
+            key,
             label: spec.label.as_str().into(),
             members: ArcSwap::default(),
             update: Mutex::default(),

@@ -40,9 +40,9 @@ impl Instance {
 pub enum TlsMode {
     #[default]
     Plain,
-    Always(ClientTls),
+    Always(Box<ClientTls>),
     /// TLS if the client's connection uses TLS.
-    SameAsClient(ClientTls),
+    SameAsClient(Box<ClientTls>),
 }
 
 /// How to connect to an address, and its connections: shared by all clusters with this address and the same
@@ -127,7 +127,7 @@ pub struct EndpointRegistry {
     resolver: Resolver,
     transports: WeakMap<(String, u16, Option<ClientTls>, PoolIdentity), Transport>,
     tls_configs: TlsConfigCache,
-    states: WeakMap<(String, String, u16), EndpointState>,
+    states: WeakMap<(Arc<str>, String, u16), EndpointState>,
 }
 
 impl EndpointRegistry {
@@ -144,13 +144,13 @@ impl EndpointRegistry {
     /// The endpoint of a cluster for an instance, with the state of earlier plans.
     pub fn get(
         &self,
-        cluster: &str,
+        cluster: impl Into<Arc<str>>,
         instance: &Instance,
         tls_mode: &TlsMode,
         pooling: PoolConfig,
     ) -> Arc<Endpoint> {
-        let Instance { host, port, weight } = instance;
-        let identity = PoolIdentity { pooling, cluster: pooling.limit.map(|_| cluster.to_owned()) };
+        let (Instance { host, port, weight }, cluster) = (instance, cluster.into());
+        let identity = PoolIdentity { pooling, cluster: pooling.limit.map(|_| cluster.to_string()) };
         let transport = |tls: Option<&ClientTls>| self.transport_for(host, *port, tls, &identity);
         let (primary, tls_variant) = match tls_mode {
             TlsMode::Plain => (transport(None), None),
@@ -168,9 +168,7 @@ impl EndpointRegistry {
             weight: *weight,
             primary,
             tls_variant,
-            state: self
-                .states
-                .get_or_insert_with((cluster.to_owned(), host.clone(), *port), EndpointState::default),
+            state: self.states.get_or_insert_with((cluster, host.clone(), *port), EndpointState::default),
         })
     }
 
@@ -228,7 +226,7 @@ mod tests {
 
     #[test]
     fn authorities_omit_the_default_port_and_bracket_ipv6() {
-        let secure = TlsMode::Always(ClientTls::default());
+        let secure = TlsMode::Always(Box::default());
         let seen = [
             (1, &TlsMode::Plain),
             (80, &TlsMode::Plain),
@@ -244,7 +242,7 @@ mod tests {
     fn a_unix_domain_socket_has_no_port_and_its_authority_is_localhost() {
         let (endpoints, instance) =
             (EndpointRegistry::new(Resolver::default()), Instance::new("unix:/run/app.sock", 0));
-        let secure = TlsMode::Always(ClientTls::default());
+        let secure = TlsMode::Always(Box::default());
         for tls_mode in [TlsMode::Plain, secure] {
             let endpoint = endpoints.get("c", &instance, &tls_mode, PoolConfig::default());
             assert_eq!((&*endpoint.label, endpoint.port), ("unix:/run/app.sock", Some(0)));
@@ -317,7 +315,7 @@ mod tests {
         };
         let verified = ClientTls::default();
         let any = ClientTls { trust: TrustAnchors::DangerousAcceptAny, ..ClientTls::default() };
-        let all = [TlsMode::Plain, TlsMode::Always(verified.clone()), TlsMode::Always(any)]
+        let all = [TlsMode::Plain, TlsMode::Always(verified.clone().into()), TlsMode::Always(any.into())]
             .map(|tls_mode| get(&tls_mode));
         for (at, endpoint) in all.iter().enumerate() {
             let same = all
@@ -325,7 +323,7 @@ mod tests {
                 .filter(|other| other.primary.transport.pool.key() == endpoint.primary.transport.pool.key());
             assert_eq!(same.count(), 1, "{at}");
         }
-        let same_as_client = get(&TlsMode::SameAsClient(verified));
+        let same_as_client = get(&TlsMode::SameAsClient(verified.into()));
         assert!(Arc::ptr_eq(&same_as_client.primary.transport, &all[0].primary.transport));
         let secure = same_as_client.tls_variant.as_ref().map(|tls| &tls.transport);
         assert!(secure.is_some_and(|transport| Arc::ptr_eq(transport, &all[1].primary.transport)));

@@ -1,6 +1,7 @@
 //! State of one endpoint of one cluster, which outlives the plans that use it.
 
 use super::{attempt::breaker::Breaker, balance::peak_ewma::PeakEwma, health::state::Health};
+use crate::base::memory::OnDemand;
 use std::sync::atomic::AtomicU32;
 
 /// What is measured at one endpoint; shared by the clusters of all plans with the same key.
@@ -11,6 +12,6 @@ pub struct EndpointState {
     /// Response times, if the balancer uses them.
     pub latency: PeakEwma,
     /// The circuit breaker of this endpoint, for routes with one breaker per endpoint.
-    pub breaker: Breaker,
+    pub breaker: OnDemand<Breaker>,
     pub health: Health,
 }

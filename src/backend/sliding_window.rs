@@ -6,9 +6,12 @@ use std::time::{Duration, Instant};
 /// The number of buckets of a window: it covers between nine and ten tenths of its length.
 const BUCKETS: usize = 10;
 
-/// Counts over a sliding window.
+/// Counts over a sliding window; without memory until something is counted.
 #[derive(Debug, Default)]
-pub struct SlidingWindow {
+pub struct SlidingWindow(Option<Box<Window>>);
+
+#[derive(Debug, Default)]
+struct Window {
     buckets: [Counts; BUCKETS],
     /// The current bucket, counted from `origin`.
     current_bucket: u128,
@@ -26,16 +29,18 @@ pub struct Counts {
 impl SlidingWindow {
     /// Adds to the current bucket.
     pub fn add(&mut self, now: Instant, length: Duration, counts: Counts) {
-        self.advance(now, length);
-        let bucket = &mut self.buckets[(self.current_bucket % BUCKETS as u128) as usize];
+        let window = self.0.get_or_insert_default();
+        window.advance(now, length);
+        let bucket = &mut window.buckets[(window.current_bucket % BUCKETS as u128) as usize];
         bucket.total = bucket.total.saturating_add(counts.total);
         bucket.failures = bucket.failures.saturating_add(counts.failures);
     }
 
     /// The counts within the window.
     pub fn sum(&mut self, now: Instant, length: Duration) -> Counts {
-        self.advance(now, length);
-        self.buckets.iter().fold(Counts::default(), |sum, bucket| Counts {
+        let Some(window) = &mut self.0 else { return Counts::default() };
+        window.advance(now, length);
+        window.buckets.iter().fold(Counts::default(), |sum, bucket| Counts {
             total: sum.total.saturating_add(bucket.total),
             failures: sum.failures.saturating_add(bucket.failures),
         })
@@ -43,15 +48,17 @@ impl SlidingWindow {
 
     /// Resets all counts.
     pub fn clear(&mut self) {
-        *self = SlidingWindow::default();
+        self.0 = None;
     }
+}
 
+impl Window {
     /// Drops expired buckets; a changed length resets the window.
     fn advance(&mut self, now: Instant, length: Duration) {
         let origin = match self.origin {
             Some(origin) if self.length == length => origin,
             _ => {
-                *self = SlidingWindow { origin: Some(now), length, ..SlidingWindow::default() };
+                *self = Window { origin: Some(now), length, ..Window::default() };
                 now
             }
         };

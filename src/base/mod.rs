@@ -20,6 +20,7 @@ pub mod date;
 pub mod escaped_separators;
 pub mod from_text;
 pub mod ip_set;
+pub mod memory;
 pub mod method;
 pub mod weak_map;
 pub mod path_params;

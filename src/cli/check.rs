@@ -8,12 +8,14 @@ use crate::control::dry_run::run_tests;
 use crate::plan::route_tests::TestResult;
 use crate::stages::custom::StageRegistry;
 use serde_json::json;
+use std::mem::ManuallyDrop;
 
 /// Reads, checks and reports; nothing is started, and no name is resolved.
 pub(super) fn run(check: &Check, stages: &StageRegistry) -> Exit {
     let mut configuration = check.configuration.clone();
     configuration.config.extend(check.files.iter().cloned());
-    let candidate = Candidate::read(&settings::request(&configuration), stages);
+    // The process ends here: freeing the tree of a large configuration would take as long as parsing it.
+    let candidate = ManuallyDrop::new(Candidate::read(&settings::request(&configuration), stages));
     let warned = candidate.loaded.diagnostics.list.iter().any(|d| d.severity == Severity::Warning);
     let refused = candidate.blueprint.is_none() || (warned && check.deny == Some(Deny::Warnings));
     let results = match check.tests && candidate.blueprint.is_some() {

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     base::data_directory::DataDirectory,
+    base::memory,
     config::{Request, render::Style},
     net::{descriptors, listener::Address, reserved::reserve},
     pipeline::internal::{InternalService, ServiceRegistry},
@@ -45,6 +46,8 @@ use tokio::{
 const DNS_WARMUP_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often retired plans without requests are dropped.
 const RETIRE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long freed memory is kept for reuse; longer than the allocator waits before it may return it.
+const RELEASE_DELAY: Duration = Duration::from_secs(2);
 /// Maximum number of concurrent connections to the administration address.
 const MAX_ADMIN_CONNECTIONS: usize = 64;
 /// The settings of the command line, in addition to the configuration.
@@ -96,6 +99,8 @@ pub fn serve(
     state.set_changes(manager.clone());
     let background = background(traffic.gateway.clone(), baseline);
     let stop = Box::pin(shutdown_signal(watching));
+    // The blueprint of a large configuration takes more memory than its plan.
+    drop(first);
     run::run(traffic, administration, settings.threads, background, stop);
     manager.stop();
     Ok(())
@@ -272,10 +277,18 @@ fn background(gateway: Arc<Gateway>, baseline: Arc<Baseline>) -> impl FnOnce() -
         Box::pin(async move {
             tokio::spawn(reopen_logs(gateway.shared_state.telemetry.clone()));
             let mut interval = tokio::time::interval(RETIRE_INTERVAL);
+            // The start has freed what only it needs of the configuration.
+            let mut release_at = Some(Instant::now() + RELEASE_DELAY);
             loop {
                 interval.tick().await;
-                gateway.drop_retired();
-                baseline.tick(Instant::now(), gateway.metrics());
+                let now = Instant::now();
+                if gateway.drop_retired() {
+                    release_at = Some(now + RELEASE_DELAY);
+                }
+                if release_at.take_if(|at| *at <= now).is_some() {
+                    memory::release_freed();
+                }
+                baseline.tick(now, gateway.metrics());
             }
         })
     }

@@ -16,11 +16,11 @@ use tokio_rustls::TlsStream;
 #[derive(Debug)]
 pub struct Stream(Transport, Option<DescriptorGuard>);
 
-/// An enum instead of a trait object: most connections are plain.
+/// An enum instead of a trait object: most connections are plain. Boxed, because a stream is moved through the futures of
+/// its connection, each of which would reserve its size.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "the common variant is not boxed")]
 enum Transport {
-    Plain(L4Stream),
+    Plain(Box<L4Stream>),
     Tls(Box<TlsStream<L4Stream>>),
 }
 
@@ -29,7 +29,7 @@ macro_rules! on {
     ($io:ident, $stream:ident => $call:expr) => {
         match &mut $io.0 {
             Transport::Plain(inner) => {
-                let $stream = Pin::new(inner);
+                let $stream = Pin::new(&mut **inner);
                 $call
             }
             Transport::Tls(inner) => {
@@ -43,7 +43,7 @@ macro_rules! on {
 impl Stream {
     /// A plain connection.
     pub fn new(stream: L4Stream) -> Stream {
-        Stream(Transport::Plain(stream), None)
+        Stream(Transport::Plain(Box::new(stream)), None)
     }
 
     /// A connection with a completed TLS handshake.
@@ -60,7 +60,7 @@ impl Stream {
     /// The plain stream; `None` when it is already encrypted.
     pub(in crate::net) fn into_plain(self) -> Option<L4Stream> {
         match self.0 {
-            Transport::Plain(stream) => Some(stream),
+            Transport::Plain(stream) => Some(*stream),
             Transport::Tls(_) => None,
         }
     }
@@ -112,7 +112,7 @@ impl Stream {
     /// Bytes that the peer has acknowledged; `None` where there is no TCP.
     pub fn acknowledged(&self) -> Option<u64> {
         let stream = match &self.0 {
-            Transport::Plain(stream) => stream,
+            Transport::Plain(stream) => &**stream,
             Transport::Tls(stream) => stream.get_ref().0,
         };
         get_tcp_info(stream.as_raw_fd()).ok().map(|info| info.tcpi_bytes_acked)

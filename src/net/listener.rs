@@ -1,7 +1,9 @@
 //! Listening sockets: bound once, shared by all workers, each of which accepts connections itself.
 
-use super::{io::Stream, unix_address::UnixAddress};
-use pingora::protocols::{GetSocketDigest, l4::listener::Listener, l4::socket::SocketAddr as PeerSocketAddr};
+use super::{
+    io::{L4Stream, Stream},
+    unix_address::UnixAddress,
+};
 use socket2::{Domain, Protocol, SockAddr, SockFilter, SockRef, Socket as Raw, Type};
 use std::{
     fmt,
@@ -257,9 +259,15 @@ impl Drop for BoundSocket {
     }
 }
 
-/// Accepts connections for one worker. No SO_REUSEPORT group: closing one member would reset its backlog.
+/// Accepts connections for one worker. No SO_REUSEPORT group: closing one member would reset its backlog. pingora's own
+/// acceptor keeps three addresses of each connection, which take more memory than the rest of an idle connection's stream.
 #[derive(Debug)]
-pub struct Acceptor(Listener);
+pub enum Acceptor {
+    /// A TCP socket.
+    Tcp(tokio::net::TcpListener),
+    /// A Unix domain socket.
+    Unix(tokio::net::UnixListener),
+}
 
 /// An accepted connection.
 #[derive(Debug)]
@@ -274,30 +282,29 @@ pub struct Accepted {
 impl Acceptor {
     /// Registers the socket with the runtime of the worker; must be called on that runtime.
     pub fn new(socket: &BoundSocket) -> io::Result<Acceptor> {
-        Ok(Acceptor(match &socket.kind {
-            Kind::Tcp(listener) => tokio::net::TcpListener::from_std(listener.try_clone()?)?.into(),
-            Kind::Unix(listener, _) => tokio::net::UnixListener::from_std(listener.try_clone()?)?.into(),
-        }))
+        Ok(match &socket.kind {
+            Kind::Tcp(listener) => Acceptor::Tcp(tokio::net::TcpListener::from_std(listener.try_clone()?)?),
+            Kind::Unix(listener, _) => {
+                Acceptor::Unix(tokio::net::UnixListener::from_std(listener.try_clone()?)?)
+            }
+        })
     }
 
     /// Accepts the next connection.
     pub async fn accept(&self) -> io::Result<Accepted> {
-        let mut stream = self.0.accept().await?;
-        if let Listener::Unix(_) = self.0 {
-            return Ok(Accepted {
-                io: Stream::new(stream),
-                peer: UNIX_PEER_ADDR,
-                local: UNIX_PEER_ADDR,
-                unix: true,
-            });
+        match self {
+            Acceptor::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                let local = stream.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
+                Ok(Accepted { io: Stream::new(L4Stream::from(stream)), peer, local, unix: false })
+            }
+            Acceptor::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let io = Stream::new(L4Stream::from(stream));
+                Ok(Accepted { io, peer: UNIX_PEER_ADDR, local: UNIX_PEER_ADDR, unix: true })
+            }
         }
-        let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
-        let digest = stream.get_socket_digest();
-        let inet = |address: Option<&PeerSocketAddr>| address.and_then(PeerSocketAddr::as_inet).copied();
-        let peer = digest.as_ref().and_then(|d| inet(d.peer_addr())).unwrap_or(unspecified);
-        let local = digest.as_ref().and_then(|d| inet(d.local_addr())).unwrap_or(unspecified);
-        stream.set_nodelay().map_err(|error| io::Error::other(error.to_string()))?;
-        Ok(Accepted { io: Stream::new(stream), peer, local, unix: false })
     }
 }
 

@@ -82,7 +82,7 @@ pub struct RequestBody {
     pub collected: Option<Bytes>,
     /// The maximum size in bytes on this route; `u64::MAX` if only the listener limits it.
     pub limit: u64,
-    /// The minimum rate of the client while it is waited for.
+    /// The minimum rate of the client while it is waited for: that of the route.
     pub min_rate: Option<MinDataRate>,
 }
 

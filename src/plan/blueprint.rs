@@ -10,7 +10,7 @@ pub mod telemetry;
 
 use super::administration::Administration;
 use super::aggregate::{AggregateConfig, PartTerms};
-use super::clusters::buffering::BufferingConfig;
+use super::clusters::{buffering::BufferingConfig, data_rate::DataRateConfig};
 use super::route_tests::RouteTest;
 use super::routing::{EscapedSeparators, RouteTable, RoutingRules, UrlTemplate, without_query_rest};
 pub use crate::backend::{balance::BalancerKind, health::HealthConfig};
@@ -282,6 +282,13 @@ pub struct Match {
     pub listeners: Vec<String>,
 }
 
+/// The minimum rates of a route; what is absent is that of the limits.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MinRates {
+    pub request: DataRateConfig,
+    pub response: DataRateConfig,
+}
+
 /// One route, everything resolved.
 #[derive(Clone, Debug)]
 pub struct RouteBlueprint {
@@ -307,6 +314,7 @@ pub struct RouteBlueprint {
     pub http_version: Sourced<HttpVersion>,
     pub timeout: Sourced<Duration>,
     pub buffering: BufferingConfig,
+    pub min_rates: MinRates,
     /// How failures of the backend are handled.
     pub attempts: crate::backend::attempt::ResilienceConfig,
     /// The cluster that receives the request when all attempts failed.

@@ -8,7 +8,7 @@ use super::{
         discovery::DiscoveredService,
     },
     client_fields,
-    compiled::{PathHashKey, Plan, Route, Target},
+    compiled::{ClientPace, PathHashKey, Plan, Route, Target},
     dynamic_routes::DynamicRoutes,
     internal_target, listeners,
     process_state::ProcessState,
@@ -118,7 +118,11 @@ pub(super) fn route(
     Arc::new(Route {
         label: route.name.as_str().into(),
         template: route.matcher.client_path.value.as_str().into(),
-        response_buffer_bytes: route.buffering.response_bytes,
+        pace: ClientPace {
+            response_buffer_bytes: route.buffering.response_bytes,
+            min_request_rate: route.min_rates.request.over(blueprint.limits.min_request_rate),
+            min_response_rate: route.min_rates.response.over(blueprint.limits.min_response_rate),
+        },
         stages: with_metrics(stages, &process_state.metrics),
         url,
         affinity: affinity(&route.cluster, names),
@@ -282,8 +286,8 @@ fn tls_mode(cluster: &ClusterBlueprint, name: &str, blueprint: &Blueprint) -> Tl
     let tls_possible = forwarded.is_some_and(|forwarded| forwarded.proxies.may_change_scheme());
     let tls_possible = tls_possible || blueprint.listeners.iter().any(|listener| listener.tls.is_some());
     match cluster.scheme {
-        Scheme::Https => TlsMode::Always(cluster.tls.clone()),
-        Scheme::SameAsClient if tls_possible => TlsMode::SameAsClient(cluster.tls.clone()),
+        Scheme::Https => TlsMode::Always(Box::new(cluster.tls.clone())),
+        Scheme::SameAsClient if tls_possible => TlsMode::SameAsClient(Box::new(cluster.tls.clone())),
         Scheme::SameAsClient | Scheme::Http => TlsMode::Plain,
     }
 }

@@ -3,7 +3,7 @@
 use super::administration::Administration;
 use super::blueprint::{Limits, Listener};
 use super::dynamic_routes::DynamicRoutes;
-pub use super::route::{Aggregate, AggregatePart, PathHashKey, Route, Target};
+pub use super::route::{Aggregate, AggregatePart, ClientPace, PathHashKey, Route, Target};
 use super::routing::{
     EscapedSeparators, HeaderLookup, Query, RouteTable, RouteTrace, Target as RequestTarget,
 };

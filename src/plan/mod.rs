@@ -32,6 +32,8 @@ pub mod telemetry;
 pub use blueprint::Limits;
 pub use build::build;
 pub use compile::{compile, compile_with_stages};
-pub use compiled::{Aggregate, AggregatePart, ListenerPlan, ListenerTls, Plan, Route, RouteRef, Target};
+pub use compiled::{
+    Aggregate, AggregatePart, ClientPace, ListenerPlan, ListenerTls, Plan, Route, RouteRef, Target,
+};
 pub use listeners::administration_listener;
 pub use process_state::ProcessState;

@@ -4,7 +4,7 @@ use super::aggregate::{AggregateConfig, PartTerms};
 use super::routing::{EscapedSeparators, Target as RequestTarget, UrlTemplate};
 use crate::{
     backend::{Cluster, attempt::AttemptConfig},
-    base::hash::stable_hash,
+    base::{data_rate::MinDataRate, hash::stable_hash},
     pipeline::{
         error::{ErrorCode, GatewayError},
         exchange::{Exchange, Routing},
@@ -31,9 +31,18 @@ pub struct Route {
     /// The path placeholder that is the hash key of the load balancer.
     pub affinity: Option<PathHashKey>,
     pub target: Target,
-    /// How much of a response is received ahead of a slow client.
-    pub response_buffer_bytes: usize,
+    pub pace: ClientPace,
     pub metrics: Arc<RouteMetrics>,
+}
+
+/// How slow a client may be.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientPace {
+    /// How much of a response is received ahead of it.
+    pub response_buffer_bytes: usize,
+    /// The minimum rates of its bodies; `None`: no minimum.
+    pub min_request_rate: Option<MinDataRate>,
+    pub min_response_rate: Option<MinDataRate>,
 }
 
 /// A hash key taken from a path placeholder.

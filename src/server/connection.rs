@@ -39,7 +39,7 @@ impl ConnectionContext {
         listener: Arc<ListenerPlan>,
     ) -> Option<(Stream, ConnectionContext)> {
         let Some(tls) = &listener.tls else {
-            return Some((io, ConnectionContext { peer, listener, tls_session: None }));
+            return Some((io, ConnectionContext::plain(peer, listener)));
         };
         // Boxed: the handshake needs far more memory than the connection after it.
         match Box::pin(tls.tls_acceptor.accept(io)).await {
@@ -59,10 +59,9 @@ impl ConnectionContext {
         }
     }
 
-    /// A connection without TLS, for tests.
-    #[cfg(test)]
-    pub fn plain(peer: Peer, listener: ListenerPlan) -> ConnectionContext {
-        ConnectionContext { peer, listener: Arc::new(listener), tls_session: None }
+    /// A connection without TLS.
+    pub fn plain(peer: Peer, listener: impl Into<Arc<ListenerPlan>>) -> ConnectionContext {
+        ConnectionContext { peer, listener: listener.into(), tls_session: None }
     }
 
     /// An exchange for a request, with the client certificate of the connection.

@@ -36,6 +36,7 @@ pub async fn dispatch<'p>(
     if let Some(filter) = plan.client_fields.trailer_filter(&exchange.request, client.framing()) {
         client.set_trailer_filter(filter);
     }
+    exchange.body.min_rate = route.pace.min_request_rate;
     route.metrics.begin(exchange.worker);
     let outcome = run_route(&route, exchange, hop, client).await;
     (Some(route), outcome)

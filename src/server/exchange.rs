@@ -55,8 +55,8 @@ pub async fn handle_exchange<C: ClientIo>(conn: &mut C, mut ctx: Context<'_>) ->
         Some(mut response) => {
             ctx.connection.add_hsts(&mut response);
             let keep = ctx.can_keep_alive(conn, hop) && !response.close_connection;
-            let buffer_bytes = route.as_ref().map_or(0, |route| route.response_buffer_bytes);
-            send_response(conn, &mut ctx, response, for_head, keep, buffer_bytes).await
+            let pace = route.as_ref().map(|route| route.pace);
+            send_response(conn, &mut ctx, response, for_head, keep, pace).await
         }
         None => NextAction::Close,
     };
@@ -92,7 +92,6 @@ impl Context<'_> {
             .map_err(|error| GatewayError::new(ErrorCode::RequestHeaders, error.detail()))?;
         self.exchange.is_websocket = hop.websocket;
         self.exchange.runtime = Some(self.plan.clone());
-        self.exchange.body.min_rate = self.plan.limits.min_request_rate;
         Ok(hop)
     }
 

@@ -73,8 +73,8 @@ impl Gateway {
         self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(old);
     }
 
-    /// Drops retired plans that no request holds, and dynamic services that have been idle.
-    pub fn drop_retired(&self) {
+    /// Drops retired plans that no request holds, and dynamic services that have been idle; returns whether a plan was dropped.
+    pub fn drop_retired(&self) -> bool {
         if let Some(dynamic) = &self.plan.load().dynamic {
             dynamic.evict_idle(Instant::now());
         }
@@ -82,7 +82,7 @@ impl Gateway {
         let (unused, in_use) = retired.drain(..).partition::<Vec<_>, _>(|plan| Arc::strong_count(plan) == 1);
         *retired = in_use;
         drop(retired);
-        drop(unused);
+        !unused.is_empty()
     }
 }
 

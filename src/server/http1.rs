@@ -5,6 +5,7 @@ use super::{
     accounting::{RecordLabels, log_access, request_end},
     connection::ConnectionContext,
     context::{Context, NextAction},
+    coroutines::{CoroutinePool, receive_call},
     exchange::{handle_exchange, reject_request},
     http2,
     respond::error_response,
@@ -19,8 +20,11 @@ use crate::{
         io::Stream,
     },
     pipeline::{error::GatewayError, exchange::Exchange, upgrade::Upgrade},
+    telemetry::AccessLog,
 };
 use std::{
+    convert::Infallible,
+    future::Future,
     pin::{Pin, pin},
     sync::Arc,
     time::{Duration, Instant},
@@ -30,58 +34,128 @@ use std::{
 const MAX_LINGER_BYTES: u64 = 64 * 1024;
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Serves one client connection until it ends. TLS (ALPN) or the first bytes select HTTP/2.
-pub async fn serve(io: Stream, connection: ConnectionContext, worker: Arc<Worker>) {
+/// Serves a connection until it ends.
+pub type ServeFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A connection and what it belongs to; boxed, because it is passed to a coroutine and back.
+struct Session {
+    conn: ClientConn,
+    connection: ConnectionContext,
+    worker: Arc<Worker>,
+    idle_since: Instant,
+}
+
+/// What follows an exchange.
+enum Continuation {
+    /// Wait for the next request; the connection has been idle since this time.
+    KeepAlive(Instant),
+    /// A lingering close.
+    Linger,
+    /// The connection has ended.
+    Closed,
+    /// The connection continues as HTTP/2.
+    Http2,
+    /// The connection continues as a tunnel.
+    Tunnel(Box<Tunnel>),
+}
+
+thread_local! {
+    /// The coroutines that serve the exchanges of this worker.
+    static EXCHANGES: CoroutinePool<Box<Session>, (Box<Session>, Continuation)> = const { CoroutinePool::empty() };
+}
+
+/// A tunnel, and what is logged at its end.
+struct Tunnel {
+    upgrade: Upgrade,
+    config: websocket::TunnelConfig,
+    route: Arc<str>,
+    exchange: Box<Exchange>,
+    logs: Box<[Arc<AccessLog>]>,
+}
+
+/// Serves one client connection until it ends. TLS (ALPN) or the first bytes select HTTP/2. While the connection is idle,
+/// this future holds the connection and a timer; everything else is in the coroutine that serves its exchanges.
+pub fn serve(io: Stream, connection: ConnectionContext, worker: Arc<Worker>) -> ServeFuture {
     if io.alpn_protocol() == Some(b"h2") {
-        return Box::pin(http2::serve(io, ReadBuffer::default(), connection, worker)).await;
+        return Box::pin(http2::serve(io, ReadBuffer::default(), connection, worker));
     }
-    let (mut conn, mut idle_since) = (ClientConn::new(io, connection.peer), Instant::now());
-    let notify = worker.gateway.drain.idle_notified();
+    let conn = ClientConn::new(io, connection.peer.tls);
+    Box::pin(serve_session(Box::new(Session { conn, connection, worker, idle_since: Instant::now() })))
+}
+
+async fn serve_session(mut session: Box<Session>) {
+    let gateway = session.worker.gateway.clone();
+    let drain = &gateway.drain;
+    let notify = drain.idle_notified();
     let mut notified = pin!(notify.notified());
     loop {
-        let (idle_timeout, drain) = (worker.plan().limits.client.idle_timeout, &worker.gateway.drain);
+        let (idle_since, idle_timeout) =
+            (session.idle_since, session.worker.plan().limits.client.idle_timeout);
         let stop = |cx: &mut std::task::Context| {
             drain.idle_deadline(Some(idle_since), &notify, notified.as_mut(), cx)
         };
-        if !conn.wait_readable(idle_since, idle_timeout, stop).await {
+        if !session.conn.wait_readable(idle_since, idle_timeout, stop).await {
             return;
         }
-        let (mut exchange, plan) = (connection.new_exchange(&worker, idle_since), worker.plan());
-        let next = conn.next_head(&mut exchange.request, &plan.limits.client).await;
-        if let Next::Http2 = next {
-            return switch_to_http2(conn, connection, worker, exchange).await;
-        }
-        let mut ctx =
-            Context { connection: &connection, exchange: &mut exchange, plan: &plan, worker: &worker };
-        let next = match next {
-            Next::Request => handle_exchange(&mut conn, ctx).await,
-            Next::Rejected(cause) => reject_request(&mut conn, ctx, cause).await,
-            Next::NotHttp(cause) => reject_connection(&mut ctx, cause),
-            Next::Closed | Next::Http2 => NextAction::Close,
-        };
-        if let NextAction::Tunnel(upgrade, route) = next {
-            return Box::pin(tunnel(conn, exchange, (connection, plan, worker), *upgrade, route)).await;
-        }
-        worker.release_exchange(exchange);
-        idle_since = match finish_request_body(&mut conn, next).await {
-            NextAction::KeepAlive(now) => now,
-            NextAction::Linger => return linger(conn).await,
-            NextAction::Close | NextAction::Tunnel(..) => return,
+        let (mut rest, continuation) =
+            EXCHANGES.with(|pool| pool.call(&EXCHANGES, session, serve_exchanges)).await;
+        session = match continuation {
+            Continuation::KeepAlive(now) => {
+                rest.idle_since = now;
+                rest
+            }
+            Continuation::Linger => return Box::pin(linger(&mut rest.conn)).await,
+            Continuation::Closed => return,
+            Continuation::Http2 => return continue_as_http2(rest).await,
+            Continuation::Tunnel(upgrade) => return Box::pin(tunnel(rest, upgrade)).await,
         };
     }
 }
 
-/// Serves HTTP/2 on a connection that began with its preface. Boxed: HTTP/1.1 connections should not reserve memory for
-/// it.
-fn switch_to_http2(
-    conn: ClientConn,
-    connection: ConnectionContext,
-    worker: Arc<Worker>,
-    exchange: Box<Exchange>,
-) -> Pin<Box<impl Future<Output = ()>>> {
-    worker.release_exchange(exchange);
+/// Not an `async fn`, which would hold the memory of the session.
+fn continue_as_http2(session: Box<Session>) -> ServeFuture {
+    let Session { conn, connection, worker, .. } = *session;
     let (io, input) = conn.into_parts();
     Box::pin(http2::serve(io, input, connection, worker))
+}
+
+/// A coroutine that serves one exchange after the other, of different connections.
+async fn serve_exchanges() -> Infallible {
+    loop {
+        let mut session = receive_call(&EXCHANGES).await;
+        let Session { conn, connection, worker, idle_since } = &mut *session;
+        let (mut exchange, plan) = (connection.new_exchange(worker, *idle_since), worker.plan());
+        let next = conn.next_head(&mut exchange.request, &plan.limits.client).await;
+        let mut ctx = Context { connection, exchange: &mut exchange, plan: &plan, worker };
+        let mut closed = Continuation::Closed;
+        let next = match next {
+            Next::Request => handle_exchange(conn, ctx).await,
+            Next::Rejected(cause) => reject_request(conn, ctx, cause).await,
+            Next::NotHttp(cause) => reject_connection(&mut ctx, cause),
+            Next::Closed => NextAction::Close,
+            Next::Http2 => {
+                closed = Continuation::Http2;
+                NextAction::Close
+            }
+        };
+        let next = match next {
+            NextAction::KeepAlive(_) if !conn.is_body_done() => drain_request_body(conn).await,
+            next => next,
+        };
+        let continuation = match next {
+            NextAction::Tunnel(upgrade, route) => {
+                let tunnel = Tunnel::open(*upgrade, route, exchange, &plan, (connection, worker));
+                EXCHANGES.with(|pool| pool.respond((session, Continuation::Tunnel(tunnel))));
+                continue;
+            }
+            NextAction::KeepAlive(now) => Continuation::KeepAlive(now),
+            NextAction::Linger => Continuation::Linger,
+            NextAction::Close => closed,
+        };
+        worker.release_exchange(exchange);
+        drop(plan);
+        EXCHANGES.with(|pool| pool.respond((session, continuation)));
+    }
 }
 
 /// Reports a connection whose first bytes are not HTTP.
@@ -90,45 +164,48 @@ fn reject_connection(ctx: &mut Context<'_>, cause: GatewayError) -> NextAction {
 }
 
 /// Closes the connection so that the client can still read the response.
-async fn linger(conn: ClientConn) {
+async fn linger(conn: &mut ClientConn) {
     conn.close_lingering(16 * MAX_LINGER_BYTES, Instant::now() + LINGER_TIMEOUT).await;
 }
 
 /// Before the next request, the remaining bytes of the last request body are drained.
-async fn finish_request_body(conn: &mut ClientConn, next: NextAction) -> NextAction {
-    match next {
-        NextAction::KeepAlive(now) if !conn.is_body_done() => {
-            match conn.drain(MAX_LINGER_BYTES, now + LINGER_TIMEOUT).await {
-                true => NextAction::KeepAlive(Instant::now()),
-                false => NextAction::Linger,
-            }
-        }
-        next => next,
+async fn drain_request_body(conn: &mut ClientConn) -> NextAction {
+    match conn.drain(MAX_LINGER_BYTES, Instant::now() + LINGER_TIMEOUT).await {
+        true => NextAction::KeepAlive(Instant::now()),
+        false => NextAction::Linger,
     }
 }
 
-/// Serves the connection after an upgrade; it holds no plan, because it may outlive many.
-async fn tunnel(
-    mut conn: ClientConn,
-    mut exchange: Box<Exchange>,
-    (connection, plan, worker): (ConnectionContext, CachedPlan, Arc<Worker>),
-    upgrade: Upgrade,
-    route: Arc<str>,
-) {
-    let config = websocket::TunnelConfig {
-        idle_timeout: plan.limits.tunnel_idle,
-        certificate_expires_at: connection.certificate_expires_at(),
-        metrics: worker.gateway.metrics().tunnels().clone(),
-    };
-    let logs = plan.telemetry.access_logs.clone();
-    exchange.runtime = None;
-    drop(plan);
-    let reason = websocket::run(&mut conn, upgrade, config, &worker.gateway.drain).await;
+impl Tunnel {
+    /// Prepares a tunnel. It holds no plan, because it may outlive many.
+    fn open(
+        upgrade: Upgrade,
+        route: Arc<str>,
+        mut exchange: Box<Exchange>,
+        plan: &CachedPlan,
+        session: (&ConnectionContext, &Worker),
+    ) -> Box<Tunnel> {
+        let (connection, worker) = session;
+        let config = websocket::TunnelConfig {
+            idle_timeout: plan.limits.tunnel_idle,
+            certificate_expires_at: connection.certificate_expires_at(),
+            metrics: worker.gateway.metrics().tunnels().clone(),
+        };
+        exchange.runtime = None;
+        Box::new(Tunnel { upgrade, config, route, exchange, logs: plan.telemetry.access_logs.clone() })
+    }
+}
+
+/// Serves the connection after an upgrade.
+async fn tunnel(mut session: Box<Session>, tunnel: Box<Tunnel>) {
+    let Session { conn, connection, worker, .. } = &mut *session;
+    let Tunnel { upgrade, config, route, mut exchange, logs } = *tunnel;
+    let reason = websocket::run(conn, upgrade, config, &worker.gateway.drain).await;
     exchange.record.bytes_out = conn.sent();
     log::debug!("WebSocket connection closed: {reason:?}");
-    let labels = RecordLabels { route: &route, ..RecordLabels::new(&connection, None) };
-    let end = request_end(&conn, &exchange, Instant::now());
-    log_access(&conn, &exchange, &worker, &logs, labels, &end);
+    let labels = RecordLabels { route: &route, ..RecordLabels::new(connection, None) };
+    let end = request_end(conn, &exchange, Instant::now());
+    log_access(conn, &exchange, worker, &logs, labels, &end);
     if exchange.trace.is_some() {
         trace::finish(&mut exchange, labels, None, &end, conn.version().as_str());
     }
@@ -223,5 +300,23 @@ mod tests {
         }
         worker.gateway.drain.begin();
         assert_eq!(stream.read_buf(&mut responses).await.unwrap(), 0);
+    }
+
+    /// The sizes of what an idle connection holds, without the timer and the registration of the socket. Bounds are in
+    /// docs/limits.md; `tests/chaos/costs.py` measures the whole.
+    #[tokio::test]
+    async fn an_idle_connection_holds_no_future_of_an_exchange() {
+        let (_client, _listeners, worker) = connect().await;
+        let address: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let socket = crate::net::listener::bind(&address.into(), None).unwrap();
+        let Address::Tcp(bound) = socket.address().unwrap() else { panic!("a TCP address") };
+        let _client = TcpStream::connect(bound).await.unwrap();
+        let accepted = crate::net::listener::Acceptor::new(&socket).unwrap().accept().await.unwrap();
+        let peer = crate::pipeline::exchange::Peer::new(accepted.peer, accepted.local, false);
+        let connection = ConnectionContext::plain(peer, ListenerPlan::plain("a", address));
+        let conn = ClientConn::new(accepted.io, false);
+        let session = Box::new(Session { conn, connection, worker, idle_since: Instant::now() });
+        let sizes = (size_of::<Session>(), size_of_val(&serve_session(session)));
+        assert!(sizes.0 <= 640 && sizes.1 <= 320, "{sizes:?}");
     }
 }

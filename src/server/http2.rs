@@ -22,7 +22,8 @@ pub async fn serve(io: Stream, input: ReadBuffer, connection: ConnectionContext,
         let plan = worker.plan();
         (plan.limits.client, plan.limits.http2)
     };
-    let Some(mut conn) = Connection::open(io, input, &client, limits).await else { return };
+    // Boxed: the handshake needs more memory than the connection after it.
+    let Some(mut conn) = Box::pin(Connection::open(io, input, &client, limits)).await else { return };
     let connection = Arc::new(connection);
     let drain = &worker.gateway.drain;
     let notify = drain.idle_notified();

@@ -3,7 +3,7 @@
 use super::{
     connection::ConnectionContext,
     gateway::{ConnectionLimitError, Gateway},
-    http1::serve,
+    http1::{ServeFuture, serve},
     read_ahead::ReadAheadLimit,
     relay::TransferLimits,
     worker::Worker,
@@ -160,9 +160,7 @@ fn handle_connection(accepted: Accepted, listener: Arc<ListenerPlan>, worker: &A
     match guard {
         Ok(guard) => drop(tokio::spawn(async move {
             worker.gateway.metrics().accepted(worker.index);
-            if let Some((io, connection)) = ConnectionContext::handshake(io, peer, listener).await {
-                serve(io, connection, worker.clone()).await;
-            }
+            serve_accepted(io, peer, listener, worker.clone()).await;
             worker.gateway.metrics().closed(worker.index);
             drop(guard);
         })),
@@ -170,11 +168,24 @@ fn handle_connection(accepted: Accepted, listener: Arc<ListenerPlan>, worker: &A
         Err(too_many) => match RejectionGuard::try_acquire().filter(|_| listener.tls.is_none()) {
             None => worker.gateway.metrics().record_error(too_many.error_code().name()),
             Some(guard) => drop(tokio::spawn(async move {
-                reject_connection(ClientConn::new(io, peer), worker, too_many).await;
+                reject_connection(io, peer, worker, too_many).await;
                 drop(guard);
             })),
         },
     }
+}
+
+/// Serves a connection within the limits. Not an `async fn`: its caller should not reserve memory for the handshake, nor
+/// for what is moved into the future of the connection.
+fn serve_accepted(io: Stream, peer: Peer, listener: Arc<ListenerPlan>, worker: Arc<Worker>) -> ServeFuture {
+    if listener.tls.is_none() {
+        return serve(io, ConnectionContext::plain(peer, listener), worker);
+    }
+    Box::pin(async move {
+        if let Some((io, connection)) = ConnectionContext::handshake(io, peer, listener).await {
+            serve(io, connection, worker).await;
+        }
+    })
 }
 
 /// Rejected connections of a worker that still receive their response; more are closed at once.
@@ -221,15 +232,11 @@ fn handle_proxied_connection(accepted: Accepted, listener: Arc<ListenerPlan>, wo
         // Boxed: other listeners should not reserve memory for it.
         if let Some((io, peer)) = Box::pin(read_proxy_header(accepted, &listener, &worker)).await {
             match guard.assign_client(peer.ip(), worker.plan().limits.connections_per_client) {
-                Ok(()) => {
-                    if let Some((io, connection)) = ConnectionContext::handshake(io, peer, listener).await {
-                        serve(io, connection, worker.clone()).await;
-                    }
-                }
+                Ok(()) => serve_accepted(io, peer, listener, worker.clone()).await,
                 Err(too_many) if listener.tls.is_some() => {
                     worker.gateway.metrics().record_error(too_many.error_code().name());
                 }
-                Err(too_many) => reject_connection(ClientConn::new(io, peer), worker.clone(), too_many).await,
+                Err(too_many) => reject_connection(io, peer, worker.clone(), too_many).await,
             }
         }
         worker.gateway.metrics().closed(worker.index);
@@ -259,13 +266,14 @@ async fn read_proxy_header(
 }
 
 /// Sends 503 before a request was read, within a short timeout because the limit is reached.
-async fn reject_connection(mut conn: ClientConn, worker: Arc<Worker>, too_many: ConnectionLimitError) {
+async fn reject_connection(io: Stream, peer: Peer, worker: Arc<Worker>, too_many: ConnectionLimitError) {
+    let mut conn = ClientConn::new(io, peer.tls);
     let code = too_many.error_code();
     worker.gateway.metrics().record_error(code.name());
     let mut response = rescue(&GatewayError::new(code, "try again later"), b"", b"", worker.plan().ocelot);
     conn.send_head(&response.head, super::relay::framing(&response, false, conn.version()), false);
     let budget = &worker.gateway.shared_state.buffering_memory;
-    let read_ahead = ReadAheadLimit { max_bytes: 0, budget, client: conn.peer.ip() };
+    let read_ahead = ReadAheadLimit { max_bytes: 0, budget, client: peer.ip() };
     let limits = TransferLimits { idle_timeout: Duration::from_secs(1), min_rate: None, read_ahead };
     let sent = super::relay::relay(&mut conn, &mut response.body, limits).await;
     response.body = Body::Empty;

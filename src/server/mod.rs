@@ -9,6 +9,7 @@
 pub mod accounting;
 pub mod aggregate;
 pub mod dispatch;
+pub mod coroutines;
 pub mod connection;
 pub mod context;
 pub mod drain;

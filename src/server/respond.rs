@@ -15,9 +15,9 @@ use crate::{
         head::Version,
         response::{Response, rescue},
     },
-    plan::Plan,
+    plan::{ClientPace, Plan},
 };
-use std::{net::IpAddr, time::SystemTime};
+use std::time::SystemTime;
 
 /// Turns an error into the gateway's own response; none for a client that closed its connection.
 pub fn error_response(ctx: &mut Context<'_>, cause: GatewayError) -> Option<Response> {
@@ -45,19 +45,18 @@ pub async fn send_response<C: ClientIo>(
     mut response: Response,
     for_head: bool,
     keep: bool,
-    buffer_bytes: usize,
+    pace: Option<ClientPace>,
 ) -> NextAction {
-    let record = &mut ctx.exchange.record;
-    record.status = response.status();
+    ctx.exchange.record.status = response.status();
     let framing = framing(&response, for_head, conn.version());
     let keep = keep && framing != Framing::UntilClose;
     conn.send_head(&response.head, framing, keep);
     if framing == Framing::None && !matches!(response.body, Body::Stream(_)) {
         response.body = Body::Empty;
     }
-    let client = ctx.exchange.client.ip;
-    let relayed =
-        relay(conn, &mut response.body, transfer_limits(ctx.plan, ctx.worker, buffer_bytes, client)).await;
+    let limits = transfer_limits(ctx, pace);
+    let relayed = relay(conn, &mut response.body, limits).await;
+    let record = &mut ctx.exchange.record;
     record.bytes_out = conn.sent();
     if let Err(cause) = relayed {
         record.error_code = Some(cause.code);
@@ -77,19 +76,16 @@ pub async fn send_response<C: ClientIo>(
     if keep { NextAction::KeepAlive(ctx.exchange.now) } else { NextAction::Linger }
 }
 
-fn transfer_limits<'w>(
-    plan: &Plan,
-    worker: &'w Worker,
-    buffer_bytes: usize,
-    client: IpAddr,
-) -> TransferLimits<'w> {
+/// `pace` is that of the route; without one nothing is received ahead.
+fn transfer_limits<'w>(ctx: &Context<'w>, pace: Option<ClientPace>) -> TransferLimits<'w> {
+    let (plan, worker): (&Plan, &'w Worker) = (ctx.plan, ctx.worker);
     TransferLimits {
         idle_timeout: plan.limits.body_idle,
-        min_rate: plan.limits.min_response_rate,
+        min_rate: pace.map_or(plan.limits.min_response_rate, |pace| pace.min_response_rate),
         read_ahead: ReadAheadLimit {
-            max_bytes: buffer_bytes,
+            max_bytes: pace.map_or(0, |pace| pace.response_buffer_bytes),
             budget: &worker.gateway.shared_state.buffering_memory,
-            client,
+            client: ctx.exchange.client.ip,
         },
     }
 }
@@ -102,7 +98,7 @@ pub async fn send_final_response<C: ClientIo>(
 ) -> NextAction {
     ctx.exchange.record.status = response.status();
     conn.send_head(&response.head, framing(&response, false, Version::Http11), false);
-    let limits = transfer_limits(ctx.plan, ctx.worker, 0, ctx.exchange.client.ip);
+    let limits = transfer_limits(ctx, None);
     let relayed = relay(conn, &mut response.body, limits).await;
     ctx.exchange.record.bytes_out = conn.sent();
     if relayed.is_ok() { NextAction::Linger } else { NextAction::Close }

@@ -9,7 +9,7 @@ pub struct HealthConfig {
     /// Active health checks.
     pub active: Option<Arc<ActiveCheck>>,
     /// Outlier detection.
-    pub passive: Option<OutlierDetection>,
+    pub passive: Option<Arc<OutlierDetection>>,
     /// Panic threshold: below this percentage of eligible endpoints, health is ignored.
     pub panic_threshold: u32,
 }

@@ -50,7 +50,7 @@ pub async fn probe_loop<C: ProbedCluster>(next_cluster: impl Fn() -> Option<Arc<
 fn probe_tls(mode: &TlsMode) -> ClientTls {
     match mode {
         TlsMode::Plain => ClientTls::default(),
-        TlsMode::Always(tls) | TlsMode::SameAsClient(tls) => tls.clone(),
+        TlsMode::Always(tls) | TlsMode::SameAsClient(tls) => (**tls).clone(),
     }
 }
 

@@ -48,7 +48,7 @@ fn active_check() -> ActiveCheck {
 }
 
 fn with_outlier_detection(outlier_detection: OutlierDetection) -> HealthConfig {
-    HealthConfig { passive: Some(outlier_detection), ..HealthConfig::default() }
+    HealthConfig { passive: Some(outlier_detection.into()), ..HealthConfig::default() }
 }
 
 /// A cluster of addresses on ports 1, 2, ...

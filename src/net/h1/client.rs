@@ -16,7 +16,6 @@ use super::{
 use crate::pipeline::{
     body::{BodyRead, Chunk, Framing},
     error::{ErrorCode, GatewayError},
-    exchange::Peer,
     head::{Head, KnownHeader, Version},
     trailer_filter::TrailerFilter,
 };
@@ -57,7 +56,7 @@ pub enum Next {
 #[derive(Debug)]
 pub struct ClientConn {
     pub(super) io: Stream,
-    pub peer: Peer,
+    is_tls: bool,
     pub(super) input: ReadBuffer,
     scanned: usize,
     pub(super) decoder: Decoder,
@@ -84,10 +83,10 @@ pub struct ClientConn {
 
 impl ClientConn {
     /// A connection before its first request.
-    pub fn new(io: Stream, peer: Peer) -> ClientConn {
+    pub fn new(io: Stream, is_tls: bool) -> ClientConn {
         ClientConn {
             io,
-            peer,
+            is_tls,
             input: ReadBuffer::default(),
             scanned: 0,
             decoder: Decoder::new(Framing::None, (0, 0)),
@@ -136,7 +135,7 @@ impl ClientConn {
         let mut started = None;
         poll_fn(|cx| {
             loop {
-                if self.served == 0 && !self.peer.tls && detect::is_h2_preface(self.input.bytes()) {
+                if self.served == 0 && !self.is_tls && detect::is_h2_preface(self.input.bytes()) {
                     return Poll::Ready(Next::Http2);
                 }
                 match self.parse(head, limits) {
@@ -174,7 +173,7 @@ impl ClientConn {
         let Some(end) = parse::head_end(self.input.bytes(), &mut self.scanned) else {
             return incomplete::check_incomplete(self.input.bytes(), from, &limits.head).map(|()| false);
         };
-        self.framing = parse::request(&self.input.bytes()[..end], head, &limits.head, self.peer.tls)?;
+        self.framing = parse::request(&self.input.bytes()[..end], head, &limits.head, self.is_tls)?;
         self.awaited_continue = AwaitedContinue::take(head, self.framing);
         self.decoder = Decoder::new(self.framing, (limits.head.max_fields_bytes, limits.head.max_fields));
         self.input.consume(end);
@@ -225,7 +224,7 @@ impl ClientConn {
 
     /// Lingering close: shuts down the write side, then discards received bytes, so that the client can read the response.
     /// Closing with unread input would make the kernel send a reset, which discards the response at the client.
-    pub async fn close_lingering(mut self, max_len: u64, deadline: Instant) {
+    pub async fn close_lingering(&mut self, max_len: u64, deadline: Instant) {
         let mut remaining = max_len;
         poll_fn(|cx| {
             if ready!(self.poll_flush_response(cx)).is_err() || ready!(self.io.poll_shutdown(cx)).is_err() {

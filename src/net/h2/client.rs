@@ -79,11 +79,11 @@ impl Connection {
         input: ReadBuffer,
         client: &ClientLimits,
         limits: Limits,
-    ) -> Option<Connection> {
+    ) -> Option<Box<Connection>> {
         let (transport, observer) = Transport::new(io, input, Some(FrameInspector::new(limits.frame_rate)));
         let handshake = builder(client, limits).handshake(transport);
         let conn = tokio::time::timeout(client.head_timeout, handshake).await.ok()?.ok()?;
-        Some(Connection {
+        Some(Box::new(Connection {
             conn,
             observer,
             timer: DeadlineTimer::default(),
@@ -98,7 +98,7 @@ impl Connection {
             goaway_since: None,
             sent: 0,
             peer_error: None,
-        })
+        }))
     }
 
     /// The next request; `None` when the connection has ended. `stop` is true when no new request is accepted; its second

@@ -5,6 +5,7 @@
 //! places the options in the documents. Inheritance, `RouteKeys` and the checks of groups are generated from it.
 
 pub mod buffering;
+pub mod data_rate;
 pub mod fallback;
 pub mod health;
 pub mod http_handler;
@@ -12,6 +13,9 @@ pub mod load_balancer;
 pub mod qos;
 pub mod retry;
 pub mod tls;
+
+/// The module of each setting that is a data rate, as the table below names it.
+pub use self::{data_rate as min_request_body_data_rate, data_rate as min_response_data_rate};
 
 use super::document::{ClusterDocument, DynamicRouteDocument, GlobalDocument, RouteDocument};
 use super::stage_options::{check_route_keys, if_carried};
@@ -46,6 +50,16 @@ macro_rules! with_cluster_options {
                 /// Buffers that free a connection to the backend early. Default: 64 KiB of a response; on clusters with
                 /// `MaxConnectionsPerServer` also 64 KiB of a request.
                 buffering: BufferingOptions [_ dynamic _]
+            };
+            "MinRequestBodyDataRate" () => {
+                /// Minimum rate of a request body while the gateway waits for it; a slower client gets 408. gRPC calls are
+                /// exempt. Default: `Limits.MinRequestBodyDataRate`. Source: Kestrel, `MinRequestBodyDataRate`.
+                min_request_body_data_rate: DataRateOptions [_ dynamic _]
+            };
+            "MinResponseDataRate" () => {
+                /// Minimum rate at which a client accepts a response while the gateway waits for it; the connection of a
+                /// slower client is closed. Default: `Limits.MinResponseDataRate`. Source: Kestrel, `MinResponseDataRate`.
+                min_response_data_rate: DataRateOptions [_ dynamic _]
             };
             "TlsOptions" () => {
                 /// TLS connections to the backend: trusted authorities, client certificate and server name. Default: the trusted

@@ -12,7 +12,8 @@ use crate::net::h1::{client::ClientLimits, hop_by_hop::MAX_CONNECTION_OPTIONS, p
 use crate::net::{h2, listener::Address};
 use crate::plan::blueprint::Limits;
 use crate::plan::check::{items, non_blank};
-use crate::plan::document::{DataRateDocument, ForwardedHeadersDocument, LimitsDocument, ListenerDocument};
+use crate::plan::clusters::data_rate::{DataRateConfig, DataRateOptions};
+use crate::plan::document::{ForwardedHeadersDocument, LimitsDocument, ListenerDocument};
 use crate::stages::{
     forwarded_headers::{ForwardedHeaders, TrustedProxies},
     websocket_limit::WebSocketsPerClient,
@@ -67,8 +68,6 @@ pub(super) fn report_duplicate_name(listeners: &[Spanned<ListenerDocument>], dia
 
 /// Ocelot's limit of a request body, which is Kestrel's.
 pub(super) const OCELOT_MAX_BODY: u64 = 30_000_000;
-/// Kestrel's bytes per second.
-const DEFAULT_DATA_RATE: u64 = 240;
 const DAY: Duration = Duration::from_secs(86_400);
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -139,19 +138,8 @@ fn counts(document: &LimitsDocument, read: &mut RangeChecker) -> Counts {
 }
 
 /// A minimum rate; `None`: no minimum.
-fn data_rate(
-    name: &str,
-    document: &Setting<DataRateDocument>,
-    read: &mut RangeChecker,
-) -> Option<MinDataRate> {
-    let nothing = DataRateDocument::default();
-    let document = document.as_ref().map_or(&nothing, |document| &document.value);
-    let setting = |key: &str| format!("{name}.{key}");
-    let rate = read.number(&setting("BytesPerSecond"), &document.bytes_per_second, 0, MAX_COUNT);
-    let (default, min) = (Duration::from_secs(5), Duration::from_millis(100));
-    let grace_period = read.time(&setting("GracePeriod"), &document.grace_period, default, min, HOUR);
-    let bytes_per_second = rate.unwrap_or(DEFAULT_DATA_RATE);
-    (bytes_per_second > 0).then_some(MinDataRate { bytes_per_second, grace_period })
+fn data_rate(name: &str, set: &Setting<DataRateOptions>, read: &mut RangeChecker) -> Option<MinDataRate> {
+    DataRateConfig::compile(name, set.as_ref().map(|set| &set.value), read).rate()
 }
 
 /// Options of `Connection`, and informational (1xx) responses.

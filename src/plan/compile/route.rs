@@ -6,6 +6,7 @@ use super::route_compiler::{DocumentContext, RouteCompiler, text};
 use super::state_keys::{request_identity, state_key};
 use super::transforms;
 use crate::config::options::merge_maps;
+use crate::config::ranges::RangeChecker;
 use crate::config::{Diagnostics, Spanned, codes};
 use crate::plan::blueprint::discovery::Registry;
 use crate::plan::blueprint::*;
@@ -15,6 +16,7 @@ use crate::plan::check::{
     CheckContext, OcelotBehavior, OcelotTolerated, items, non_blank, options, template,
 };
 use crate::plan::clusters::buffering::{self, BufferingConfig};
+use crate::plan::clusters::data_rate::DataRateConfig;
 use crate::plan::clusters::http_handler::{self, ResolvedHttpHandler};
 use crate::plan::document::RouteDocument;
 use crate::plan::inherit;
@@ -127,6 +129,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             matcher: matches,
             backend_path: backend.path,
             buffering: self.buffering(effective, backend.cluster.pooling.limit.is_some()),
+            min_rates: self.min_rates(effective),
             cluster: backend.cluster,
             service: backend.service,
             service_fabric_path: backend.service_fabric_path,
@@ -142,6 +145,17 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             stages,
             broken: self.unservable,
             aggregate: None,
+        }
+    }
+
+    fn min_rates(&mut self, effective: &EffectiveOptions) -> MinRates {
+        let (mut read, clusters) =
+            (RangeChecker::for_code(codes::LIMIT_RANGE, self.diagnostics), &effective.clusters);
+        let (request, response) =
+            (clusters.min_request_body_data_rate.as_deref(), clusters.min_response_data_rate.as_deref());
+        MinRates {
+            request: DataRateConfig::compile("MinRequestBodyDataRate", request, &mut read),
+            response: DataRateConfig::compile("MinResponseDataRate", response, &mut read),
         }
     }
 

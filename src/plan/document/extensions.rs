@@ -3,6 +3,7 @@
 use crate::base::units::{DurationText, SizeText};
 use crate::config::values::{List, Setting};
 use crate::pipeline::client_fields::{RequestTrailers, UnderscoresInHeaders};
+use crate::plan::clusters::data_rate::DataRateOptions;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -38,10 +39,10 @@ pub struct LimitsDocument {
     pub body_idle_timeout: Setting<DurationText>,
     /// Minimum rate of a request body while the gateway waits for it; a slower client gets 408. gRPC calls are exempt.
     /// Default: 240 bytes per second. Source: Kestrel, `MinRequestBodyDataRate`.
-    pub min_request_body_data_rate: Setting<DataRateDocument>,
+    pub min_request_body_data_rate: Setting<DataRateOptions>,
     /// Minimum rate at which a client accepts a response while the gateway waits for it; the connection of a slower
     /// client is closed. Default: 240 bytes per second. Source: Kestrel, `MinResponseDataRate`.
-    pub min_response_data_rate: Setting<DataRateDocument>,
+    pub min_response_data_rate: Setting<DataRateOptions>,
     /// Memory of all responses that are received ahead of slow clients, and of request bodies that are received ahead or
     /// kept to be sent again; beyond it backends wait for their clients, and requests are sent once. 1 MiB to 1 TiB.
     /// Default: `256MiB`.
@@ -102,16 +103,6 @@ pub struct LimitsDocument {
     /// Trailer fields of requests: `"Announced"` forwards those of gRPC and those that the `Trailer` field of the request
     /// lists, `"All"` forwards all, `"Drop"` none; never a name that the gateway writes or removes. Default: `"Announced"`.
     pub request_trailers: Setting<RequestTrailers>,
-}
-
-/// A minimum data rate.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct DataRateDocument {
-    /// Bytes per second; 0: no minimum. 0 to 1000000000. Default: 240.
-    pub bytes_per_second: Setting<i64>,
-    /// The period in which the bytes are counted, so that a shorter pause is no failure. 100ms to 1h. Default: `5s`.
-    pub grace_period: Setting<DurationText>,
 }
 
 /// How host names of backends are resolved; the hosts of discovery providers and key servers are resolved by the

@@ -21,10 +21,17 @@ struct Node {
     /// The best rank in the subtree.
     best_match: u32,
     literals: Hashed,
+    /// Routes that may match when the path ends here.
+    exact: SmallVec<[u32; 4]>,
+    /// What most nodes do not have.
+    placeholders: Option<Box<Placeholders>>,
+}
+
+/// The parts of a node for templates with a placeholder here or in its segment.
+#[derive(Debug, Default)]
+struct Placeholders {
     /// Children for segments with a placeholder, by the length of the text that precedes it.
     prefixed: SmallVec<[(u32, Hashed); 1]>,
-    /// Routes that may match when the path ends here.
-    exact: Vec<u32>,
     /// Routes that may match when at least one segment follows.
     descendants: Vec<u32>,
     /// Routes that may match whatever follows the text before the placeholder.
@@ -39,11 +46,8 @@ impl Node {
             key: key.into(),
             best_match: u32::MAX,
             literals: Hashed::default(),
-            prefixed: SmallVec::new(),
-            exact: Vec::new(),
-            descendants: Vec::new(),
-            prefix: Vec::new(),
-            query_boundary: Vec::new(),
+            exact: SmallVec::new(),
+            placeholders: None,
         }
     }
 }
@@ -52,7 +56,7 @@ impl Node {
 #[derive(Debug, Default)]
 struct Hashed {
     slots: Box<[(u32, u32)]>,
-    used: usize,
+    used: u32,
 }
 
 /// Marks a free slot; no tree has that many nodes.
@@ -77,7 +81,7 @@ impl Hashed {
     }
 
     fn insert(&mut self, text: &[u8], node: u32) {
-        if (self.used + 1) * 2 > self.slots.len() {
+        if (self.used as usize + 1) * 2 > self.slots.len() {
             let wider = vec![(0, EMPTY_SLOT); (self.slots.len() * 2).max(2)].into_boxed_slice();
             let old = std::mem::replace(&mut self.slots, wider);
             old.iter()
@@ -187,9 +191,9 @@ impl Index {
         let node = &mut self.nodes[node as usize];
         match list {
             List::Here => node.exact.push(rank),
-            List::Deeper => node.descendants.push(rank),
-            List::Rest => node.prefix.push(rank),
-            List::Spill => node.query_boundary.push(rank),
+            List::Deeper => node.placeholders.get_or_insert_default().descendants.push(rank),
+            List::Rest => node.placeholders.get_or_insert_default().prefix.push(rank),
+            List::Spill => node.placeholders.get_or_insert_default().query_boundary.push(rank),
         }
     }
 
@@ -212,11 +216,17 @@ impl Index {
         if !prefixed {
             return &mut node.literals;
         }
-        let at = node.prefixed.iter().position(|(l, _)| *l as usize == len).unwrap_or_else(|| {
-            node.prefixed.push((len as u32, Hashed::default()));
-            node.prefixed.len() - 1
+        let prefixed = &mut node.placeholders.get_or_insert_default().prefixed;
+        let at = prefixed.iter().position(|(l, _)| *l as usize == len).unwrap_or_else(|| {
+            prefixed.push((len as u32, Hashed::default()));
+            prefixed.len() - 1
         });
-        &mut node.prefixed[at].1
+        &mut prefixed[at].1
+    }
+
+    /// Frees the room for more nodes.
+    pub(super) fn shrink(&mut self) {
+        self.nodes.shrink_to_fit();
     }
 
     /// The best rank below `limit` among the routes that `accept`.
@@ -259,14 +269,16 @@ impl Walk<'_> {
         if pos == self.path.len() {
             return self.try_list(&node.exact);
         }
-        self.try_list(&node.descendants);
+        if let Some(placeholders) = &node.placeholders {
+            self.try_list(&placeholders.descendants);
+        }
         let start = pos + 1;
         let end = memchr::memchr(b'/', &self.path[start..]).map_or(self.path.len(), |n| start + n);
         let segment = &self.path[start..end];
         if let Some(child) = node.literals.get(segment, nodes) {
             self.visit(child, end);
         }
-        for (len, table) in &node.prefixed {
+        for (len, table) in node.placeholders.iter().flat_map(|placeholders| &placeholders.prefixed) {
             let Some(text) = segment.get(..*len as usize) else { continue };
             let Some(child) = table.get(text, nodes) else { continue };
             self.prefixed(child, end);
@@ -279,9 +291,11 @@ impl Walk<'_> {
         if node.best_match >= self.best_match {
             return;
         }
-        self.try_list(&node.prefix);
-        if self.spills && end == self.path.len() {
-            self.try_list(&node.query_boundary);
+        if let Some(placeholders) = &node.placeholders {
+            self.try_list(&placeholders.prefix);
+            if self.spills && end == self.path.len() {
+                self.try_list(&placeholders.query_boundary);
+            }
         }
         self.visit(child, end);
     }

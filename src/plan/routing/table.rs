@@ -227,6 +227,7 @@ impl Group {
         for (rank, position) in places.iter().enumerate() {
             index.insert(routes[*position as usize].spec.template.program(), rank as u32);
         }
+        index.shrink();
         Group { host: host.into(), order: places, index }
     }
 }

@@ -16,13 +16,13 @@ pub struct EmptyPath;
 /// A compiled `DownstreamPathTemplate`.
 #[derive(Clone, Debug)]
 pub struct UrlTemplate {
-    path: Vec<UrlPart>,
+    path: Box<[UrlPart]>,
     /// The part after the first `?`; `None` without one.
-    query: Option<Vec<UrlPart>>,
+    query: Option<Box<[UrlPart]>>,
     /// Ocelot: the placeholder names of the route; parameters of these names are not forwarded.
-    names: Vec<Box<str>>,
+    names: Box<[Box<str>]>,
     /// The parameters that the templates of the route name: those of the request are not forwarded.
-    parameters: Vec<Box<[u8]>>,
+    parameters: Box<[Box<[u8]>]>,
     /// Ocelot rebuilds the query, removes slashes at the end of path and query, and keeps a `+` of a path value in a query,
     /// where it is a space. In margay's own mode path values and queries are forwarded byte for byte.
     ocelot: bool,
@@ -52,7 +52,7 @@ impl UrlTemplate {
         UrlTemplate {
             path: parts(path, names, PATH),
             query: query.map(|q| parts(q, names, QUERY)),
-            names: names.to_vec(),
+            names: if rules.ocelot_value_extraction { names.into() } else { Box::default() },
             parameters: parameter_names(template).map(|name| name.as_bytes().into()).collect(),
             ocelot: rules.ocelot_value_extraction,
         }
@@ -60,17 +60,18 @@ impl UrlTemplate {
 
     /// The same for a route whose `UpstreamPathTemplate` names parameters as well.
     pub fn with_client_template(mut self, template: &str) -> UrlTemplate {
-        self.parameters.extend(parameter_names(template).map(|name| Box::from(name.as_bytes())));
+        let more = parameter_names(template).map(|name| Box::from(name.as_bytes()));
+        self.parameters = std::mem::take(&mut self.parameters).into_iter().chain(more).collect();
         self
     }
 
     /// The path after its first segment, which names the service, and the query as received.
     pub fn after_first_segment(rules: &RoutingRules) -> UrlTemplate {
         UrlTemplate {
-            path: vec![UrlPart::Remainder],
+            path: [UrlPart::Remainder].into(),
             query: None,
-            names: Vec::new(),
-            parameters: Vec::new(),
+            names: Box::default(),
+            parameters: Box::default(),
             ocelot: rules.ocelot_value_extraction,
         }
     }
@@ -83,7 +84,7 @@ impl UrlTemplate {
         rules: &RoutingRules,
     ) -> UrlTemplate {
         let whole = UrlTemplate::compile(&format!("/{prefix}{template}"), names, rules);
-        UrlTemplate { names: Vec::new(), ..whole }
+        UrlTemplate { names: Box::default(), ..whole }
     }
 
     /// The names of placeholders without a value of the route: they are sent literally, encoded, unless
@@ -242,7 +243,7 @@ fn value<'v>(values: &'v PathParams, index: Option<usize>, name: &str, text: &'v
 }
 
 /// Splits template text at its placeholders; the text between them is encoded once.
-fn parts(text: &str, names: &[Box<str>], class: u8) -> Vec<UrlPart> {
+fn parts(text: &str, names: &[Box<str>], class: u8) -> Box<[UrlPart]> {
     let mut parts = Vec::new();
     let mut rest = text;
     while let Some(open) = rest.find('{') {
@@ -255,7 +256,7 @@ fn parts(text: &str, names: &[Box<str>], class: u8) -> Vec<UrlPart> {
         rest = &rest[close + 1..];
     }
     push_part(rest, class, &mut parts);
-    parts
+    parts.into()
 }
 
 fn push_part(text: &str, class: u8, parts: &mut Vec<UrlPart>) {

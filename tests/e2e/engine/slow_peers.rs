@@ -117,6 +117,27 @@ fn a_rate_of_zero_permits_any_pace() {
 }
 
 #[test]
+fn a_route_has_its_own_minimum_rates() {
+    let origin = Origin::with(|_: &Seen| StubResponse::new(200, "x".repeat(256 * 1024)));
+    let (strict, none) = (json!({ "GracePeriod": "300ms" }), json!({ "BytesPerSecond": 0 }));
+    let strict = json!({ "MinRequestBodyDataRate": strict, "MinResponseDataRate": strict });
+    let none = json!({ "MinRequestBodyDataRate": none, "MinResponseDataRate": none });
+    let start_upload = |gateway: &Gateway| {
+        let mut client = gateway.connect();
+        client.send(b"POST / HTTP/1.1\r\nHost: gw\r\nContent-Length: 2\r\n\r\nx");
+        client
+    };
+    let gateway = Gateway::with(&document(origin.port(), &strict, &json!({})));
+    assert_eq!(start_upload(&gateway).answer("POST").map(|answer| answer.status), Ok(408));
+    assert!(zero_window(&gateway, 1).ended(1).is_some_and(|frame| frame.flags & END_STREAM == 0), "a reset");
+    let gateway = Gateway::with(&document(origin.port(), &none, &json!({ "Limits": strict })));
+    let mut client = start_upload(&gateway);
+    std::thread::sleep(Duration::from_millis(700));
+    client.send(b"x");
+    assert_eq!(client.answer("POST").map(|answer| answer.status), Ok(200));
+}
+
+#[test]
 fn rejected_connections_beyond_a_few_dozen_are_closed_without_a_response() {
     let origin = Origin::hello();
     let gateway = limited(origin.port(), &json!({ "MaxConcurrentConnections": 1 }));

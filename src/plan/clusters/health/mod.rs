@@ -36,7 +36,7 @@ pub fn health(
     let mut read = HealthCompiler { diagnostics };
     let spec = HealthConfig {
         active: options.active.as_ref().map(|active| Arc::new(read.active(active))),
-        passive: options.passive.as_ref().map(|passive| read.passive(passive)),
+        passive: options.passive.as_ref().map(|passive| Arc::new(read.passive(passive))),
         panic_threshold: read.number("PanicThreshold", &options.panic_threshold, 0, 0, 100),
     };
     let span = options.active.as_ref().map(|set| set.span).or(options.passive.as_ref().map(|set| set.span));

@@ -126,7 +126,7 @@ pub fn check_in(conn: Box<BackendConn>) {
             }
             entry.1.remove(0);
         }
-        entry.1.push(Idle { conn, since, _guard: guard });
+        entry.1.push(Idle { conn, since });
     });
 }
 

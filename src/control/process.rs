@@ -135,15 +135,14 @@ fn follow_changes(
         let (slot, seed) = (store.clone(), candidate.loaded.initial_store_value.clone());
         gateway.shared_state.background.spawn(config_store::watch(kv, slot, seed, metrics.clone()));
     }
-    let (stages, style) = (settings.stages.clone(), settings.style);
     let paths = if blueprint.reload_on_change { candidate.watched_paths.clone() } else { Vec::new() };
     let directory = DataDirectory::new(&blueprint.data_directory);
     let history = History::load(directory, gateway.shared_state.clock.clone(), metrics.clone());
     let manager = ConfigManager::new(ManagerParts {
         request,
         store: store.clone(),
-        stages,
-        style,
+        stages: settings.stages.clone(),
+        style: settings.style,
         current: candidate,
         active: active.clone(),
         apply,

@@ -199,7 +199,7 @@ pub async fn diff_config(
         ("watch" = Option<String>, Query,
             description = "A window, such as `60s`: if the 5xx ratio or the p99 of a changed route leaves its band, the change is rolled back."),
         ("save" = Option<bool>, Query,
-            description = "Whether the configuration file is replaced, with a backup beside it; after a watch, once the change is kept."),
+            description = "Whether the configuration file is replaced, with a backup next to it; after a watch, once the change is kept."),
         ("if-match" = Option<String>, Header, description = "The `ETag` of the configuration that is replaced.")),
     request_body(content = serde_json::Value, content_type = "application/json", description = "A `gateway.json`."),
     responses(

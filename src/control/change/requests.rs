@@ -1,7 +1,7 @@
 //! Changes that the administration API requests.
 
 use super::entry::{Author, Entry, Origin};
-use super::manager::{ConfigManager, Replacement};
+use super::manager::{ConfigManager, ManagerState, Replacement};
 use super::observer;
 use super::save::SaveError;
 use crate::control::candidate::Candidate;
@@ -74,7 +74,7 @@ impl ConfigManager {
         is_expected: &dyn Fn(&str) -> bool,
     ) -> Result<AppliedChange, ChangeError> {
         // A request that is stale already costs no check.
-        self.precondition(is_expected)?;
+        check_is_current(&self.state(), is_expected)?;
         let candidate = self.check(text);
         self.apply(candidate, Origin::Api, options, is_expected, true)
     }
@@ -115,14 +115,6 @@ impl ConfigManager {
         self.state().diff(candidate)
     }
 
-    fn precondition(&self, is_expected: &dyn Fn(&str) -> bool) -> Result<(), ChangeError> {
-        let state = self.state();
-        match is_expected(state.current_id()) {
-            true => Ok(()),
-            false => Err(ChangeError::Stale(state.current_id().to_owned())),
-        }
-    }
-
     fn apply(
         self: &Arc<Self>,
         candidate: Candidate,
@@ -140,17 +132,9 @@ impl ConfigManager {
             return Err(ChangeError::TestsFailed(failed));
         }
         let mut state = self.state();
-        if !is_expected(state.current_id()) {
-            return Err(ChangeError::Stale(state.current_id().to_owned()));
-        }
-        if state.has_store() {
-            return Err(ChangeError::Stored);
-        }
+        check_preconditions(&state, &candidate, options, is_expected)?;
         if let Some(watch) = state.watch.as_ref().filter(|_| respects_watch) {
             return Err(ChangeError::Watching(watch.number));
-        }
-        if options.save {
-            state.check_savable(&candidate).map_err(ChangeError::NotSaved)?;
         }
         let id = candidate.id.clone();
         let ChangeOptions { watch, save, author } = options.clone();
@@ -167,4 +151,28 @@ impl ConfigManager {
         }
         Ok(AppliedChange { number, id, diff, save_error: save_error.map(|error| error.to_string()) })
     }
+}
+
+/// Whether the request is about the active configuration.
+fn check_is_current(state: &ManagerState, is_expected: &dyn Fn(&str) -> bool) -> Result<(), ChangeError> {
+    match is_expected(state.current_id()) {
+        true => Ok(()),
+        false => Err(ChangeError::Stale(state.current_id().to_owned())),
+    }
+}
+
+fn check_preconditions(
+    state: &ManagerState,
+    candidate: &Candidate,
+    options: &ChangeOptions,
+    is_expected: &dyn Fn(&str) -> bool,
+) -> Result<(), ChangeError> {
+    check_is_current(state, is_expected)?;
+    if state.has_store() {
+        return Err(ChangeError::Stored);
+    }
+    if options.save {
+        state.check_savable(candidate).map_err(ChangeError::NotSaved)?;
+    }
+    Ok(())
 }

@@ -32,7 +32,7 @@ impl std::fmt::Display for SaveError {
     }
 }
 
-/// Replaces the file of `read` by the text of `new`; its old content is beside it. Links are followed, mode and owner
+/// Replaces the file of `read` by the text of `new`; its old content is next to it. Links are followed, mode and owner
 /// are kept.
 ///
 /// # Errors

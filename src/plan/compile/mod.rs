@@ -52,7 +52,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The directory of what is kept between two starts, beside the configuration.
+/// The directory of what is kept between two starts, next to the configuration.
 const DEFAULT_DATA_DIRECTORY: &str = "data";
 
 /// Checks what was loaded and compiles it; returns no blueprint if there is any error. Warnings do not prevent it.
@@ -143,7 +143,7 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
     }
 }
 
-/// The directory of what is kept, beside the configuration file unless its path is absolute.
+/// The directory of what is kept, next to the configuration file unless its path is absolute.
 fn data_directory(scope: &CheckContext, diagnostics: &mut Diagnostics) -> PathBuf {
     let setting = scope.document.data_directory.as_ref();
     let written = setting.map_or(DEFAULT_DATA_DIRECTORY, |set| set.trim());

@@ -19,6 +19,11 @@ pub struct DiscoveryLookup {
 }
 
 impl DiscoveryLookup {
+    /// Queries the discovery provider of the cluster, unless the dry run is offline.
+    pub async fn query_unless(is_offline: bool, cluster: &Cluster) -> Option<DiscoveryLookup> {
+        if is_offline { None } else { DiscoveryLookup::query(cluster).await }
+    }
+
     /// Queries the discovery provider of the cluster, if it has one.
     pub async fn query(cluster: &Cluster) -> Option<DiscoveryLookup> {
         let source = cluster.source.get()?;

@@ -179,9 +179,7 @@ impl Explainer<'_> {
             None => match rewritten.and_then(|()| route.cluster()) {
                 Ok((cluster, terms)) => {
                     let service = self.service(route).filter(|_| explanation.is_offline);
-                    if service.is_none() {
-                        explanation.discovery = DiscoveryLookup::query(cluster).await;
-                    }
+                    explanation.discovery = DiscoveryLookup::query_unless(service.is_some(), cluster).await;
                     describe_request(explanation, cluster, terms, hop, &exchange, service);
                     return;
                 }

@@ -273,11 +273,7 @@ mod tests {
             (r#"{ "Request": "/x", "Expect": { "Status": 404 } }"#, "MG1250", "such as \"GET /orders/7\""),
             (r#"{ "Expect": { "Status": 404 } }"#, "MG1250", "such as \"GET /orders/7\""),
             (r#"{ "Request": "GET /x", "From": "me", "Expect": { "Status": 404 } }"#, "MG1250", "10.0.0.9"),
-            (
-                r#"{ "Request": "GET /x", "Listener": "y", "Expect": { "Status": 404 } }"#,
-                "MG1250",
-                "expected",
-            ),
+            (r#"{ "Request": "GET /x", "Listener": "y", "Expect": { "Route": "orders" } }"#, "MG1250", "exp"),
             (
                 r#"{ "Request": "GET /x", "Headers": { "a b": "c" }, "Expect": { "Status": 404 } }"#,
                 "MG1250",
@@ -290,11 +286,7 @@ mod tests {
                 "MG1252",
                 "Downstream.Headers",
             ),
-            (
-                r#"{ "Request": "GET /x", "Expect": { "Statuss": 404 } }"#,
-                "MG0102",
-                "did you mean \"Status\"?",
-            ),
+            (r#"{ "Request": "GET /x", "Expect": { "Statuss": 404 } }"#, "MG0102", "did you mean \"Status\""),
         ] {
             let report = report(test);
             assert!(report.contains(code) && report.contains(cure), "{test}\n{report}");

@@ -16,8 +16,8 @@ impl ManagerState {
     pub fn reload(&mut self, candidate: Arc<Candidate>, trigger: Trigger) -> Reload {
         eprint!("{}", candidate.report(self.style));
         let origin = match trigger {
-            Trigger::Files => Origin::Files,
-            Trigger::Store => Origin::Store,
+            Trigger::Store if self.has_store() => Origin::Store,
+            Trigger::Files | Trigger::Store => Origin::Files,
             Trigger::Signal => Origin::Signal,
         };
         let author = Author { who: String::new(), from: main_file(&candidate) };

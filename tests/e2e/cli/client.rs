@@ -101,7 +101,7 @@ fn routes_and_requests_are_listed() {
     let routes = scene.run(&["routes"]);
     let line = routes.stdout.lines().find(|line| line.starts_with("a ")).expect("the route");
     assert!(line.contains("/a") && line.contains("backend"), "{}", routes.stdout);
-    assert_eq!(scene.run(&["routes", "none"]).stdout, "no routes\n");
+    assert_eq!(scene.run(&["routes", "absent"]).stdout, "no routes\n");
     let wrong = scene.run(&["tail", "--status", "abc"]);
     assert_eq!((wrong.code, wrong.stderr.contains("invalid status")), (Some(1), true), "{}", wrong.stderr);
 }

@@ -1,6 +1,8 @@
 //! The state of the administration pages.
 
-use super::{access::Access, error::AdminError, log_level::LogLevelState, rates::RateWindow, work::WorkPool};
+use super::{
+    access::Access, error::AdminError, log_override::LogOverride, rates::RateWindow, work::WorkPool,
+};
 use crate::{
     control::{
         active::ActiveConfig, candidate::Candidate, change::ConfigManager, gateway_handle::GatewayHandle,
@@ -31,7 +33,7 @@ pub struct AdminState {
     changes: OnceLock<Arc<ConfigManager>>,
     /// Runs work that takes long or blocks.
     pub work: WorkPool,
-    pub log_level: LogLevelState,
+    pub log_level: LogOverride,
     pub rates: RateWindow,
     pub started_at: Instant,
 }
@@ -43,7 +45,7 @@ impl AdminState {
             active,
             changes: OnceLock::new(),
             work: WorkPool::default(),
-            log_level: LogLevelState::default(),
+            log_level: LogOverride::default(),
             rates: RateWindow::default(),
             started_at: Instant::now(),
         })

@@ -1,60 +1,20 @@
 //! The level of the process log, which a client may change for a limited time.
 
-use super::{context::AdminContext, error::AdminError, extract::JsonBody, page::JsonPage};
+use super::{
+    context::AdminContext, error::AdminError, extract::JsonBody, log_override::LogOverride, page::JsonPage,
+};
 use crate::base::units::DurationText;
 use axum::extract::State;
 use http::StatusCode;
 use log::LevelFilter;
 use serde::{Deserialize, Serialize};
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long a change lasts, unless the request has another time.
 const DEFAULT_DURATION: Duration = Duration::from_secs(600);
 /// The longest time.
 const MAX_DURATION: Duration = Duration::from_secs(86_400);
-
-/// The level, and the change that is in effect.
-#[derive(Clone, Debug, Default)]
-pub struct LogLevelState(Arc<Mutex<Option<Change>>>);
-
-/// A change of the level, until it is reverted.
-#[derive(Clone, Copy, Debug)]
-struct Change {
-    previous: LevelFilter,
-    until: Instant,
-}
-
-impl LogLevelState {
-    /// Sets the level; the first of several changes remembers the level before them.
-    fn set(&self, level: LevelFilter, until: Instant) {
-        let mut change = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let previous = change.map_or_else(log::max_level, |change| change.previous);
-        *change = Some(Change { previous, until });
-        log::set_max_level(level);
-    }
-
-    /// Reverts the change if its time is over; returns whether it did.
-    fn revert(&self, now: Instant) -> bool {
-        let mut change = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(over) = change.take_if(|change| change.until <= now) else { return false };
-        log::set_max_level(over.previous);
-        true
-    }
-
-    fn current(&self) -> LogLevel {
-        let change = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let level = |filter: LevelFilter| filter.as_str().to_ascii_lowercase();
-        LogLevel {
-            level: level(log::max_level()),
-            reverts_to: change.map(|change| level(change.previous)),
-            reverts_in_seconds: change.map(|change| (change.until - Instant::now()).as_secs()),
-        }
-    }
-}
 
 /// The level of the process log.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -84,7 +44,7 @@ pub struct LogLevelChange {
 /// The level of the process log.
 #[utoipa::path(get, path = "/v1/log-level", tag = "status", responses((status = 200, body = LogLevel)))]
 pub async fn log_level(State(context): State<AdminContext>) -> JsonPage<LogLevel> {
-    JsonPage(context.shared.log_level.current())
+    JsonPage(current(&context.shared.log_level))
 }
 
 /// Changes the level of the process log. The change reverts by itself.
@@ -108,7 +68,17 @@ pub async fn set_log_level(
             log::info!("the log level is reverted");
         }
     });
-    Ok(JsonPage(context.shared.log_level.current()))
+    Ok(JsonPage(current(&context.shared.log_level)))
+}
+
+fn current(log_override: &LogOverride) -> LogLevel {
+    let change = log_override.current();
+    let name = |filter: LevelFilter| filter.as_str().to_ascii_lowercase();
+    LogLevel {
+        level: name(log::max_level()),
+        reverts_to: change.map(|change| name(change.previous)),
+        reverts_in_seconds: change.map(|change| (change.until - Instant::now()).as_secs()),
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -125,18 +95,6 @@ fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn the_last_of_several_changes_reverts_to_the_level_before_the_first() {
-        let (before, state, now) = (log::max_level(), LogLevelState::default(), Instant::now());
-        state.set(LevelFilter::Debug, now + Duration::from_secs(1));
-        state.set(LevelFilter::Trace, now + Duration::from_secs(9));
-        assert!(!state.revert(now + Duration::from_secs(1)), "the later change lasts longer");
-        let current = state.current();
-        assert_eq!((current.level.as_str(), current.reverts_in_seconds), ("trace", Some(9)));
-        assert!(state.revert(now + Duration::from_secs(9)));
-        assert_eq!((log::max_level(), state.current().reverts_to), (before, None));
-    }
 
     #[test]
     fn a_change_lasts_between_a_second_and_a_day() {

@@ -21,6 +21,7 @@ mod health;
 mod host;
 mod limits;
 mod log_level;
+mod log_override;
 mod ocelot;
 mod openapi;
 mod page;

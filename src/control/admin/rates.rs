@@ -13,7 +13,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// The minimum time between two snapshots that are kept.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(15);
 
-/// The counters of all routes at one time.
+/// The counters of all routes at a moment.
 #[derive(Debug)]
 pub struct Snapshot {
     at: Instant,

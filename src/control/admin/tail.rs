@@ -53,8 +53,8 @@ pub async fn tail(
         let detail = "too many clients read the tail; close one of them";
         AdminError::new(StatusCode::SERVICE_UNAVAILABLE, "admin.busy", detail)
     })?;
-    let reader = Reader { subscription, gateway: Arc::downgrade(&gateway), is_started: false };
-    let events = stream::unfold(reader, Reader::next);
+    let reader = TailReader { subscription, gateway: Arc::downgrade(&gateway), is_started: false };
+    let events = stream::unfold(reader, TailReader::next);
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, Body::from_stream(events)).into_response())
 }
@@ -102,15 +102,15 @@ fn parse_statuses(text: &str) -> Result<RangeInclusive<u16>, AdminError> {
 }
 
 /// A reader of the tail; the subscription ends when it is dropped.
-struct Reader {
+struct TailReader {
     subscription: Subscription,
     gateway: Weak<Gateway>,
     is_started: bool,
 }
 
-impl Reader {
+impl TailReader {
     /// The next events; `None` when the gateway shuts down.
-    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Reader)> {
+    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, TailReader)> {
         if !std::mem::replace(&mut self.is_started, true) {
             return Some((Ok(Bytes::from_static(KEEP_ALIVE)), self));
         }

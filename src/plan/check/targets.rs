@@ -26,9 +26,6 @@ pub fn check(scope: &CheckContext, administration: &Address, diagnostics: &mut D
     if let Some(otlp) = &scope.document.otlp {
         targets.url(&otlp.endpoint);
     }
-    if let Some(otlp) = &scope.document.otlp {
-        targets.url(&otlp.endpoint);
-    }
     for listener in items(&scope.document.listeners) {
         targets.redirect(&listener.redirect_to_https);
     }

@@ -197,9 +197,10 @@ fn a_discovered_endpoint_does_not_lead_to_the_administration_address() {
 #[test]
 fn routes_show_rates_latencies_and_errors_by_code() {
     let origin = Origin::hello();
-    let broken = json!({ "UpstreamPathTemplate": "/broken", "Key": "broken",
+    let broken = json!({ "UpstreamPathTemplate": "/broken", "DownstreamPathTemplate": "/", "Key": "broken",
         "DownstreamHostAndPorts": [{ "Host": "127.0.0.1", "Port": ports::free() }] });
-    let shop = json!({ "UpstreamPathTemplate": "/shop/{x}", "Key": "shop", "Timeout": "5s" });
+    let shop = json!({ "UpstreamPathTemplate": "/shop/{x}", "DownstreamPathTemplate": "/{x}", "Key": "shop",
+        "Timeout": "5s" });
     let document = json!({ "Routes": [over(to(origin.port()), &shop), over(to(1), &broken)] });
     let gateway = Gateway::with(&document);
     (0..3).for_each(|_| assert_eq!(gateway.get("/shop/1").status, 200));

@@ -114,6 +114,12 @@ struct Serving<'s> {
     baseline: &'s Arc<Baseline>,
 }
 
+/// The history of earlier processes, from the data directory.
+fn load_history(blueprint: &Blueprint, gateway: &Gateway) -> History {
+    let directory = DataDirectory::new(&blueprint.data_directory);
+    History::load(directory, gateway.shared_state.clock.clone(), gateway.metrics().clone())
+}
+
 /// Starts watching the files and the configuration store.
 fn follow_changes(
     request: Request,
@@ -136,8 +142,7 @@ fn follow_changes(
         gateway.shared_state.background.spawn(config_store::watch(kv, slot, seed, metrics.clone()));
     }
     let paths = if blueprint.reload_on_change { candidate.watched_paths.clone() } else { Vec::new() };
-    let directory = DataDirectory::new(&blueprint.data_directory);
-    let history = History::load(directory, gateway.shared_state.clock.clone(), metrics.clone());
+    let history = load_history(blueprint, gateway);
     let manager = ConfigManager::new(ManagerParts {
         request,
         store: store.clone(),

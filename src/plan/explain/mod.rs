@@ -159,9 +159,7 @@ impl Explainer<'_> {
     ) {
         let (ran, early) = run_request(&route.stages, &mut exchange, &mut NoClient).await;
         explanation.stages = route.stages[..ran].iter().map(describe_stage).collect();
-        if let Some(blueprint) = self.static_route(route) {
-            explanation.settings = self.settings(blueprint);
-        }
+        explanation.settings = self.static_route(route).map_or_else(Vec::new, |route| self.settings(route));
         if let (None, Target::Aggregate(aggregate)) = (&early, &route.target) {
             let dry_run = &|route, exchange| self.dry_run_part(route, exchange);
             explanation.parts = parts::explain(aggregate, &exchange, dry_run).await;

@@ -256,38 +256,37 @@ mod tests {
         );
     }
 
+    /// A test, the code of its mistake, and a part of the message.
+    const MISTAKES: &[(&str, &str, &str)] = &[
+        (r#"{ "Request": "GET /x", "Expect": { "Route": "order" } }"#, "MG1251", "did you mean \"orders\"?"),
+        (r#"{ "Request": "GET /x", "Expect": { "Cluster": "a" } }"#, "MG1251", "there is no cluster"),
+        (
+            r#"{ "Request": "GET /x", "Expect": { "Code": "route.notfound" } }"#,
+            "MG1251",
+            "did you mean \"route.not_found\"?",
+        ),
+        (r#"{ "Request": "/x", "Expect": { "Status": 404 } }"#, "MG1250", "such as \"GET /orders/7\""),
+        (r#"{ "Expect": { "Status": 404 } }"#, "MG1250", "such as \"GET /orders/7\""),
+        (r#"{ "Request": "GET /x", "From": "me", "Expect": { "Status": 404 } }"#, "MG1250", "10.0.0.9"),
+        (r#"{ "Request": "GET /x", "Listener": "y", "Expect": { "Route": "orders" } }"#, "MG1250", "exp"),
+        (
+            r#"{ "Request": "GET /x", "Headers": { "a b": "c" }, "Expect": { "Status": 404 } }"#,
+            "MG1250",
+            "letters",
+        ),
+        (r#"{ "Request": "GET /x" }"#, "MG1252", "Expect.Route"),
+        (r#"{ "Request": "GET /x", "Expect": { "Status": 4 } }"#, "MG1252", "401"),
+        (
+            r#"{ "Request": "GET /x", "Expect": { "Status": 404, "Downstream": {} } }"#,
+            "MG1252",
+            "Downstream.Headers",
+        ),
+        (r#"{ "Request": "GET /x", "Expect": { "Statuss": 404 } }"#, "MG0102", "did you mean \"Status\""),
+    ];
+
     #[test]
     fn every_mistake_has_a_code_and_a_cure() {
-        for (test, code, cure) in [
-            (
-                r#"{ "Request": "GET /x", "Expect": { "Route": "order" } }"#,
-                "MG1251",
-                "did you mean \"orders\"?",
-            ),
-            (r#"{ "Request": "GET /x", "Expect": { "Cluster": "a" } }"#, "MG1251", "there is no cluster"),
-            (
-                r#"{ "Request": "GET /x", "Expect": { "Code": "route.notfound" } }"#,
-                "MG1251",
-                "did you mean \"route.not_found\"?",
-            ),
-            (r#"{ "Request": "/x", "Expect": { "Status": 404 } }"#, "MG1250", "such as \"GET /orders/7\""),
-            (r#"{ "Expect": { "Status": 404 } }"#, "MG1250", "such as \"GET /orders/7\""),
-            (r#"{ "Request": "GET /x", "From": "me", "Expect": { "Status": 404 } }"#, "MG1250", "10.0.0.9"),
-            (r#"{ "Request": "GET /x", "Listener": "y", "Expect": { "Route": "orders" } }"#, "MG1250", "exp"),
-            (
-                r#"{ "Request": "GET /x", "Headers": { "a b": "c" }, "Expect": { "Status": 404 } }"#,
-                "MG1250",
-                "letters",
-            ),
-            (r#"{ "Request": "GET /x" }"#, "MG1252", "Expect.Route"),
-            (r#"{ "Request": "GET /x", "Expect": { "Status": 4 } }"#, "MG1252", "401"),
-            (
-                r#"{ "Request": "GET /x", "Expect": { "Status": 404, "Downstream": {} } }"#,
-                "MG1252",
-                "Downstream.Headers",
-            ),
-            (r#"{ "Request": "GET /x", "Expect": { "Statuss": 404 } }"#, "MG0102", "did you mean \"Status\""),
-        ] {
+        for (test, code, cure) in MISTAKES {
             let report = report(test);
             assert!(report.contains(code) && report.contains(cure), "{test}\n{report}");
         }

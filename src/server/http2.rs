@@ -16,13 +16,13 @@ use crate::{
 };
 use std::{pin::pin, sync::Arc, time::Instant};
 
-/// Serves an HTTP/2 connection; `input` was already read from it. Streams end with their connection.
+/// Serves an HTTP/2 connection; `input` was already read from it. Streams end with their connection. The handshake is boxed,
+/// because it needs more memory than the connection after it.
 pub async fn serve(io: Stream, input: ReadBuffer, connection: ConnectionContext, worker: Arc<Worker>) {
     let (client, limits) = {
         let plan = worker.plan();
         (plan.limits.client, plan.limits.http2)
     };
-    // Boxed: the handshake needs more memory than the connection after it.
     let Some(mut conn) = Box::pin(Connection::open(io, input, &client, limits)).await else { return };
     let connection = Arc::new(connection);
     let drain = &worker.gateway.drain;

@@ -54,12 +54,12 @@ macro_rules! with_cluster_options {
             "MinRequestBodyDataRate" () => {
                 /// Minimum rate of a request body while the gateway waits for it; a slower client gets 408. gRPC calls are
                 /// exempt. Default: `Limits.MinRequestBodyDataRate`. Source: Kestrel, `MinRequestBodyDataRate`.
-                min_request_body_data_rate: DataRateOptions [_ dynamic _]
+                min_request_body_data_rate: RequestDataRateOptions [_ dynamic _]
             };
             "MinResponseDataRate" () => {
                 /// Minimum rate at which a client accepts a response while the gateway waits for it; the connection of a
                 /// slower client is closed. Default: `Limits.MinResponseDataRate`. Source: Kestrel, `MinResponseDataRate`.
-                min_response_data_rate: DataRateOptions [_ dynamic _]
+                min_response_data_rate: ResponseDataRateOptions [_ dynamic _]
             };
             "TlsOptions" () => {
                 /// TLS connections to the backend: trusted authorities, client certificate and server name. Default: the trusted

@@ -41,7 +41,7 @@ pub fn route(
     let names = spec.as_ref().map(|spec| context.members.names(document, spec));
     let mut effective = EffectiveOptions::new(scope, document);
     let backend = reader.backend(context, names.as_deref(), &mut effective);
-    (reader.finish(context, index, matches, names.as_deref(), backend, &effective), spec)
+    (reader.finish((context, index), matches, names.as_deref(), backend, &effective), spec)
 }
 
 /// Compiles a route as a part of an aggregate, whose values have these names.
@@ -57,7 +57,7 @@ pub fn compile_part(
     let matches = reader.matcher_document(context);
     let mut effective = EffectiveOptions::new(scope, document);
     let backend = reader.backend(context, Some(names), &mut effective);
-    reader.finish(context, index, matches, Some(names), backend, &effective)
+    reader.finish((context, index), matches, Some(names), backend, &effective)
 }
 
 /// Compiles what an aggregate has in common with routes: everything except a backend.
@@ -73,7 +73,7 @@ pub fn compile_without_backend(
     let (matches, spec) = reader.compile_matcher(context, position, rules);
     let names = spec.as_ref().map(|spec| AggregateMembers::default().names(document, spec));
     let effective = EffectiveOptions::new(scope, document);
-    (reader.finish(context, index, matches, names.as_deref(), Backend::no_backend(), &effective), spec)
+    (reader.finish((context, index), matches, names.as_deref(), Backend::no_backend(), &effective), spec)
 }
 
 /// The URL, the endpoints and the protocol of a route's backend.
@@ -108,8 +108,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
     /// Everything not compiled yet; `names` are those that placeholders may have.
     fn finish(
         mut self,
-        context: &DocumentContext,
-        index: usize,
+        (context, index): (&DocumentContext, usize),
         matches: Match,
         names: Option<&[Box<str>]>,
         backend: Backend,

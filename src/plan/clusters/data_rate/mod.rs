@@ -9,6 +9,11 @@ use crate::base::data_rate::MinDataRate;
 use crate::config::ranges::RangeChecker;
 use std::time::Duration;
 
+/// `MinRequestBodyDataRate`.
+pub type RequestDataRateOptions = DataRateOptions;
+/// `MinResponseDataRate`.
+pub type ResponseDataRateOptions = DataRateOptions;
+
 /// Kestrel's bytes per second.
 const DEFAULT_DATA_RATE: u64 = 240;
 const DEFAULT_GRACE_PERIOD: Duration = Duration::from_secs(5);

@@ -90,7 +90,8 @@ impl FrameRates {
 
     /// Counts RST_STREAM for this stream; `newest` is the last stream that the client opened.
     pub(super) fn count_reset(&mut self, stream: u32, newest: u32, now: Instant) -> Result<(), H2ErrorCode> {
-        let weight = self.resets.advance(newest, now);
+        // The newest stream is never an older one, also if its reset begins a period.
+        let weight = self.resets.advance(newest - u32::from(stream == newest), now);
         if stream > self.resets.newest_before {
             return self.resets.count_new(weight, self.limits);
         }

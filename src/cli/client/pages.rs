@@ -4,7 +4,7 @@ use super::arguments::{AdminOptions, ClustersCommand, HistoryCommand, RoutesComm
 use super::columns::{Columns, cell};
 use super::connection::AdminClient;
 use super::error::ClientError;
-use super::table::{age_text, printable, table, time_text};
+use super::table::{age_text, printable, table};
 use crate::cli::output;
 use serde_json::{Value, json};
 
@@ -146,8 +146,7 @@ fn history_text(page: &Value) -> String {
     let mut text = String::new();
     for entry in page.get("entries").and_then(Value::as_array).into_iter().flatten() {
         let field = |name: &str| entry.get(name).map_or(String::new(), |value| cell(name, value));
-        let time = entry.get("time").and_then(Value::as_u64).unwrap_or(0);
-        let time = time_text(time);
+        let time = field("time");
         let author =
             [field("who"), field("from")].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
         let by = if author.is_empty() { String::new() } else { format!(" by {}", author.join(" from ")) };
@@ -222,11 +221,11 @@ mod tests {
     #[test]
     fn the_history_states_who_and_why() {
         let page = json!({ "durable": false, "unsaved": true, "entries": [{
-            "number": 3, "time": 0, "id": "ab", "origin": "api", "who": "ops", "from": "127.0.0.1", "changes": ["route a: new"],
+            "number": 3, "time": "2026-01-01T00:00:00Z", "id": "ab", "origin": "api", "who": "ops", "from": "127.0.0.1", "changes": ["route a: new"],
             "outcome": "rolled_back", "reason": "route a: 5xx", "saved": false
         }] });
         let text = history_text(&page);
-        assert!(text.contains("   3  1970-01-01T00:00:00"), "{text}");
+        assert!(text.contains("   3  2026-01-01T00:00:00Z"), "{text}");
         assert!(
             text.contains(
                 "rolled back (api by ops from 127.0.0.1, not saved): route a: 5xx\n      route a: new\n"

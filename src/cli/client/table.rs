@@ -1,7 +1,5 @@
 //! Tables of text for terminals and files.
 
-use crate::base::date::civil_from_days;
-
 /// The rows under their heads; columns whose head begins with `>` are aligned to the right.
 pub fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     let names: Vec<String> = heads.iter().map(|head| head.trim_start_matches('>').to_owned()).collect();
@@ -28,14 +26,6 @@ fn line(cells: &[String], widths: &[(usize, bool)]) -> String {
 /// Control characters of data from the gateway, which a terminal would interpret, as `?`.
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
-}
-
-/// A Unix time as `2026-01-31T12:00:00Z`.
-pub fn time_text(unix_seconds: u64) -> String {
-    let (year, month, day) = civil_from_days(unix_seconds / 86_400);
-    let seconds = unix_seconds % 86_400;
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}Z")
 }
 
 /// A number of seconds as `3d 4h`, `4h 5m`, `5m 6s` or `6s`.
@@ -73,6 +63,5 @@ mod tests {
         assert_eq!([5, 65, 3700, 90_000].map(age_text), ["5s", "1m 5s", "1h 1m", "1d 1h"]);
         assert_eq!([0.0009, 0.012, 1.25].map(latency_text), ["0.9ms", "12ms", "1.2s"]);
         assert_eq!(printable("a\x1b[2J"), "a?[2J");
-        assert_eq!(time_text(1_767_268_799), "2026-01-01T11:59:59Z");
     }
 }

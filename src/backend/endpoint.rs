@@ -183,15 +183,17 @@ impl EndpointRegistry {
         // The configuration was checked, so a parse error cannot occur here; such a name would not resolve.
         let unix_path = UnixAddress::parse(host, None).and_then(Result::ok);
         let host_name = if unix_path.is_some() { "localhost" } else { host };
-        let pool = PoolSlot::claim();
-        let transport = self.transports.get_or_insert_with(key, || Transport {
-            limiter: identity.pooling.limit.map(|limit| ConnectionLimiter::new(limit, pool.key())),
-            max_lifetime: identity.pooling.max_lifetime,
-            proxy_protocol: identity.pooling.proxy_protocol,
-            addr: unix_path
-                .map_or_else(|| ConnectAddr::from_name(self.resolver.get(host)), ConnectAddr::Unix),
-            pool,
-            tls: tls.map(|tls| self.tls_configs.target(tls, host_name)),
+        let transport = self.transports.get_or_insert_with(key, || {
+            let pool = PoolSlot::claim();
+            Transport {
+                limiter: identity.pooling.limit.map(|limit| ConnectionLimiter::new(limit, pool.key())),
+                max_lifetime: identity.pooling.max_lifetime,
+                proxy_protocol: identity.pooling.proxy_protocol,
+                addr: unix_path
+                    .map_or_else(|| ConnectAddr::from_name(self.resolver.get(host)), ConnectAddr::Unix),
+                pool,
+                tls: tls.map(|tls| self.tls_configs.target(tls, host_name)),
+            }
         });
         let default_port = if tls.is_some() { 443 } else { 80 };
         let authority = match port {

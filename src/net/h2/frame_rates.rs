@@ -148,7 +148,7 @@ impl ResetRate {
 }
 
 fn weighted(count: u32, weight: f64) -> u32 {
-    (f64::from(count) * weight) as u32
+    (f64::from(count) * weight).ceil() as u32
 }
 
 fn limited(rate: u32, limit: u32) -> Result<(), H2ErrorCode> {

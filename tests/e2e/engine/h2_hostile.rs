@@ -271,6 +271,8 @@ fn each_flood_ends_its_connection_within_200_frames() {
         .into_iter()
         .filter_map(|Flood { what, frames }| match flood(&gateway, &*frames) {
             Some(code) if code != 0 => None,
+            // A client that sends GOAWAY ends the connection itself.
+            Some(_) if what == "GOAWAY" => None,
             other => Some((what, other)),
         })
         .collect();

@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &Test, stages: &StageRegistry) -> Exit {
     };
     match arguments.json {
         true => {
-            output::write_stdout(&format!("{:#}\n", json!({ "passed": passed(&results), "tests": results })))
+            output::write_stdout(&format!("{:#}\n", json!({ "passed": passed(&results), "tests": results })));
         }
         false => output::write_stdout(&text(&results)),
     }

@@ -243,15 +243,15 @@ impl FileFinder<'_> {
     /// The file of the environment next to a file: `ocelot.Production.json` next to `ocelot.json`.
     fn overlay(&mut self, main: &Path) {
         let environment = self.options.environment;
-        if let Some(other) = environment.overridden_name().and_then(|name| overlay_path(main, name)) {
-            if other.exists() {
-                let message = format!(
-                    "{} is ignored: DOTNET_ENVIRONMENT, which selects {}, takes precedence over ASPNETCORE_ENVIRONMENT",
-                    other.display(),
-                    environment.name()
-                );
-                self.diagnostics.warning(codes::FILE_IGNORED, None, message);
-            }
+        if let Some(other) = environment.overridden_name().and_then(|name| overlay_path(main, name))
+            && other.exists()
+        {
+            let message = format!(
+                "{} is ignored: DOTNET_ENVIRONMENT, which selects {}, takes precedence over ASPNETCORE_ENVIRONMENT",
+                other.display(),
+                environment.name()
+            );
+            self.diagnostics.warning(codes::FILE_IGNORED, None, message);
         }
         let Some(path) = overlay_path(main, environment.name()) else { return };
         if path.exists() { self.overlay_file(&path) } else { self.watched.push(path) }

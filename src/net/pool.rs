@@ -186,7 +186,7 @@ impl ReleasedConnection {
         ReleasedConnection { is_accepted, ticket: None }
     }
 
-    fn remove(&mut self) -> Option<Box<BackendConn>> {
+    fn remove(&self) -> Option<Box<BackendConn>> {
         let ticket = self.ticket?;
         RELEASED.try_with(|released| released.borrow_mut().remove(&ticket)).ok().flatten()
     }

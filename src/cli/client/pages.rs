@@ -30,7 +30,7 @@ fn status_text(page: &Value) -> String {
                 }
             }
             Value::Array(items) => {
-                lines.extend(items.iter().map(|item| (name.clone(), inner_text(name, item))))
+                lines.extend(items.iter().map(|item| (name.clone(), inner_text(name, item))));
             }
             value => lines.push((name.clone(), cell(name, value))),
         }

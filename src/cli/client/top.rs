@@ -119,7 +119,7 @@ impl TopView {
             KeyCode::Char('r') => self.is_descending = !self.is_descending,
             KeyCode::Up => self.first_row = self.first_row.saturating_sub(1),
             KeyCode::Down => {
-                self.first_row = (self.first_row + 1).min(self.columns.rows.len().saturating_sub(1))
+                self.first_row = (self.first_row + 1).min(self.columns.rows.len().saturating_sub(1));
             }
             _ => return TopAction::None,
         }

@@ -33,25 +33,27 @@ use std::path::Path;
 /// Objects down to this depth are on several lines.
 const EXPANDED_DEPTH: usize = 3;
 
+/// Converts the parsed document of another gateway.
+type Importer<'i> = &'i dyn Fn(&Value) -> Result<(Value, Report), String>;
+
 /// Imports a file.
 pub(super) fn run(arguments: &Import) -> Exit {
-    let (files, import): (&ImportFiles, &dyn Fn(&Value) -> Result<(Value, Report), String>) =
-        match &arguments.format {
-            Format::Openapi(openapi) => {
-                let options = OpenapiOptions {
-                    server: openapi.server.clone(),
-                    prefix: openapi.prefix.clone(),
-                    keep_base_path: openapi.keep_base_path,
-                };
-                return import_file(&openapi.files, &|source| openapi::import(source, &options));
-            }
-            Format::Yarp(files) => (files, &yarp::import),
-            Format::Kong(files) => (files, &kong::import),
-        };
+    let (files, import): (&ImportFiles, Importer<'_>) = match &arguments.format {
+        Format::Openapi(openapi) => {
+            let options = OpenapiOptions {
+                server: openapi.server.clone(),
+                prefix: openapi.prefix.clone(),
+                keep_base_path: openapi.keep_base_path,
+            };
+            return import_file(&openapi.files, &|source| openapi::import(source, &options));
+        }
+        Format::Yarp(files) => (files, &yarp::import),
+        Format::Kong(files) => (files, &kong::import),
+    };
     import_file(files, import)
 }
 
-fn import_file(files: &ImportFiles, import: &dyn Fn(&Value) -> Result<(Value, Report), String>) -> Exit {
+fn import_file(files: &ImportFiles, import: Importer<'_>) -> Exit {
     if let Some(path) = files.output.as_deref().filter(|path| path.exists() && !files.force) {
         return Exit::failed(&format!("{} exists; pass --force to replace it", path.display()));
     }

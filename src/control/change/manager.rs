@@ -305,7 +305,7 @@ impl ManagerState {
                 self.roll_back(reason, &finding.to_string());
             }
             Verdict::Kept { requests } => {
-                self.keep(Outcome::Kept, &format!("{requests} requests of the changed routes"))
+                self.keep(Outcome::Kept, &format!("{requests} requests of the changed routes"));
             }
             Verdict::NotJudged { requests } => {
                 let reason = format!("not judged: {requests} requests of the changed routes are too few");

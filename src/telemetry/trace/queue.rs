@@ -68,7 +68,7 @@ impl TraceQueue {
         let waits = |state: &mut State| {
             state.traces.len() < BATCH_CAPACITY
                 && !state.is_closed
-                && !(state.must_hurry && !state.traces.is_empty())
+                && (!state.must_hurry || state.traces.is_empty())
         };
         state = self.wake.wait_timeout_while(state, delay, waits).unwrap_or_else(PoisonError::into_inner).0;
         if state.traces.is_empty() {

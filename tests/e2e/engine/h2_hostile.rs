@@ -202,9 +202,7 @@ fn large_head(n: u32) -> Frames {
 /// Floods: their frames are abusive one by one, whatever their content.
 fn floods() -> Vec<Flood> {
     const PADDED: u8 = 8;
-    const WITH_PRIORITY: u8 = 0x20;
     let padding = [&[200][..], &[0; 200]].concat();
-    let depends_on_itself = |n: u32| [&id(n).to_be_bytes()[..], &[9], &get_with(&[])].concat();
     vec![
         on_new_streams("resets", WHOLE, RST_STREAM, &[0, 0, 0, 8]),
         on_new_streams("resets of uploads", END_HEADERS, RST_STREAM, &[0, 0, 0, 8]),
@@ -225,6 +223,17 @@ fn floods() -> Vec<Flood> {
         on_one_stream("DATA of one byte", DATA, 0, b"x"),
         on_one_stream("DATA of padding", DATA, PADDED, &padding),
         on_new_streams("DATA on ended streams", WHOLE, DATA, b"xx"),
+    ]
+    .into_iter()
+    .chain(floods_of_heads())
+    .collect()
+}
+
+/// Floods of header blocks.
+fn floods_of_heads() -> Vec<Flood> {
+    const WITH_PRIORITY: u8 = 0x20;
+    let depends_on_itself = |n: u32| [&id(n).to_be_bytes()[..], &[9], &get_with(&[])].concat();
+    vec![
         continued("CONTINUATION", block(&[("x-bomb", &"x".repeat(4000))])),
         continued("small CONTINUATION", block(&[("x", "y")])),
         continued("empty CONTINUATION", vec![]),
@@ -321,7 +330,7 @@ fn a_client_that_cancels_all_of_its_streams_at_once_is_no_flood() {
 
 #[test]
 fn small_messages_and_steady_control_frames_are_no_flood() {
-    let origin = Origin::with(|seen| StubResponse::new(200, &seen.body.len().to_string()));
+    let origin = Origin::with(|seen| StubResponse::new(200, seen.body.len().to_string()));
     let gateway = gateway(origin.port());
     let mut raw = Raw::connect(gateway.address);
     raw.send(HEADERS, END_HEADERS, 1, &post());

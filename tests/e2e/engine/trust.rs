@@ -105,7 +105,7 @@ fn an_expired_client_certificate_is_refused_at_resumption_and_on_its_connection(
 }
 
 /// Opens a WebSocket with a certificate that expires after two seconds.
-fn websocket_of_short_lived(tls: &Value) -> (Scene, Client) {
+fn websocket_of_short_lived(tls: &Value) -> (Scene, EchoBackend, Client) {
     let scene = Scene::start(tls);
     let echo = EchoBackend::start(None);
     let text = over(scene.document.clone(), &document(echo.port(), &json!({}), &json!({})));
@@ -118,13 +118,12 @@ fn websocket_of_short_lived(tls: &Value) -> (Scene, Client) {
         switched.then_some(client)
     };
     let client = crate::support::until(WAIT_TIMEOUT, upgraded).expect("a WebSocket");
-    std::mem::forget(echo);
-    (scene, client)
+    (scene, echo, client)
 }
 
 #[test]
 fn a_websocket_ends_when_its_client_certificate_expires() {
-    let (_scene, mut client) = websocket_of_short_lived(&required());
+    let (_scene, _backend, mut client) = websocket_of_short_lived(&required());
     client.wire.read_timeout(Duration::from_secs(5));
     let mut close = Vec::new();
     client.wire.exactly(4, &mut |bytes| close.extend_from_slice(bytes)).expect("a close frame");
@@ -134,7 +133,7 @@ fn a_websocket_ends_when_its_client_certificate_expires() {
 #[test]
 fn a_websocket_outlives_its_client_certificate_if_configured() {
     let tls = json!({ "ClientCertificates": { "CaFile": "clients.pem", "CheckOpenConnections": false } });
-    let (_scene, mut client) = websocket_of_short_lived(&tls);
+    let (_scene, _backend, mut client) = websocket_of_short_lived(&tls);
     client.wire.read_timeout(Duration::from_millis(3500));
     assert_eq!(client.wire.exactly(1, &mut |_| {}).err(), Some(Fault::Timeout));
 }

@@ -22,7 +22,7 @@ use service::Services;
 pub fn import(root: &Value) -> Result<(Value, Report), String> {
     let mut report = Report::default();
     let entities = Entities::read(root, &mut report)?;
-    let mut services = Services::new(&entities, &mut report);
+    let services = Services::new(&entities, &mut report);
     let consumers = consumers::read(root, &mut report);
     let mut context = PluginContext {
         consumers: &consumers,
@@ -32,9 +32,9 @@ pub fn import(root: &Value) -> Result<(Value, Report), String> {
     };
     let mut ranked = Vec::new();
     for kong_route in &entities.routes {
-        ranked.extend(route::convert(kong_route, &entities, &mut services, &mut context, &mut report));
+        ranked.extend(route::convert(kong_route, &entities, &services, &mut context, &mut report));
     }
-    ranked.sort_by(|a, b| a.rank.cmp(&b.rank));
+    ranked.sort_by_key(|route| route.rank);
     let drafts: Vec<RouteDraft> = ranked.into_iter().map(|route| route.draft).collect();
     let routes = into_routes(drafts, &mut report);
     let clusters = services.into_clusters();

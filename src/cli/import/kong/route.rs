@@ -35,7 +35,7 @@ struct RoutePath {
 pub fn convert(
     route: &KongRoute,
     entities: &Entities,
-    services: &mut Services,
+    services: &Services,
     context: &mut PluginContext,
     report: &mut Report,
 ) -> Vec<RankedRoute> {

@@ -88,7 +88,7 @@ fn cluster_settings(url: &BackendUrl, entities: &Entities, report: &mut Report) 
     cluster.insert("DownstreamScheme".to_owned(), url.scheme.clone().into());
     match entities.target_groups.iter().find(|(name, _)| *name == url.host) {
         Some((name, value)) => {
-            cluster.extend(balanced_targets::settings(name, value, url.effective_port(), report))
+            cluster.extend(balanced_targets::settings(name, value, url.effective_port(), report));
         }
         None => {
             let endpoint = json!({ "Host": url.host, "Port": url.effective_port() });

@@ -78,6 +78,9 @@ fn query_names<'d>(operations: &[Operation<'d>]) -> BTreeMap<&'d str, BTreeSet<S
     names
 }
 
+/// A path without the names of its placeholders, a method, and the query parameters.
+type MatchedRequests = (String, String, Vec<(String, String)>);
+
 struct Importer<'d> {
     root: &'d Value,
     options: &'d OpenapiOptions,
@@ -86,7 +89,7 @@ struct Importer<'d> {
     document_server: Option<servers::OperationServer>,
     security: SecuritySchemes<'d>,
     /// What earlier routes match, and their positions: paths without the names of their placeholders, and methods.
-    matched: BTreeMap<(String, String, Vec<(String, String)>), String>,
+    matched: BTreeMap<MatchedRequests, String>,
     report: Report,
 }
 

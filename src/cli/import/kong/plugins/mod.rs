@@ -108,7 +108,7 @@ pub fn apply(
         match CONVERTERS.iter().find(|(known, _)| *known == name) {
             Some((_, convert)) => convert(plugin.config, &mut effects, context, report),
             None if GUARDS.contains(&name) => {
-                authentication::unsupported(name, &mut effects, context, report)
+                authentication::unsupported(name, &mut effects, context, report);
             }
             None if RESPONDERS.contains(&name) => {
                 effects.reason_to_omit =

@@ -3,7 +3,7 @@
 //!
 //! Entry point: [`router`], an axum router that is served as an internal service: on the administration address, and on
 //! routes with `"DownstreamService": "administration"`. Callers: `control::services` and `control::process`. A page is a
-//! function with `#[utoipa::path]` and one line in `pages`; it is then behind the [`guard`], in `/openapi.json`, and in
+//! function with `#[utoipa::path]` and one line in `pages`; it is then behind the `guard`, in `/openapi.json`, and in
 //! the tests of credentials, roles, methods and hosts. The router outlives plans; each request reads the current one.
 
 mod access;

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 /// The length of a period; the recent traffic is that of the current and the previous one.
 const PERIOD: Duration = Duration::from_secs(60);
+/// How long after a rollback requests may end that began before it.
+const ROLLBACK_GRACE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Counters of routes by their labels.
 pub(super) type Counters = HashMap<String, Sample>;
@@ -22,6 +24,18 @@ struct Periods {
     current: Counters,
     /// When the current period began; `None`: with the process.
     since: Option<Instant>,
+    exclusions: Vec<Exclusion>,
+}
+
+/// Requests of a route that are no measure for the next change: those of a change that was rolled back.
+#[derive(Debug)]
+struct Exclusion {
+    route: String,
+    /// The counters at the change.
+    from: Sample,
+    /// When the last of these requests has ended, and the counters then.
+    until: Instant,
+    to: Option<Sample>,
 }
 
 impl Baseline {
@@ -29,10 +43,20 @@ impl Baseline {
     pub fn tick(&self, now: Instant, metrics: &Metrics) {
         let mut periods = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let since = *periods.since.get_or_insert(now);
+        periods.end_exclusions(now, metrics);
         if now.saturating_duration_since(since) >= PERIOD {
             periods.previous = std::mem::replace(&mut periods.current, counters(metrics));
             periods.since = Some(now);
+            periods.exclusions.retain(|exclusion| exclusion.until > since);
         }
+    }
+
+    /// Leaves out the requests of these routes since their counters at a change, which is rolled back now.
+    pub(super) fn exclude(&self, now: Instant, routes: impl IntoIterator<Item = (String, Sample)>) {
+        let until = now + ROLLBACK_GRACE_INTERVAL;
+        let exclusion = |(route, from)| Exclusion { route, from, until, to: None };
+        let mut periods = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        periods.exclusions.extend(routes.into_iter().map(exclusion));
     }
 
     /// The requests of the last one or two minutes.
@@ -40,9 +64,24 @@ impl Baseline {
         let periods = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let recent = counters.iter().map(|(route, sample)| {
             let earlier = periods.previous.get(route).copied().unwrap_or_default();
-            (route.clone(), sample.since(&earlier))
+            let excluded = periods.exclusions.iter().filter(|exclusion| exclusion.route == *route);
+            let excluded: Sample =
+                excluded.map(|exclusion| exclusion.to.unwrap_or(*sample).since(&exclusion.from)).sum();
+            (route.clone(), sample.since(&earlier).since(&excluded))
         });
         recent.collect()
+    }
+}
+
+impl Periods {
+    fn end_exclusions(&mut self, now: Instant, metrics: &Metrics) {
+        let mut ended = self.exclusions.iter_mut().filter(|e| e.to.is_none() && e.until <= now).peekable();
+        if ended.peek().is_some() {
+            let counters = counters(metrics);
+            ended.for_each(|exclusion| {
+                exclusion.to = Some(counters.get(&exclusion.route).copied().unwrap_or_default());
+            });
+        }
     }
 }
 
@@ -56,6 +95,27 @@ pub(super) fn counters(metrics: &Metrics) -> Counters {
 mod tests {
     use super::*;
     use crate::telemetry::RequestEnd;
+
+    #[test]
+    fn the_requests_of_a_change_that_was_rolled_back_are_left_out() {
+        let (metrics, baseline, start) = (Metrics::new(1), Baseline::default(), Instant::now());
+        let route = metrics.route("a");
+        let request = || {
+            route.begin(0);
+            route.end(0, &RequestEnd { status: 500, ..RequestEnd::default() });
+        };
+        let recent = || baseline.recent(&counters(&metrics)).get("a").map_or(0, |sample| sample.requests);
+        request();
+        let at_change = counters(&metrics);
+        request();
+        baseline.exclude(start, at_change);
+        assert_eq!(recent(), 1);
+        request();
+        assert_eq!(recent(), 1, "it began before the rollback");
+        baseline.tick(start + ROLLBACK_GRACE_INTERVAL, &metrics);
+        request();
+        assert_eq!(recent(), 2);
+    }
 
     #[test]
     fn the_recent_traffic_is_that_of_the_last_two_periods() {

@@ -123,6 +123,11 @@ impl Judge {
         }
     }
 
+    /// The changed routes with their counters at the change.
+    pub fn changed_counters(&self) -> Vec<(String, Sample)> {
+        self.changed().map(|route| (route.name.clone(), route.start)).collect()
+    }
+
     fn changed(&self) -> impl Iterator<Item = &WatchedRoute> {
         self.routes.iter().filter(|route| route.is_changed)
     }

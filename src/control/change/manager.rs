@@ -232,7 +232,10 @@ impl ManagerState {
         let diff = self.diff(&candidate);
         (self.apply)(blueprint, &candidate.id)?;
         let at = counters(&self.metrics);
-        self.end_watch(Outcome::Superseded, "another change was applied");
+        let ended = self.end_watch(Outcome::Superseded, "another change was applied");
+        if let Some(ended) = ended.filter(|_| origin == Origin::Rollback) {
+            self.baseline.exclude(Instant::now(), ended.judge.changed_counters());
+        }
         let previous = if watch.is_some() { self.active.candidate() } else { None };
         self.activate(candidate.clone());
         let is_read = matches!(origin, Origin::Files | Origin::Signal | Origin::Store);
@@ -352,6 +355,7 @@ impl ManagerState {
         }
         let Some(watch) = self.end_watch(Outcome::RolledBack, finding) else { return };
         log::error!("configuration {} is rolled back: {finding}", watch.number);
+        self.baseline.exclude(Instant::now(), watch.judge.changed_counters());
         self.metrics.config().record_rollback(reason);
         self.is_current_saved = previous.id == self.files.id;
         self.activate(previous);

@@ -98,6 +98,9 @@ fn under_load(scene: &Scene, pause_on_a: Duration, run: impl FnOnce()) -> u64 {
                 while !stop.load(Ordering::SeqCst) {
                     let mut client = Client::connect(scene.gateway.address);
                     for _ in 0..20 {
+                        if stop.load(Ordering::SeqCst) {
+                            break;
+                        }
                         let response = client.get(path);
                         failed.fetch_add(u64::from(path == "/b" && response.status != 200), Ordering::SeqCst);
                         std::thread::sleep(pause);

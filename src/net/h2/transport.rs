@@ -6,7 +6,7 @@ use super::{
     sent_frames::SentFrames,
     trailers::{FRAGMENT, TrailerCounts},
 };
-use crate::net::{buffer::ReadBuffer, io::Stream};
+use crate::net::{buffer::ReadBuffer, deadline::DeadlineTimer, io::Stream};
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -15,11 +15,16 @@ use std::{
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
+    time::{Duration, Instant},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Maximum size of one read.
 const MAX_READ: usize = 64 * 1024;
+
+/// How long, and how much, is read from a client after the last frame was sent.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+const MAX_LINGER_BYTES: usize = 1024 * 1024;
 
 /// Observes the stream of a connection, which is owned by the `h2` crate.
 #[derive(Debug, Default)]
@@ -78,6 +83,16 @@ pub struct Transport {
     sent_frames: SentFrames,
     /// Writing to the backend failed.
     is_broken: bool,
+    /// The sending side is closed.
+    linger: Option<Box<Linger>>,
+}
+
+/// The end of a connection: what the client still sends is read until it closes.
+#[derive(Debug)]
+struct Linger {
+    timer: DeadlineTimer,
+    until: Instant,
+    remaining_bytes: usize,
 }
 
 impl Transport {
@@ -88,11 +103,35 @@ impl Transport {
         inspector: Option<FrameInspector>,
     ) -> (Transport, Arc<FrameObserver>) {
         let observer = Arc::new(FrameObserver::default());
-        let sent_frames = SentFrames::default();
-        (
-            Transport { io, input, observer: observer.clone(), inspector, sent_frames, is_broken: false },
-            observer,
-        )
+        let transport = Transport {
+            io,
+            input,
+            observer: observer.clone(),
+            inspector,
+            sent_frames: SentFrames::default(),
+            is_broken: false,
+            linger: None,
+        };
+        (transport, observer)
+    }
+
+    /// Reads until the client closes, or for a while: a close with unread input resets the connection, which would destroy
+    /// responses that the client has not read.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let linger = self.linger.get_or_insert_with(|| {
+            let until = Instant::now() + LINGER_TIMEOUT;
+            Box::new(Linger { timer: DeadlineTimer::default(), until, remaining_bytes: MAX_LINGER_BYTES })
+        });
+        loop {
+            self.input.consume(self.input.len());
+            match self.input.poll_read(cx, &mut self.io, MAX_READ) {
+                Poll::Ready(Ok(n)) if n > 0 && n <= linger.remaining_bytes => linger.remaining_bytes -= n,
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        self.input.release_if_empty();
+        linger.timer.poll(cx, linger.until)
     }
 
     /// Counts sent bytes, and resets among them that the client caused.
@@ -216,6 +255,13 @@ impl AsyncWrite for Transport {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io.poll_shutdown(cx)
+        let this = &mut *self;
+        if this.linger.is_none() {
+            ready!(this.io.poll_shutdown(cx))?;
+        }
+        match this.inspector {
+            Some(_) => this.poll_linger(cx).map(Ok),
+            None => Poll::Ready(Ok(())),
+        }
     }
 }

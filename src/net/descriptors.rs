@@ -15,7 +15,7 @@ pub struct Descriptors {
     backends: AtomicUsize,
     /// Connections that are rejected.
     rejected: AtomicUsize,
-    /// Notified when connections to backends use the reserve.
+    /// Notified when connections to backends use the reserve, and when only the reserve is left for a client.
     contended: Notify,
 }
 
@@ -42,8 +42,11 @@ impl Descriptors {
     /// A descriptor for a connection of a client, whose listeners accept at most `max_connections`.
     pub fn try_client(&'static self, max_connections: usize) -> Option<DescriptorGuard> {
         let is_reserved = max_connections <= MAX_RESERVED_CONNECTIONS;
-        (is_reserved || self.used() < self.capacity() - self.reserve())
-            .then(|| DescriptorGuard::new(&self.clients))
+        let is_free = is_reserved || self.used() < self.capacity() - self.reserve();
+        if !is_free {
+            self.contended.notify_waiters();
+        }
+        is_free.then(|| DescriptorGuard::new(&self.clients))
     }
 
     /// A descriptor for a connection that is rejected.
@@ -59,7 +62,7 @@ impl Descriptors {
         (self.used() < self.capacity() - self.reserve() / 2).then(|| DescriptorGuard::new(&self.backends))
     }
 
-    /// Ready when connections to backends use the reserve.
+    /// Ready when connections to backends use the reserve, and when only the reserve is left for a client.
     pub fn contended(&self) -> Notified<'_> {
         self.contended.notified()
     }

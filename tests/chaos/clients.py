@@ -157,16 +157,26 @@ class Http2Client:
         return await done
 
     async def receive(self):
+        buffer = b""
         try:
-            while True:
-                head = await self.reader.readexactly(9)
-                payload = await self.reader.readexactly(int.from_bytes(head[:3], "big"))
-                self.received(head[3], head[4], int.from_bytes(head[5:], "big"), payload)
-        except (OSError, EOFError):
+            # Not `readexactly`: it discards what has arrived if a write has failed in the meantime.
+            while data := await self.reader.read(65536):
+                buffer = self.frames(buffer + data)
+        except OSError:
+            pass
+        finally:
+            self.frames(buffer + bytes(self.reader._buffer))
             self.is_open = False
             for stream in list(self.waiting):
                 self.end(stream, EOFError(f"stream {stream} got no response"))
             self.writer.close()
+
+    def frames(self, buffer):
+        """Handles the frames that are complete, and returns the rest."""
+        while len(buffer) >= 9 and len(buffer) >= (end := 9 + int.from_bytes(buffer[:3], "big")):
+            self.received(buffer[3], buffer[4], int.from_bytes(buffer[5:9], "big"), buffer[9:end])
+            buffer = buffer[end:]
+        return buffer
 
     def received(self, kind, flags, stream, payload):
         if kind == 1:

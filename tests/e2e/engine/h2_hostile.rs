@@ -211,7 +211,11 @@ fn floods() -> Vec<Flood> {
         repeated("SETTINGS", SETTINGS, 0, &[]),
         repeated("SETTINGS that change the windows", SETTINGS, 0, &[0, 4, 0, 0, 0, 9]),
         repeated("acknowledgments of no SETTINGS", SETTINGS, 1, &[]),
-        repeated("GOAWAY", GOAWAY, 0, &[0; 8]),
+        // While a stream is open: without one the connection ends with the first of them.
+        flood_of("GOAWAY", |n| match n {
+            0 => vec![(HEADERS, END_HEADERS, 1, post())],
+            _ => vec![(GOAWAY, 0, 0, vec![0; 8])],
+        }),
         repeated("PRIORITY_UPDATE", 0x10, 0, &[0, 0, 0, 1, b'u', b'=', b'1']),
         repeated("unknown frames", 0xbe, 0, &[]),
         repeated("unknown frames with a payload", 0xbe, 0xff, &[7; 1000]),

@@ -13,7 +13,7 @@ demo: ## start margay on gateway.json with its sample backends
 	cargo run --profile demo --locked -- demo
 
 test: ## run every test: units, architecture, engine, cases, the README's tour
-	@.ci/need cargo cmake cc curl wrk h2load nghttp haproxy nginx node npm ps python3 faketime prlimit
+	@.ci/need cargo cmake cc curl wrk h2load nghttp haproxy nginx node npm ps python3 venv promtool faketime prlimit
 	@echo "1/4: build. From a clean clone about 370 crates are compiled once; the first two steps take about ten minutes on two cores."
 	cargo test --locked --no-run
 	@echo "2/4: run. Each dot is a test; the end-to-end tests take a few minutes."

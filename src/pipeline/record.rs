@@ -122,11 +122,12 @@ impl AccessRecord {
         Some(redacted)
     }
 
-    /// Records the time of an attempt, which ends now, and the status of its response.
-    pub fn end_attempt(&mut self, started_at: Instant, status: Result<u16, &GatewayError>) {
+    /// Records the time of an attempt, which ends now, and the status of its response; returns the time.
+    pub fn end_attempt(&mut self, started_at: Instant, status: Result<u16, &GatewayError>) -> Instant {
         let now = Instant::now();
         self.backend = Some(self.backend.unwrap_or_default() + (now - started_at));
         (self.backend_ended_at, self.backend_status) = (Some(now), status.unwrap_or(0));
+        now
     }
 
     /// The part of the time before the response head that was not spent waiting for the backend.

@@ -59,9 +59,6 @@ pub fn log_access(
     end: &RequestEnd,
 ) {
     let policy = exchange.record.policy;
-    if !exchange.record.enabled {
-        return;
-    }
     let feed = worker.gateway.metrics().feed();
     let is_logged = !logs.is_empty() && policy.is_sampled(!end.error_code.is_empty() || end.status >= 500);
     if !is_logged && !feed.is_active() {

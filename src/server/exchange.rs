@@ -121,6 +121,9 @@ impl Context<'_> {
     /// Counts the exchange, writes its record and ends its trace.
     fn report(&mut self, conn: &impl ClientIo, route: Option<&Route>, end: &RequestEnd) {
         self.count(route, end);
+        if !self.exchange.record.enabled {
+            return;
+        }
         let telemetry = &self.plan.telemetry;
         let is_unrouted = route.is_none() && self.exchange.trace.is_none();
         if let Some(tracer) = telemetry.tracer.as_ref().filter(|_| is_unrouted) {

@@ -203,11 +203,13 @@ async fn tunnel(mut session: Box<Session>, tunnel: Box<Tunnel>) {
     let reason = websocket::run(conn, upgrade, config, &worker.gateway.drain).await;
     exchange.record.bytes_out = conn.sent();
     log::debug!("WebSocket connection closed: {reason:?}");
-    let labels = RecordLabels { route: &route, ..RecordLabels::new(connection, None) };
-    let end = request_end(conn, &exchange, Instant::now());
-    log_access(conn, &exchange, worker, &logs, labels, &end);
-    if exchange.trace.is_some() {
-        trace::finish(&mut exchange, labels, None, &end, conn.version().as_str());
+    if exchange.record.enabled {
+        let labels = RecordLabels { route: &route, ..RecordLabels::new(connection, None) };
+        let end = request_end(conn, &exchange, Instant::now());
+        log_access(conn, &exchange, worker, &logs, labels, &end);
+        if exchange.trace.is_some() {
+            trace::finish(&mut exchange, labels, None, &end, conn.version().as_str());
+        }
     }
     worker.release_exchange(exchange);
     linger(conn).await;

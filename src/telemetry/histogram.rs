@@ -17,7 +17,15 @@ const BOUNDS_US: [u64; 15] = [
 /// The index of the bucket of a duration; 15: slower than all bounds. Searches from the fastest bucket, where most
 /// requests end.
 pub(super) fn bucket_index(duration: Duration) -> usize {
-    let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    bucket_of_ns(duration_ns(duration))
+}
+
+fn duration_ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn bucket_of_ns(ns: u64) -> usize {
+    let us = ns / 1_000;
     BOUNDS_US.iter().position(|bound| us <= *bound).unwrap_or(BOUNDS_US.len())
 }
 
@@ -35,8 +43,9 @@ impl LocalHistogram {
         if is_native {
             self.native.record(duration);
         }
-        self.sum_ns.add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
-        self.buckets[bucket_index(duration)].add(1);
+        let ns = duration_ns(duration);
+        self.sum_ns.add(ns);
+        self.buckets[bucket_of_ns(ns)].add(1);
     }
 
     /// Adds the native buckets to totals.

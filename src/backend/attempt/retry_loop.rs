@@ -333,13 +333,13 @@ impl CallTarget<'_> {
         {
             *error = stalled_client_error(error);
         }
-        exchange.record.end_attempt(called_at, outcome.as_ref().map(Response::status));
+        let now = exchange.record.end_attempt(called_at, outcome.as_ref().map(Response::status));
         if let Some(span_id) = span_id {
             end_span(exchange, span_id, called_at, &endpoint.label, &outcome);
         }
         self.cluster.attempts.count(exchange.worker, attempt_outcome(&outcome));
         let report = classify_for_health(&outcome, deadlines);
-        self.cluster.record(&endpoint, report, started_at + deadlines.client_wait());
+        self.cluster.record(&endpoint, report, started_at + deadlines.client_wait(), now);
         outcome
     }
 }

@@ -4,6 +4,7 @@
 //! output has the configuration, standard error the report.
 
 mod address;
+mod assemble;
 pub mod arguments;
 mod hosts;
 pub mod kong;

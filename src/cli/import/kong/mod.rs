@@ -10,12 +10,13 @@ mod service;
 #[cfg(test)]
 mod tests;
 
+use super::assemble::assemble;
 use super::match_order::into_routes;
 use super::report::Report;
 use super::route_draft::RouteDraft;
 use entities::Entities;
 use plugins::PluginContext;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use service::Services;
 
 /// The configuration and the report of a document; the error is a sentence.
@@ -38,16 +39,6 @@ pub fn import(root: &Value) -> Result<(Value, Report), String> {
     let drafts: Vec<RouteDraft> = ranked.into_iter().map(|route| route.draft).collect();
     let routes = into_routes(drafts, &mut report);
     let clusters = services.into_clusters();
-    report.counts = vec![
-        ("services", entities.services.len()),
-        ("Kong routes", entities.routes.len()),
-        ("routes", routes.len()),
-        ("clusters", clusters.len()),
-        ("authentication schemes", context.schemes.len()),
-    ];
-    let mut document = json!({ "Routes": routes, "Clusters": clusters });
-    if !context.schemes.is_empty() {
-        document["AuthenticationSchemes"] = context.schemes.into();
-    }
-    Ok((document, report))
+    let source = [("services", entities.services.len()), ("Kong routes", entities.routes.len())];
+    Ok((assemble(&source, (routes, clusters, context.schemes), &mut report), report))
 }

@@ -11,6 +11,7 @@ mod specificity;
 mod tests;
 
 use super::address::{BackendUrl, normal_path};
+use super::assemble::assemble;
 use super::match_order::into_routes;
 use super::report::Report;
 use super::route_draft::{RouteDraft, UniqueNames};
@@ -213,17 +214,8 @@ impl Importer<'_> {
         let routes = into_routes(specificity::sort(drafts), &mut self.report);
         let clusters = self.servers.into_clusters();
         let schemes = self.security.into_schemes(&mut self.report);
-        self.report.counts = vec![
-            ("operations", operations),
-            ("routes", routes.len()),
-            ("clusters", clusters.len()),
-            ("authentication schemes", schemes.len()),
-        ];
-        let mut document = json!({ "Routes": routes, "Clusters": clusters });
-        if !schemes.is_empty() {
-            document["AuthenticationSchemes"] = schemes.into();
-        }
-        (document, self.report)
+        let source = [("operations", operations)];
+        (assemble(&source, (routes, clusters, schemes), &mut self.report), self.report)
     }
 }
 

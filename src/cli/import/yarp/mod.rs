@@ -9,13 +9,14 @@ mod transforms;
 #[cfg(test)]
 mod tests;
 
+use super::assemble::assemble;
 use super::match_order::into_routes;
 use super::report::Report;
 use super::route_draft::RouteDraft;
 use super::values::{entries, get};
 use cluster::YarpCluster;
 use route::RankedRoute;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// The configuration and the report of a document; the error is a sentence.
@@ -39,10 +40,10 @@ pub fn import(root: &Value) -> Result<(Value, Report), String> {
     }
     ranked.sort_by(|a, b| a.rank.cmp(&b.rank));
     let drafts: Vec<RouteDraft> = ranked.into_iter().map(|route| route.draft).collect();
-    Ok(assemble(routes.len(), drafts, clusters, schemes, report))
+    Ok(finish(routes.len(), drafts, clusters, schemes, report))
 }
 
-fn assemble(
+fn finish(
     source_routes: usize,
     drafts: Vec<RouteDraft>,
     clusters: BTreeMap<String, YarpCluster>,
@@ -52,15 +53,5 @@ fn assemble(
     let routes = into_routes(drafts, &mut report);
     let clusters: Map<String, Value> =
         clusters.into_iter().map(|(name, cluster)| (name, Value::Object(cluster.settings))).collect();
-    report.counts = vec![
-        ("YARP routes", source_routes),
-        ("routes", routes.len()),
-        ("clusters", clusters.len()),
-        ("authentication schemes", schemes.len()),
-    ];
-    let mut document = json!({ "Routes": routes, "Clusters": clusters });
-    if !schemes.is_empty() {
-        document["AuthenticationSchemes"] = schemes.into();
-    }
-    (document, report)
+    (assemble(&[("YARP routes", source_routes)], (routes, clusters, schemes), &mut report), report)
 }

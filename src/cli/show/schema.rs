@@ -1,14 +1,9 @@
 //! The settings of documents, as the JSON Schema has them: names, structure and defaults.
 
-use crate::plan::document::gateway_schema;
+use crate::plan::document::schema_lookup::{self, document_schema, resolve};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::sync::OnceLock;
-
-fn root() -> &'static Value {
-    static ROOT: OnceLock<Value> = OnceLock::new();
-    ROOT.get_or_init(gateway_schema)
-}
 
 /// The schema of an object.
 #[derive(Clone, Copy)]
@@ -28,37 +23,28 @@ pub enum SettingKind {
 impl ObjectSchema {
     /// The document.
     pub fn document() -> ObjectSchema {
-        ObjectSchema(root())
+        ObjectSchema(document_schema())
     }
 
     /// A definition, such as `RouteDocument`.
     pub fn definition(name: &str) -> Option<ObjectSchema> {
-        root().get("$defs")?.get(name).map(ObjectSchema)
+        schema_lookup::definition(name).map(ObjectSchema)
     }
 
     /// The settings with their schemas.
     pub fn settings(self) -> impl Iterator<Item = (&'static str, &'static Value)> {
-        let properties = self.0.get("properties").and_then(Value::as_object).into_iter().flatten();
-        properties.map(|(name, schema)| (name.as_str(), schema))
+        schema_lookup::settings(self.0)
     }
 
     /// The schema of a setting, case-insensitive.
     pub fn setting(self, name: &str) -> Option<&'static Value> {
-        self.settings().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, schema)| schema)
+        schema_lookup::setting(self.0, name).map(|(_, schema)| schema)
     }
-}
-
-/// The schema behind a reference, or behind an alternative with null.
-fn resolved(schema: &'static Value) -> &'static Value {
-    let alternatives = schema.get("anyOf").and_then(Value::as_array).into_iter().flatten();
-    let reference = alternatives.chain([schema]).find_map(|schema| schema.get("$ref")?.as_str());
-    let definition = reference.and_then(|text| root().pointer(text.strip_prefix('#')?));
-    definition.unwrap_or(schema)
 }
 
 /// How values of a setting are merged.
 pub fn kind(schema: &'static Value) -> SettingKind {
-    let target = resolved(schema);
+    let target = resolve(schema);
     match (target.get("properties"), target.get("additionalProperties")) {
         (Some(_), _) => SettingKind::Group(ObjectSchema(target)),
         (None, Some(Value::Object(_))) => SettingKind::Map,
@@ -68,16 +54,22 @@ pub fn kind(schema: &'static Value) -> SettingKind {
 
 /// The schema of the objects in a list or in a map.
 pub fn element(schema: &'static Value) -> Option<ObjectSchema> {
-    let target = resolved(schema);
-    let element = resolved(target.get("items").or_else(|| target.get("additionalProperties"))?);
+    let target = resolve(schema);
+    let element = resolve(target.get("items").or_else(|| target.get("additionalProperties"))?);
     element.get("properties").map(|_| ObjectSchema(element))
 }
 
 /// Whether a text is the name of a setting: a default that is the value of another setting is no literal.
 fn is_setting_name(text: &str) -> bool {
     static NAMES: OnceLock<HashSet<&'static str>> = OnceLock::new();
-    let definitions =
-        || root().get("$defs").and_then(Value::as_object).into_iter().flatten().map(|(_, schema)| schema);
+    let definitions = || {
+        document_schema()
+            .get("$defs")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+            .map(|(_, schema)| schema)
+    };
     let names =
         || definitions().flat_map(|schema| ObjectSchema(schema).settings()).map(|(name, _)| name).collect();
     NAMES.get_or_init(names).contains(text)

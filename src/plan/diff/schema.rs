@@ -3,9 +3,8 @@
 use crate::base::from_text::FromText;
 use crate::base::units::{DurationText, SizeText};
 use crate::config::values::DurationSetting;
-use crate::plan::document::gateway_schema;
+use crate::plan::document::schema_lookup::{self, document_schema, resolve};
 use serde_json::Value;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 /// The beginnings of defaults that mean: without the object the feature is off, and an empty object turns it on.
@@ -34,20 +33,15 @@ pub(super) enum ValueKind {
     Text,
 }
 
-fn document() -> &'static Value {
-    static DOCUMENT: OnceLock<Value> = OnceLock::new();
-    DOCUMENT.get_or_init(gateway_schema)
-}
-
 impl Schema {
     /// The whole document.
     pub fn of_document() -> Schema {
-        Schema::of(document())
+        Schema::of(document_schema())
     }
 
     /// A definition of the schema, such as `RouteDocument`.
     pub fn definition(name: &str) -> Schema {
-        document()["$defs"].get(name).map_or_else(Schema::default, Schema::of)
+        schema_lookup::definition(name).map_or_else(Schema::default, Schema::of)
     }
 
     fn of(setting: &'static Value) -> Schema {
@@ -56,9 +50,8 @@ impl Schema {
 
     /// The canonical name of a setting of this object, and its schema.
     pub fn setting(self, name: &str) -> Option<(&'static str, Schema)> {
-        let properties = self.value?.get("properties")?.as_object()?;
-        let found = properties.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-        found.map(|(name, setting)| (name.as_str(), Schema::of(setting)))
+        let (name, setting) = schema_lookup::setting(self.value?, name)?;
+        Some((name, Schema::of(setting)))
     }
 
     /// Whether the value is an object with settings, as opposed to a map.
@@ -147,14 +140,6 @@ impl ValueKind {
         };
         canonical.unwrap_or_else(|| text.to_owned())
     }
-}
-
-/// The schema behind a reference.
-fn resolve(setting: &'static Value) -> &'static Value {
-    let several = setting["anyOf"].as_array().and_then(|all| all.iter().find(|one| one["type"] != "null"));
-    let inner = several.unwrap_or(setting);
-    let definition = inner["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/"));
-    definition.and_then(|name| document()["$defs"].get(name)).unwrap_or(inner)
 }
 
 fn item_text(item: &Value) -> String {

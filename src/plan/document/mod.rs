@@ -19,6 +19,7 @@ mod extensions;
 mod policy;
 mod route;
 mod route_tests;
+pub mod schema_lookup;
 mod shared;
 mod telemetry;
 

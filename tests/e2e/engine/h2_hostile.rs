@@ -322,6 +322,10 @@ fn a_client_that_cancels_all_of_its_streams_at_once_is_no_flood() {
     assert!(becomes_true(Duration::from_secs(10), || origin.calls() == 100), "{}", origin.calls());
     let reset = |raw: &mut Raw, id| raw.send(RST_STREAM, 0, id, &[0, 0, 0, 8]);
     streams().for_each(|id| assert!(reset(&mut raw, id)));
+    // A reset stream counts until its request is released.
+    let all_released =
+        || gateway.admin("/metrics").text().contains("margay_http2_streams{side=\"client\"} 0\n");
+    assert!(becomes_true(Duration::from_secs(10), all_released));
     raw.send(HEADERS, WHOLE, 201, &get_with(&[]));
     let end = raw.ended(201).expect("a response");
     assert!(end.kind != GOAWAY && end.kind != RST_STREAM, "{end:?}");

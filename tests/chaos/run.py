@@ -85,7 +85,7 @@ class Run:
             await asyncio.gather(*tasks)
 
     async def disturb(self, gateway, crowd, path="/"):
-        """The common form: steady clients, a crowd beside them for `seconds`, memory at the end of it."""
+        """The common form: steady clients, a crowd in addition for `seconds`, memory at the end of it."""
         before = gateway.rss_kib()
         async with self.steady(gateway.port, path):
             crowd = crowd()

@@ -59,7 +59,7 @@ impl Sample {
         first.map_or(0, |at| self.buckets[at + 1..].iter().sum())
     }
 
-    /// A sample for tests: so many requests of this duration, and failures among them.
+    /// A sample for tests: `requests` requests of this duration, and failures among them.
     #[cfg(test)]
     pub fn of(requests: u64, errors: u64, seconds: f64) -> Sample {
         let mut sample = Sample { requests, errors, ..Sample::default() };

@@ -4,6 +4,7 @@
 //! A state machine without clock and threads: it observes counters and yields a verdict.
 
 use super::sample::Sample;
+use crate::telemetry::RollbackReason;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -79,11 +80,11 @@ pub enum Finding {
 }
 
 impl Finding {
-    /// The label of the metric.
-    pub fn name(&self) -> &'static str {
+    /// The reason of the rollback.
+    pub fn reason(&self) -> RollbackReason {
         match self {
-            Finding::Errors { .. } => "errors",
-            Finding::Latency { .. } => "latency",
+            Finding::Errors { .. } => RollbackReason::Errors,
+            Finding::Latency { .. } => RollbackReason::Latency,
         }
     }
 }

@@ -49,7 +49,7 @@ impl Scene {
 }
 
 fn is_rolled_back(verdict: &Verdict, reason: &str) -> bool {
-    matches!(verdict, Verdict::RollBack(finding) if finding.name() == reason)
+    matches!(verdict, Verdict::RollBack(finding) if finding.reason().name() == reason)
 }
 
 #[test]

@@ -303,9 +303,7 @@ impl ManagerState {
         match watch.judge.observe(now, |route| counters.get(route).copied()) {
             Verdict::Watching => return true,
             Verdict::RollBack(finding) => {
-                let is_slow = finding.name() == RollbackReason::Latency.name();
-                let reason = if is_slow { RollbackReason::Latency } else { RollbackReason::Errors };
-                self.roll_back(reason, &finding.to_string());
+                self.roll_back(finding.reason(), &finding.to_string());
             }
             Verdict::Kept { requests } => {
                 self.keep(Outcome::Kept, &format!("{requests} requests of the changed routes"));

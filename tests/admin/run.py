@@ -12,6 +12,7 @@ import http.server
 import importlib
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -41,9 +42,15 @@ def enter_venv():
 
 
 def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """A free port below the ephemeral range: no outgoing connection can take it before the gateway binds it."""
+    for port in random.sample(range(12000, 32000), 200):
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+    raise RuntimeError("no free port between 12000 and 32000")
 
 
 class Backend(http.server.BaseHTTPRequestHandler):

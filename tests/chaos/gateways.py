@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -13,9 +14,15 @@ LIMITED_CONNECTIONS = 20
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A free port below the ephemeral range (ip_local_port_range): no outgoing connection can take it before the gateway binds it."""
+    for port in random.sample(range(12000, 32000), 200):
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+    raise RuntimeError("no free port between 12000 and 32000")
 
 
 class Gateway:
@@ -134,7 +141,17 @@ backend limited
                 return self
             except OSError:
                 await asyncio.sleep(0.05)
-        raise RuntimeError(f"{self.name} does not listen: see {self.dir}")
+            if self.process.poll() is not None:
+                raise RuntimeError(f"{self.name} exited with status {self.process.returncode}: {self.errors()}")
+        raise RuntimeError(f"{self.name} does not listen on port {self.port}: {self.errors()}")
+
+    def errors(self):
+        """The end of what the process wrote to stderr, if that is a file of this run."""
+        try:
+            with open(os.path.join(self.dir, "stderr"), encoding="utf-8", errors="replace") as file:
+                return file.read()[-2000:]
+        except OSError:
+            return f"see {self.dir}"
 
     def rss_kib(self):
         """The resident memory of the process and its children."""

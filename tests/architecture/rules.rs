@@ -3,7 +3,7 @@
 use super::lexer::{Kind, Token, tokens};
 
 /// The floors and their heights: an arrow may only point down.
-pub const FLOORS: [(&str, u8); 11] = [
+pub const FLOORS: [(&str, u8); 12] = [
     ("cli", 9),
     ("control", 8),
     ("server", 7),
@@ -12,6 +12,7 @@ pub const FLOORS: [(&str, u8); 11] = [
     ("backend", 4),
     ("net", 3),
     ("pipeline", 2),
+    ("waf", 2),
     ("telemetry", 1),
     ("config", 1),
     ("base", 0),

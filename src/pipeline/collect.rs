@@ -3,6 +3,7 @@
 use super::{
     body::{BodyRead, Chunk, ClientBody},
     error::{ErrorCode, GatewayError},
+    inspection::{BodyInspector, Inspection},
 };
 use crate::base::data_rate::{MinDataRate, RateWindow};
 use bytes::Bytes;
@@ -55,6 +56,43 @@ pub async fn collect_body(
     })
     .await?;
     Ok(bytes.into())
+}
+
+/// Reads the request body into `held` and passes it to an inspector, up to its end or until it is not held back any longer.
+///
+/// # Errors
+///
+/// Those of [`collect_body`], and the decision of the inspector.
+pub async fn inspect_chunks(
+    client: &mut dyn ClientBody,
+    mut pace: BodyPace,
+    held: &mut Vec<u8>,
+    max_bytes: u64,
+    inspector: &mut dyn BodyInspector,
+) -> Result<Inspection, GatewayError> {
+    let (mut last_read, mut step) = (Instant::now(), Inspection::Hold);
+    poll_fn(|cx| {
+        while step == Inspection::Hold {
+            let count = match client.poll_fill(cx) {
+                Poll::Pending => return pace.poll_stalled(cx, client, last_read).map(Err),
+                Poll::Ready(Err(cause)) => return Poll::Ready(Err(cause)),
+                Poll::Ready(Ok(Chunk::End)) => return Poll::Ready(Ok(Inspection::Hold)),
+                Poll::Ready(Ok(Chunk::Data(data))) => {
+                    if (held.len() + data.len()) as u64 > max_bytes {
+                        let detail = format!("the request body is larger than {max_bytes} bytes");
+                        return Poll::Ready(Err(GatewayError::new(ErrorCode::RequestBody, detail)));
+                    }
+                    step = inspector.inspect(data)?;
+                    held.extend_from_slice(data);
+                    data.len()
+                }
+            };
+            client.consume(count);
+            last_read = Instant::now();
+        }
+        Poll::Ready(Ok(step))
+    })
+    .await
 }
 
 /// How fast a request body must arrive while it is waited for.

@@ -3,9 +3,10 @@
 use super::{
     body::ClientBody,
     cancel::until_client_closes,
-    collect::{BodyPace, collect_body},
+    collect::{BodyPace, collect_body, inspect_chunks},
     error::{Fault, GatewayError},
     exchange::Exchange,
+    inspection::{BodyInspector, InspectedBody, Inspection, RelayedBody},
     response::{Response, RouteResult},
 };
 use crate::telemetry::{
@@ -15,7 +16,7 @@ use crate::telemetry::{
 use std::{
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -48,8 +49,16 @@ pub enum Step {
     Suspend(StageFuture),
     /// Collect the request body, at most this many bytes, and call the stage again.
     ReadBody(usize),
+    /// Inspect the request body while it arrives: it is held back until the inspector decides, or relayed.
+    InspectBody(Box<dyn RequestInspector>),
     /// Resume with the result of a `Suspend`, whose future has no access to the exchange.
     ResumeAt(Box<dyn FnOnce(&mut Exchange) -> Step + Send>),
+}
+
+/// Inspects the body of a request and decides about the request.
+pub trait RequestInspector: BodyInspector {
+    /// The body was held back and is complete.
+    fn decide(self: Box<Self>, body: &[u8]) -> Step;
 }
 
 /// The pending decision of a stage.
@@ -132,6 +141,9 @@ pub async fn run_request(
                     metrics.count(exchange.worker, StageOutcome::Suspended);
                     until_client_closes(wait, caller).await.unwrap_or_else(Step::Fail)
                 }
+                Step::InspectBody(inspector) => {
+                    inspect_body(exchange, caller, inspector).await.unwrap_or_else(Step::Fail)
+                }
                 Step::ReadBody(most) => match read_body(exchange, caller, most).await {
                     Ok(()) => stage.on_request(exchange),
                     Err(cause) => Step::Fail(cause),
@@ -158,8 +170,37 @@ async fn read_body(
 ) -> Result<(), GatewayError> {
     let max_bytes = most.min(saturating_usize(exchange.body.limit));
     let pace = BodyPace::new(BODY_IDLE_TIMEOUT, exchange.body.min_rate);
-    exchange.body.collected = Some(collect_body(caller, max_bytes, pace).await?);
+    let collected = match exchange.body.relayed.take() {
+        Some(relayed) => collect_body(&mut InspectedBody::new(caller, relayed), max_bytes, pace).await?,
+        None => collect_body(caller, max_bytes, pace).await?,
+    };
+    exchange.body.collected = Some(collected);
     Ok(())
+}
+
+/// Passes the request body to an inspector until it decides, or until the body is relayed.
+async fn inspect_body(
+    exchange: &mut Exchange,
+    caller: &mut dyn ClientBody,
+    mut inspector: Box<dyn RequestInspector>,
+) -> Result<Step, GatewayError> {
+    let pace = BodyPace::new(BODY_IDLE_TIMEOUT, exchange.body.min_rate);
+    let mut held = exchange.body.collected.take().map(Vec::from).unwrap_or_default();
+    let mut step = if held.is_empty() { Inspection::Hold } else { inspector.inspect(&held)? };
+    if step == Inspection::Hold {
+        step = inspect_chunks(caller, pace, &mut held, exchange.body.limit, &mut *inspector).await?;
+    }
+    if step == Inspection::Relay {
+        let inspector = Mutex::new(inspector as Box<dyn BodyInspector>);
+        exchange.body.relayed = Some(RelayedBody { held, inspector: Some(inspector) });
+        return Ok(Step::Next);
+    }
+    let decision = inspector.decide(&held);
+    match step {
+        Inspection::Hold => exchange.body.collected = Some(held.into()),
+        _ => exchange.body.relayed = Some(RelayedBody { held, inspector: None }),
+    }
+    Ok(decision)
 }
 
 /// The idle timeout of a body that a stage collects.

@@ -31,6 +31,7 @@ pub mod stages;
 pub mod backend;
 pub mod net;
 pub mod pipeline;
+pub mod waf;
 pub mod telemetry;
 pub mod config;
 pub mod base;

@@ -284,5 +284,23 @@ pub(super) const FAMILIES: &[(&str, &str, MetricType, &[&str])] = &[
         MetricType::COUNTER,
         &["cluster", "endpoint", "outcome"],
     ),
+    (
+        "margay_waf_requests_total",
+        "Requests inspected by the firewall, by policy and action: passed, blocked, detected, allowed, malformed, oversize, limited, bot, logged.",
+        MetricType::COUNTER,
+        &["policy", "action"],
+    ),
+    (
+        "margay_waf_rule_matches_total",
+        "Matches of rules of the firewall: ids of managed rules, names of custom rules; at most 2,000 rules of a policy.",
+        MetricType::COUNTER,
+        &["policy", "rule"],
+    ),
+    (
+        "margay_waf_inspected_bytes_total",
+        "Bytes that the firewall has inspected.",
+        MetricType::COUNTER,
+        &["policy"],
+    ),
     ("margay_build_info", "1; the label is the version.", MetricType::GAUGE, &["version"]),
 ];

@@ -8,6 +8,7 @@ use super::counters::{Connections, RouteMetrics, Totals};
 use super::discovery::{DiscoveryMetrics, DiscoveryTable};
 use super::endpoints::{DrainTable, EndpointMetrics, EndpointTable};
 use super::feed::RecordFeed;
+use super::firewall::FirewallTable;
 use super::http2::Http2Metrics;
 use super::registry::{Registry, lock};
 use super::removals::RemovalMetrics;
@@ -74,6 +75,7 @@ pub struct Metrics {
     connections: Box<[Connections]>,
     refusals: Box<[ErrorCount]>,
     tunnels: Arc<WebSocketMetrics>,
+    firewall: FirewallTable,
     http2: Http2Metrics,
     reloads: [AtomicU64; 3],
     config: ConfigMetrics,
@@ -131,6 +133,7 @@ impl Metrics {
             connections: (0..workers).map(|_| Connections::default()).collect(),
             refusals: (0..ERROR_CODES).map(|_| ErrorCount::default()).collect(),
             tunnels: Arc::default(),
+            firewall: FirewallTable::default(),
             http2: Http2Metrics::new(workers),
             reloads: Default::default(),
             config: ConfigMetrics::default(),
@@ -219,6 +222,11 @@ impl Metrics {
     }
 
     /// The counters of removed parts of messages.
+    pub fn firewall(&self) -> &FirewallTable {
+        &self.firewall
+    }
+
+    /// What is removed from messages instead of forwarded.
     pub fn removals(&self) -> &Arc<RemovalMetrics> {
         &self.removals
     }

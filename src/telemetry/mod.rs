@@ -34,6 +34,7 @@ mod protobuf;
 pub mod record;
 mod record_format;
 mod registry;
+pub mod firewall;
 pub mod removals;
 mod shard;
 mod shared_handles;

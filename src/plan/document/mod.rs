@@ -29,6 +29,7 @@ pub use crate::config::values::{
 };
 pub use crate::stages::authentication::AuthenticationSchemeDocument;
 pub use crate::stages::cache::CacheDocument;
+pub use crate::stages::waf::options::{WafEngineDocument, WafPolicyDocument};
 pub use administration::{AdminRole, AdminTokenDocument, AdministrationDocument, HealthDocument};
 pub use aggregate::{AggregateDocument, RouteKeyConfigDocument};
 pub use cluster::ClusterDocument;
@@ -102,6 +103,10 @@ pub struct Document {
     pub trace_context: Setting<TraceContextMode>,
     /// How callers are authenticated: name → scheme; routes reference schemes in `AuthenticationOptions`.
     pub authentication_schemes: Setting<SpannedMap<Spanned<AuthenticationSchemeDocument>>>,
+    /// Policies of the web application firewall: name → what is inspected; documents name them in `Waf`.
+    pub waf_policies: Setting<SpannedMap<Spanned<WafPolicyDocument>>>,
+    /// The engine of the web application firewall.
+    pub waf_engine: Setting<WafEngineDocument>,
     /// Where the configuration is stored: `"Consul"` for Consul's KV store. Default: these files.
     pub configuration_store: Setting<String>,
     /// The directory of what the gateway keeps between two starts, such as the history of configurations; a relative path

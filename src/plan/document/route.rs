@@ -81,6 +81,7 @@ document! { route:
         use policy_settings;
         use host_settings;
         use separator_settings;
+        use waf_settings;
     }
 }
 
@@ -128,6 +129,7 @@ document! { dynamic:
         use timeout_settings;
         use metadata_settings;
         use policy_settings;
+        use waf_settings;
     }
 }
 

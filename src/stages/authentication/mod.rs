@@ -29,7 +29,7 @@ mod state;
 #[cfg(test)]
 mod testing;
 pub mod token;
-mod verification_pool;
+pub mod verification_pool;
 mod verifier;
 
 pub use basic::check_hash;

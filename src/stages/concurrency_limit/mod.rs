@@ -242,7 +242,7 @@ mod tests {
                 Step::Fail(cause) => return Some(cause.code),
                 Step::Suspend(queue_timeout) => queue_timeout.await,
                 Step::ResumeAt(resume) => resume(exchange),
-                Step::Respond(_) | Step::ReadBody(_) => panic!("unexpected step"),
+                Step::Respond(_) | Step::ReadBody(_) | Step::InspectBody(_) => panic!("unexpected step"),
             }
         }
     }

@@ -12,7 +12,7 @@ mod compile;
 pub mod inspect;
 mod message;
 mod options;
-mod period;
+pub(super) mod period;
 mod resolved;
 pub mod token_bucket;
 pub mod store;

@@ -143,6 +143,8 @@ pub struct ResponseContext {
     pub accepted_coding: AcceptedCoding,
     /// The state that the cache stage keeps from request to response.
     pub cache_context: Option<Box<dyn Any + Send + Sync>>,
+    /// The memory of an earlier response head, for the next one.
+    pub spare_head: Head,
 }
 
 impl ResponseContext {

@@ -114,6 +114,18 @@ const fn slot(hash_key: u32, multiplier: u32) -> usize {
     (hash_key.wrapping_mul(multiplier) >> (u32::BITS - SLOT_BITS)) as usize
 }
 
+/// Whether a name is this one of the tables, regardless of case. No character of a token but a letter's other case
+/// differs from a character of the tables in this bit only.
+fn is_same_name(name: &[u8], lower_case: &[u8]) -> bool {
+    const FOLD: u64 = 0x2020_2020_2020_2020;
+    let (words, rest) = name.as_chunks::<8>();
+    let (lower_words, lower_rest) = lower_case.as_chunks::<8>();
+    let is_same = |(a, b): (&[u8; 8], &[u8; 8])| u64::from_ne_bytes(*a) | FOLD == u64::from_ne_bytes(*b);
+    name.len() == lower_case.len()
+        && words.iter().zip(lower_words).all(is_same)
+        && rest.iter().zip(lower_rest).all(|(a, b)| a | 0x20 == *b)
+}
+
 impl KnownHeader {
     /// The field of this name; case-insensitive.
     pub fn of(name: &[u8]) -> KnownHeader {
@@ -123,7 +135,7 @@ impl KnownHeader {
         let found = NAME_TABLE.slots[slot(hash_key(name), NAME_TABLE.multiplier)];
         if found > 0 {
             let (text, known) = name_at(usize::from(found) - 1);
-            if name.eq_ignore_ascii_case(text) {
+            if is_same_name(name, text) {
                 return known;
             }
         }

@@ -51,6 +51,8 @@ pub async fn send_response<C: ClientIo>(
     let framing = framing(&response, for_head, conn.version());
     let keep = keep && framing != Framing::UntilClose;
     conn.send_head(&response.head, framing, keep);
+    response.head.clear();
+    ctx.exchange.response.spare_head = std::mem::take(&mut response.head);
     if framing == Framing::None && !matches!(response.body, Body::Stream(_)) {
         response.body = Body::Empty;
     }

@@ -25,8 +25,8 @@ use tokio::runtime::Handle;
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 /// The number of exchanges kept for reuse per worker.
 const MAX_POOLED_EXCHANGES: usize = 256;
-/// A head with a larger buffer is not kept for reuse.
-const MAX_RETAINED_HEAD: usize = 16 * 1024;
+/// An exchange with larger buffers of its heads is not kept for reuse.
+const MAX_RETAINED_HEADS: usize = 16 * 1024;
 
 /// The state of a worker, shared by its connections.
 pub struct Worker {
@@ -105,7 +105,7 @@ impl Worker {
     /// Takes an exchange back into the pool when its connection becomes idle.
     pub fn release_exchange(&self, mut exchange: Box<Exchange>) {
         (exchange.response.cache_context, exchange.runtime) = (None, None);
-        if exchange.request.capacity() <= MAX_RETAINED_HEAD {
+        if exchange.request.capacity() + exchange.response.spare_head.capacity() <= MAX_RETAINED_HEADS {
             EXCHANGES.with_borrow_mut(|kept| {
                 if kept.len() < MAX_POOLED_EXCHANGES {
                     kept.push(exchange);

@@ -77,6 +77,7 @@ impl<'a> EndpointCall<'a> {
         caller: &mut dyn ClientBody,
     ) -> RouteResult {
         let (mut needs_new, mut refused, mut ended) = (false, 0, 0);
+        self.head = std::mem::take(&mut exchange.response.spare_head);
         loop {
             exchange.record.attempts += 1;
             let mut conn = self.connect(exchange, needs_new, caller).await?;

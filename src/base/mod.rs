@@ -27,6 +27,7 @@ pub mod path_params;
 pub mod percent;
 pub mod secret;
 pub mod hash;
+pub mod hex;
 pub mod status_set;
 pub mod stream_limit;
 pub mod units;

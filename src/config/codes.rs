@@ -81,7 +81,7 @@ codes! {
     UNUSED_CLUSTER = "MG0331", "Unused cluster", "No route uses this cluster.";
     CLUSTER_AND_OWN = "MG0332", "Endpoint settings on a route with DownstreamCluster", "A route with DownstreamCluster must not set DownstreamHostAndPorts, ServiceName, DownstreamScheme, LoadBalancerOptions, HealthCheckOptions, HttpHandlerOptions, TlsOptions or DangerousAcceptAnyServerCertificateValidator: set them on the cluster.";
     BAD_WEIGHT = "MG0333", "Weight out of range or without effect", "Weight must be 1 to 1000. It has no effect with NoLoadBalancer, which always selects the first endpoint.";
-    BALANCER_SETTING = "MG0334", "Setting not used by this load balancer", "SetCookie is used by CookieStickySessions only, HashOn by ConsistentHash only.";
+    BALANCER_SETTING = "MG0334", "Setting not used by this load balancer", "SetCookie and Scope are used by CookieStickySessions only and not together, HashOn by ConsistentHash only.";
     BAD_SESSION = "MG0335", "Invalid sticky session settings", "Key must be a valid cookie name, Expiry must be greater than zero milliseconds.";
     BAD_HASH_KEY = "MG0336", "Invalid HashOn", "HashOn must be IP, Header:NAME, Cookie:NAME or Path:PLACEHOLDER, where every route to the cluster defines the placeholder.";
     BAD_HEALTH_CHECK = "MG0337", "Invalid health check", "Active: Type Http or Tcp, Port 1 to 65535, Interval 100ms to 1d, Timeout 10ms to 10m and at most Interval, Jitter 0 to 100, HealthyThreshold and UnhealthyThreshold 1 to 1000; Path, ExpectedStatus and ExpectedBody for Http only. Passive: ConsecutiveFailures 1 to 100000, FailureRatio above 0 up to 1, MinimumRequests 1 to 1000000, Window 1s to 1h, EjectionTime and MaxEjectionTime 100ms to 1d, MaxEjectedPercent 1 to 100. Statuses are written 200, 200-299 or 2xx. PanicThreshold is 0 to 100 and requires Active or Passive.";
@@ -186,6 +186,11 @@ codes! {
     BAD_SERVICE_NAME = "MG0709", "Malformed service name", "A service name has 1 to 253 characters: letters, digits and ._-; with ServiceFabric also / and placeholders.";
     UNKNOWN_STORE = "MG0710", "Unknown configuration store", "ConfigurationStore is Consul, or absent.";
     PENDING_PROTOCOLS = "MG0921", "Not supported yet: HTTP/3", "This version does not support HTTP/3 as the only acceptable version; the setting is rejected rather than ignored.";
+    BAD_SHARED_STATE = "MG1101", "Invalid shared state", "SharedState needs Url: redis://host:port/database, rediss://host:port or unix:/path, without user and password; a list with Mode sentinel or cluster. Timeout is 1ms to 10s, Connections 1 to 16, Prefix 1 to 64 letters, digits and ._-; TlsOptions need rediss://, Sentinel settings need Mode sentinel.";
+    SHARED_STATE_PLAIN = "MG1102", "Password of the shared state sent without TLS", "An attacker on the network can read the password and change the shared state. Use rediss://, or a server on this machine.";
+    NO_SHARED_STATE = "MG1103", "Shared scope without shared state", "A setting that several gateways share needs the section SharedState with the Url of a Redis server.";
+    USELESS_LEASE = "MG1104", "Lease without shared scope", "Lease is the number of calls that a gateway may count ahead on the shared state: it needs Scope Shared.";
+    BAD_LEASE = "MG1105", "Invalid lease", "Lease is Adaptive, or a number of calls from 1 to 100000.";
     UNKNOWN_SERVICE = "MG1201", "Unknown internal service", "DownstreamService is the name of a service of the gateway itself: administration. Names are case-sensitive.";
     SERVICE_AND_ENDPOINTS = "MG1202", "Endpoint settings on a route with DownstreamService", "A route with DownstreamService has no endpoints, and none of the options that concern them: addresses, cluster, scheme, HTTP version, load balancing, health checks, TLS, QoS, retries and fallback.";
     ADMINISTRATION_UNPROTECTED = "MG1203", "Administration address without credentials", "An address that is neither loopback nor a Unix domain socket needs Administration.Tokens, or Administration.Tls with ClientCertificates. Health.Address serves /live, /ready and /metrics alone, without credentials.";
@@ -213,7 +218,7 @@ mod tests {
     use std::fmt::Write;
     use std::path::Path;
 
-    const FAMILIES: [(&str, &str); 10] = [
+    const FAMILIES: [(&str, &str); 11] = [
         ("MG00", "Reading files, syntax"),
         ("MG01", "Keys and types"),
         ("MG02", "Placeholders, merge, policies"),
@@ -223,6 +228,7 @@ mod tests {
         ("MG06", "Listeners and limits"),
         ("MG07", "Service discovery"),
         ("MG09", "Not supported yet"),
+        ("MG11", "Shared state"),
         ("MG12", "Administration and telemetry"),
     ];
 

@@ -78,6 +78,7 @@ pub fn serve(
     let handle = GatewayHandle::default();
     let state = ProcessState::new(metrics.clone(), max_connections(settings.threads))
         .with_telemetry()
+        .with_shared_state()
         .with_services(services::registry(&handle));
     let plan = build(&first, candidate.id.clone(), &state)?;
     let listeners = Sender::new(rebind_listeners(&Arc::from([]), &plan)?);

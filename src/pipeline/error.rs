@@ -98,6 +98,8 @@ error_codes! {
     RateLimitClientIdMissing = "rate_limit.client_id_missing", Client, 503, 503, "Client ID header missing";
     /// The client has reached its maximum number of open WebSocket connections.
     LimitWebsockets = "limit.websockets", Client, 503, 503, "Too many WebSocket connections from this client";
+    /// The store of the shared state does not reply, and `SharedState.OnFailure` is `Refuse`.
+    StateUnavailable = "state.unavailable", Gateway, 503, 503, "Shared state unavailable";
     LimitConcurrency = "limit.concurrency", Gateway, 503, 503, "Too many concurrent requests";
     /// The request was queued and not admitted within the queue timeout.
     LimitQueueTimeout = "limit.queue_timeout", Gateway, 503, 503, "Timed out in the queue";
@@ -117,6 +119,8 @@ error_codes! {
     IdentitySignature = "identity.signature", Client, 401, 401, "Invalid signature";
     IdentityExpired = "identity.expired", Client, 401, 401, "Token expired";
     IdentityNotYetValid = "identity.not_yet_valid", Client, 401, 401, "Token not yet valid";
+    /// The token, its session or its subject is in the list of revocations.
+    IdentityRevoked = "identity.revoked", Client, 401, 401, "Token revoked";
     IdentityIssuer = "identity.issuer", Client, 401, 401, "Wrong token issuer";
     IdentityAudience = "identity.audience", Client, 401, 401, "Wrong token audience";
     /// Unknown API key, or wrong user name or password.

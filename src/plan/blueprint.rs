@@ -26,6 +26,7 @@ use crate::net::tls::{client::ClientTls, server::ServerTls};
 pub use crate::pipeline::client_fields::{RequestTrailers, UnderscoresInHeaders};
 pub use crate::stages::feature::UnservableRoute;
 use crate::stages::{GatewayStages, StageConfigs};
+use crate::state::SharedStateConfig;
 pub use endpoint::Endpoint;
 pub use https_redirect::HttpsRedirect;
 use std::path::PathBuf;
@@ -44,6 +45,8 @@ pub struct Blueprint {
     pub dns: DnsSettings,
     pub limits: Limits,
     pub telemetry: TelemetryConfig,
+    /// The state that several gateways share.
+    pub shared_state: Option<SharedStateConfig>,
     /// Maximum memory for cached responses.
     pub cache: crate::stages::cache::MemoryConfig,
     /// The stages that all routes have.

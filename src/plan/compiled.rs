@@ -19,6 +19,7 @@ use crate::{
         head::{Head, KnownHeader},
     },
     stages::{cors::preflight_method, forwarded_headers::TrustedProxies},
+    state::SharedState,
     telemetry::{CertificateExpiry, TlsMetrics},
 };
 use std::{borrow::Cow, ops::Deref, sync::Arc};
@@ -41,6 +42,8 @@ pub struct Plan {
     /// Expiry of the listener certificates.
     pub expiries: Vec<CertificateExpiry>,
     pub telemetry: PlanTelemetry,
+    /// The state that several gateways share.
+    pub shared_state: Option<Arc<SharedState>>,
     /// The clusters of all routes, without duplicates.
     pub clusters: Box<[Arc<Cluster>]>,
     /// Whether any route responds to CORS preflight requests.

@@ -12,6 +12,7 @@ use crate::{
     },
     pipeline::internal::ServiceRegistry,
     stages::StageState,
+    state::SharedStates,
     telemetry::{Metrics, TelemetryState},
 };
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub struct ProcessState {
     pub metrics: Arc<Metrics>,
     /// The access logs and exporters that plans hold.
     pub telemetry: Arc<TelemetryState>,
+    /// The connections to Redis that plans hold.
+    pub shared_states: Arc<SharedStates>,
     /// Internal services of the process that routes may name.
     pub services: ServiceRegistry,
     /// Maximum number of connections if the document sets no limit.
@@ -64,6 +67,7 @@ impl ProcessState {
             clock,
             tls_tickets: Arc::default(),
             telemetry: Arc::new(TelemetryState::new(metrics.clone(), None)),
+            shared_states: Arc::new(SharedStates::inactive(metrics.shared_state().clone())),
             metrics,
             services: ServiceRegistry::default(),
             connections,
@@ -75,6 +79,13 @@ impl ProcessState {
     pub fn with_telemetry(self) -> ProcessState {
         let telemetry = Arc::new(TelemetryState::new(self.metrics.clone(), Some(otlp::connect)));
         ProcessState { telemetry, ..self }
+    }
+
+    /// The same state for a process whose plans connect to the shared state.
+    #[must_use]
+    pub fn with_shared_state(self) -> ProcessState {
+        let shared_states = Arc::new(SharedStates::active(self.metrics.shared_state().clone()));
+        ProcessState { shared_states, ..self }
     }
 
     /// The same state with internal services.

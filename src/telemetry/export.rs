@@ -11,6 +11,7 @@ use super::histogram::{BUCKET_BOUNDS, HistogramTotals};
 use super::metrics::{Metrics, Reload};
 use super::removals::Removed;
 use super::resilience::{Event, ResilienceMetrics};
+use super::shared_state::{SharedCacheEvent, SharedDecision};
 use super::stages::{StageMetrics, StageOutcome};
 use super::tls::{CertificateExpiry, Handshake, TlsMetrics};
 use super::trace::QueueCounts;
@@ -134,6 +135,7 @@ fn process_samples(name: &str, m: &Metrics) -> Vec<Metric> {
         "margay_tail_dropped_total" => vec![counter(m.feed().dropped_total(), &[])],
         "margay_build_info" => vec![gauge(1, &[("version", env!("CARGO_PKG_VERSION"))])],
         name if name.starts_with("margay_http2_") => http2(name, m),
+        name if name.starts_with("margay_shared_state_") => shared_state(name, m),
         name => environment_samples(name, m),
     }
 }
@@ -175,6 +177,26 @@ fn http2(name: &str, m: &Metrics) -> Vec<Metric> {
         "margay_http2_streams_total" => vec![counter(totals.streams_started, &[])],
         "margay_http2_resets_total" => vec![counter(totals.resets, &[])],
         _ => vec![counter(totals.streams_refused, &[])],
+    }
+}
+
+/// Samples of the shared state; none unless one is configured.
+fn shared_state(name: &str, m: &Metrics) -> Vec<Metric> {
+    let state = m.shared_state();
+    match name {
+        _ if !state.is_enabled() => Vec::new(),
+        "margay_shared_state_up" => vec![gauge(state.is_up().into(), &[])],
+        "margay_shared_state_duration_seconds" => vec![histogram(&state.durations(), &[])],
+        "margay_shared_state_decisions_total" => {
+            let sample = |d: &SharedDecision| counter(state.decisions(*d), &[("source", d.name())]);
+            SharedDecision::ALL.iter().map(sample).collect()
+        }
+        "margay_shared_state_cache_total" => {
+            let sample = |e: &SharedCacheEvent| counter(state.cache_events(*e), &[("event", e.name())]);
+            SharedCacheEvent::ALL.iter().map(sample).collect()
+        }
+        "margay_shared_state_degraded_seconds_total" => vec![counter(state.degraded().as_secs(), &[])],
+        _ => state.errors().map(|(reason, n)| counter(n, &[("reason", reason)])).collect(),
     }
 }
 

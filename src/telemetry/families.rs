@@ -284,5 +284,41 @@ pub(super) const FAMILIES: &[(&str, &str, MetricType, &[&str])] = &[
         MetricType::COUNTER,
         &["cluster", "endpoint", "outcome"],
     ),
+    (
+        "margay_shared_state_up",
+        "1 if the shared state is connected and its circuit is closed, else 0.",
+        MetricType::GAUGE,
+        &[],
+    ),
+    (
+        "margay_shared_state_duration_seconds",
+        "Time from a command to the reply of Redis.",
+        MetricType::HISTOGRAM,
+        &[],
+    ),
+    (
+        "margay_shared_state_errors_total",
+        "Calls without a usable reply: unavailable (no connection, or an open circuit), timeout, connection (lost or not established), server (an error reply), reply (of the wrong type or format).",
+        MetricType::COUNTER,
+        &["reason"],
+    ),
+    (
+        "margay_shared_state_degraded_seconds_total",
+        "Time during which the shared state was not available.",
+        MetricType::COUNTER,
+        &[],
+    ),
+    (
+        "margay_shared_state_decisions_total",
+        "Requests with shared rate limits, by what decided: redis, lease (a token that the gateway had leased), refusal (a rejection that lasts), local (the counters of the gateway, because Redis did not reply), unavailable (rejected by OnFailure).",
+        MetricType::COUNTER,
+        &["source"],
+    ),
+    (
+        "margay_shared_state_cache_total",
+        "Stored responses that several gateways share: hit (served from Redis), miss (fetched for all gateways), lock_wait (a request waited for another gateway), stored, purge (received).",
+        MetricType::COUNTER,
+        &["event"],
+    ),
     ("margay_build_info", "1; the label is the version.", MetricType::GAUGE, &["version"]),
 ];

@@ -12,6 +12,7 @@ use super::http2::Http2Metrics;
 use super::registry::{Registry, lock};
 use super::removals::RemovalMetrics;
 use super::resilience::ResilienceMetrics;
+use super::shared_state::SharedStateMetrics;
 use super::stages::StageMetrics;
 use super::tls::TlsTable;
 use super::trace::QueueCounts;
@@ -71,6 +72,7 @@ pub struct Metrics {
     caches: CacheTable,
     compression: Arc<CompressionMetrics>,
     removals: Arc<RemovalMetrics>,
+    shared_state: Arc<SharedStateMetrics>,
     connections: Box<[Connections]>,
     refusals: Box<[ErrorCount]>,
     tunnels: Arc<WebSocketMetrics>,
@@ -128,6 +130,7 @@ impl Metrics {
             caches: CacheTable::new(workers),
             compression: Arc::new(CompressionMetrics::new(workers)),
             removals: Arc::new(RemovalMetrics::new(workers)),
+            shared_state: Arc::new(SharedStateMetrics::new(workers)),
             connections: (0..workers).map(|_| Connections::default()).collect(),
             refusals: (0..ERROR_CODES).map(|_| ErrorCount::default()).collect(),
             tunnels: Arc::default(),
@@ -221,6 +224,11 @@ impl Metrics {
     /// The counters of removed parts of messages.
     pub fn removals(&self) -> &Arc<RemovalMetrics> {
         &self.removals
+    }
+
+    /// The metrics of the shared state.
+    pub fn shared_state(&self) -> &Arc<SharedStateMetrics> {
+        &self.shared_state
     }
 
     /// The handle of requests that matched no route or were rejected before routing.

@@ -9,7 +9,7 @@ pub mod alpn;
 pub mod certificate;
 pub mod client;
 mod client_session;
-mod crypto;
+pub mod crypto;
 pub mod server;
 pub mod sni;
 pub mod trust;

@@ -24,6 +24,7 @@ mod provider_settings;
 mod route;
 mod route_cluster;
 mod route_compiler;
+mod shared_state;
 mod state_keys;
 mod telemetry;
 mod transforms;
@@ -98,6 +99,7 @@ fn gateway_facts(
     let schemes = &document.authentication_schemes;
     GatewayFacts {
         ocelot,
+        has_shared_state: document.shared_state.is_some(),
         max_body_bytes: Some(limits.client.body).filter(|max| *max < u64::MAX),
         max_headers_bytes: limits.client.head.max_fields_bytes as u64,
         max_header_count: limits.client.head.max_fields as u64,
@@ -116,6 +118,7 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
     let registry = provider.and_then(|provider| discovery::registry(scope, provider, diagnostics));
     let store = discovery::store(scope, registry.as_ref(), diagnostics);
     let Routes { routes, table, rules, dynamic } = routes(scope, registry, diagnostics);
+    shared_state::check_sessions(&routes, document.shared_state.is_some(), diagnostics);
     let written_limits = document.limits.as_ref().map(|limits| &limits.value);
     let stages = gateway_stages(scope, &listeners, diagnostics);
     let tests = route_tests::compile(document, &routes, &listeners, dynamic.is_some(), diagnostics);
@@ -126,7 +129,12 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         dns: dns::dns(document.dns.as_ref(), diagnostics),
         limits: limits::limits(written_limits, scope.ocelot, diagnostics),
         stages,
-        cache: compile_memory(document.cache.as_ref().map(|cache| &cache.value), diagnostics),
+        shared_state: shared_state::shared_state(document.shared_state.as_ref(), attached, diagnostics),
+        cache: compile_memory(
+            document.cache.as_ref().map(|cache| &cache.value),
+            document.shared_state.is_some(),
+            diagnostics,
+        ),
         telemetry: telemetry::telemetry(scope, diagnostics),
         reload_on_change: document.reload_on_change.as_ref().is_none_or(|on| on.value),
         base_url: scope.base_url(),

@@ -21,6 +21,7 @@ mod route;
 mod route_tests;
 pub mod schema_lookup;
 mod shared;
+mod shared_state;
 mod telemetry;
 
 pub use crate::config::options::{GlobalOptions, Options};
@@ -39,6 +40,7 @@ pub use listener::*;
 pub use policy::PolicyDocument;
 pub use route::{DynamicRouteDocument, HostAndPort, RouteDocument};
 pub use route_tests::{ExpectDocument, ExpectedRequestDocument, TestDocument};
+pub use shared_state::{OnFailureDocument, SharedStateDocument, SharedStateModeDocument, SharedStateType};
 pub use telemetry::*;
 
 use crate::config::{
@@ -82,6 +84,8 @@ pub struct Document {
     pub dns: Setting<DnsDocument>,
     /// The memory of the response cache.
     pub cache: Setting<CacheDocument>,
+    /// The state that several gateways share, on Redis. Default: none, each gateway has its own.
+    pub shared_state: Setting<SharedStateDocument>,
     /// Which `X-Forwarded-*` fields are trusted, and which are added.
     pub forwarded_headers: Setting<ForwardedHeadersDocument>,
     /// Whether changes of the configuration files are applied without a restart. Default: true.

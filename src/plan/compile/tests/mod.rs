@@ -22,6 +22,7 @@ mod options;
 mod own;
 mod routes;
 mod shaping;
+mod shared_state;
 mod schemes;
 mod telemetry;
 mod whole;

@@ -6,7 +6,7 @@ use crate::{
     stages::cache::{CacheRegistry, EntrySummary, Purge},
 };
 use axum::extract::State;
-use http::Uri;
+use http::{StatusCode, Uri};
 use serde::Serialize;
 
 /// Maximum number of entries in one response.
@@ -73,8 +73,19 @@ pub async fn purge_cache(
     uri: Uri,
 ) -> Result<JsonPage<CachePurge>, AdminError> {
     let selector = selector(&uri)?.ok_or_else(|| AdminError::query(USAGE_ONE_SELECTOR))?;
-    let purged = context.gateway()?.shared_state.stage_state.cache.purge(&selector);
-    Ok(JsonPage(CachePurge { purged }))
+    Ok(JsonPage(CachePurge { purged: purge(&context, &selector).await? }))
+}
+
+/// Purges on this gateway and on those that share its responses; returns the number removed here.
+pub(super) async fn purge(context: &AdminContext, selector: &Purge) -> Result<usize, AdminError> {
+    let gateway = context.gateway()?;
+    let cache = &gateway.shared_state.stage_state.cache;
+    let purged = cache.purge(selector);
+    cache.purge_shared(selector).await.map_err(|error| {
+        let detail = format!("only this gateway has purged: {error}");
+        AdminError::new(StatusCode::SERVICE_UNAVAILABLE, "admin.shared_state", detail)
+    })?;
+    Ok(purged)
 }
 
 fn selector(uri: &Uri) -> Result<Option<Purge>, AdminError> {

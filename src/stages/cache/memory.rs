@@ -10,7 +10,11 @@ const MIN_MEMORY: u64 = 1 << 20;
 const MAX_MEMORY: u64 = 1 << 40;
 
 /// The memory for stored responses, each limit within its range.
-pub fn compile_memory(document: Option<&CacheDocument>, diagnostics: &mut Diagnostics) -> MemoryConfig {
+pub fn compile_memory(
+    document: Option<&CacheDocument>,
+    has_shared_state: bool,
+    diagnostics: &mut Diagnostics,
+) -> MemoryConfig {
     let defaults = MemoryConfig::default();
     let Some(document) = document else { return defaults };
     let size = read_size(&document.max_size, "MaxSize", MIN_MEMORY..=MAX_MEMORY, diagnostics)
@@ -38,8 +42,15 @@ pub fn compile_memory(document: Option<&CacheDocument>, diagnostics: &mut Diagno
     }
     let smallest = regions.iter().map(|(_, bytes)| *bytes).chain([size.saturating_sub(taken)]).min();
     let quarter = (smallest.unwrap_or(size) / 4).max(1);
+    let shared = document.shared.as_ref().filter(|shared| shared.value);
+    if let Some(shared) = shared.filter(|_| !has_shared_state) {
+        diagnostics
+            .error(codes::NO_SHARED_STATE, shared.span, "Cache.Shared without SharedState")
+            .help("add the section: \"SharedState\": { \"Url\": \"redis://127.0.0.1:6379\" }");
+    }
     let largest = read_size(&document.max_object_size, "MaxObjectSize", 1..=quarter, diagnostics);
-    MemoryConfig { size, max_object_size: largest.unwrap_or(defaults.max_object_size.min(quarter)), regions }
+    let max_object_size = largest.unwrap_or(defaults.max_object_size.min(quarter));
+    MemoryConfig { size, max_object_size, regions, is_shared: shared.is_some() }
 }
 
 fn read_size(

@@ -1,0 +1,158 @@
+//! Takes a response from Redis, waits for another gateway, or gets the right to fetch one.
+
+use super::{
+    super::{entry::tags, freshness::Freshness, shared_key::SharedKey},
+    codec::{self, BodyBytes, StoredValue},
+    fetch::SharedFetch,
+    store::{Loaded, POLL_INTERVAL, SharedCache},
+};
+use crate::{pipeline::head::Head, state::StateError, telemetry::SharedCacheEvent};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Instant,
+};
+
+/// A response on Redis.
+#[derive(Debug)]
+pub struct Found {
+    pub value: StoredValue,
+    pub body: Vec<u8>,
+}
+
+/// What the leader of a gateway does.
+#[derive(Debug)]
+pub enum Obtained {
+    /// Serves this response.
+    Fresh(Found),
+    /// Fetches a response and stores it for all; with a stale one, which may be revalidated.
+    Fetch(SharedFetch, Option<Found>),
+    /// Fetches a response for itself: Redis does not reply, or the gateway has waited long enough.
+    Alone(Option<Found>),
+}
+
+impl SharedCache {
+    /// A usable response, or the right to fetch one.
+    pub async fn obtain(
+        self: &Arc<Self>,
+        key: SharedKey,
+        request: &Head,
+        region: &str,
+        max_bytes: u64,
+        is_fresh: impl Fn(&Freshness) -> bool,
+        deadline: Instant,
+    ) -> Obtained {
+        let mut stale = None;
+        loop {
+            let token = format!("{:016x}", fastrand::u64(..));
+            let purge_number = self.lock_purges().latest();
+            let Ok(loaded) = self.load(key, &token, stale.is_some()).await else {
+                return Obtained::Alone(stale);
+            };
+            match &*loaded.outcome {
+                b"found" => {
+                    let found = self.select(key, loaded, request, region, max_bytes).await;
+                    if let Some(found) = found {
+                        if is_fresh(&found.value.freshness) {
+                            self.count(SharedCacheEvent::Hit);
+                            return Obtained::Fresh(found);
+                        }
+                        stale = Some(found);
+                    }
+                    match self.lock(key, purge_number, deadline).await {
+                        Some(Some(fetch)) => return Obtained::Fetch(fetch, stale),
+                        Some(None) => stale = None,
+                        None => return Obtained::Alone(stale),
+                    }
+                }
+                b"fetch" => {
+                    self.count(SharedCacheEvent::Miss);
+                    let fetch = SharedFetch::new(self, key, token, purge_number, loaded.now_us);
+                    return Obtained::Fetch(fetch, stale);
+                }
+                _ => {
+                    if !self.wait(key, deadline).await {
+                        return Obtained::Alone(stale);
+                    }
+                    stale = None;
+                }
+            }
+        }
+    }
+
+    /// Locks a key whose responses cannot be used: the fetch, or `Some(None)` after another gateway has ended one; `None`
+    /// without Redis or at the deadline.
+    async fn lock(
+        self: &Arc<Self>,
+        key: SharedKey,
+        purge_number: u64,
+        deadline: Instant,
+    ) -> Option<Option<SharedFetch>> {
+        let token = format!("{:016x}", fastrand::u64(..));
+        let loaded = self.load(key, &token, true).await.ok()?;
+        if loaded.outcome == b"fetch" {
+            self.count(SharedCacheEvent::Miss);
+            return Some(Some(SharedFetch::new(self, key, token, purge_number, loaded.now_us)));
+        }
+        self.wait(key, deadline).await.then_some(None)
+    }
+
+    /// The right to fetch a response, unless another gateway has it.
+    pub async fn try_fetch(self: &Arc<Self>, key: SharedKey) -> Option<SharedFetch> {
+        let token = format!("{:016x}", fastrand::u64(..));
+        let purge_number = self.lock_purges().latest();
+        let loaded = self.load(key, &token, true).await.ok()?;
+        (loaded.outcome == b"fetch").then(|| SharedFetch::new(self, key, token, purge_number, loaded.now_us))
+    }
+
+    /// Waits until another gateway has ended its fetch, or for a while; false at the deadline.
+    async fn wait(&self, key: SharedKey, deadline: Instant) -> bool {
+        let now = Instant::now();
+        if now >= deadline {
+            return false;
+        }
+        self.count(SharedCacheEvent::LockWait);
+        let notify = {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.entry(key).or_default().clone()
+        };
+        let _ = tokio::time::timeout(POLL_INTERVAL.min(deadline - now), notify.notified()).await;
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.retain(|_, notify| Arc::strong_count(notify) > 1);
+        true
+    }
+
+    /// The first response that matches the request and was not purged, with its body.
+    async fn select(
+        &self,
+        key: SharedKey,
+        loaded: Loaded,
+        request: &Head,
+        region: &str,
+        max_bytes: u64,
+    ) -> Option<Found> {
+        let now = (Instant::now(), loaded.now_us);
+        for value in &loaded.values {
+            let value = match codec::decode(value, now) {
+                Ok(value) => value,
+                Err(text) => {
+                    self.state.record_failure(&StateError::Reply(text.to_owned()));
+                    continue;
+                }
+            };
+            let tags = tags(&value.head).collect::<Vec<_>>();
+            let is_valid = value.requested_us > loaded.invalidated_us
+                && self.lock_purges().is_valid(value.purge_number, &value.url, region.as_bytes(), &tags);
+            if !is_valid || !value.vary_key.matches(request) {
+                continue;
+            }
+            let bytes = match &value.body.bytes {
+                BodyBytes::Inline(bytes) => bytes.clone(),
+                BodyBytes::Pieces { count, generation } => {
+                    self.load_pieces(key, *count, *generation, value.body.length, max_bytes).await?
+                }
+            };
+            return codec::decompress(bytes, &value.body, max_bytes).map(|body| Found { value, body });
+        }
+        None
+    }
+}

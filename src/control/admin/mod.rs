@@ -26,6 +26,7 @@ mod ocelot;
 mod openapi;
 mod page;
 mod rates;
+mod revocations;
 mod routes;
 mod status;
 mod tail;
@@ -80,6 +81,7 @@ fn pages() -> OpenApiRouter<AdminContext> {
         .routes(routes!(clusters::drain_endpoint))
         .routes(routes!(clusters::enable_endpoint))
         .routes(routes!(limits::limits, limits::reset_limits))
+        .routes(routes!(revocations::revoke))
         .routes(routes!(cache::list_cache))
         .routes(routes!(cache::purge_cache))
         .routes(routes!(ocelot::ocelot_clear_region))

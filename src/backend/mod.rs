@@ -11,6 +11,7 @@
 
 pub mod attempt;
 pub mod balance;
+mod balancer_states;
 pub mod cluster;
 mod cluster_spec;
 pub mod cluster_state;

@@ -13,13 +13,14 @@ use super::{
     internal_target, listeners,
     process_state::ProcessState,
     routing::UrlTemplate,
+    shared_sessions::SharedSessions,
     telemetry::PlanTelemetry,
 };
 use crate::{
     backend::{
         Cluster,
         attempt::{AttemptConfig, Http2, Resilience},
-        balance::{BalancerKind, HashPolicy},
+        balance::{BalancerKind, HashPolicy, SessionDirectories},
         cluster::ClusterSpec,
         endpoint::{Instance, TlsMode},
     },
@@ -42,6 +43,7 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
     process_state.names.dns().configure(&blueprint.dns);
     // Held from here on: the stages of the routes share the tracer.
     let telemetry = PlanTelemetry::open(&blueprint.telemetry, &process_state.telemetry)?;
+    let shared_state = blueprint.shared_state.as_ref().map(|config| process_state.shared_states.get(config));
     let routes = routes(blueprint, process_state);
     Ok(Plan {
         id,
@@ -53,6 +55,7 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
         administration: blueprint.administration.clone(),
         expiries: listeners::certificate_expiries(blueprint),
         telemetry,
+        shared_state,
         preflight: blueprint.routes.iter().any(|route| route.stages.cors.is_some()),
         matches_by_listener: blueprint.by_listener(),
         table: blueprint.table.clone(),
@@ -113,7 +116,11 @@ pub(super) fn route(
     blueprint: &Blueprint,
     process_state: &ProcessState,
 ) -> Arc<Route> {
-    let context = build_context(route, role, blueprint, process_state);
+    let shared_state = blueprint.shared_state.as_ref().map(|config| process_state.shared_states.get(config));
+    let context = BuildContext {
+        shared_state: shared_state.as_ref(),
+        ..build_context(route, role, blueprint, process_state)
+    };
     let stages = route.stages.build(&blueprint.stages, &process_state.stage_state, &context);
     Arc::new(Route {
         label: route.name.as_str().into(),
@@ -171,6 +178,7 @@ fn build_context<'b>(
         has_http_cache: blueprint.has_http_cache,
         metrics: &process_state.metrics,
         background: &process_state.background,
+        shared_state: None,
         clock: &process_state.clock,
         tracer: tracer.and_then(Result::ok),
     }
@@ -246,7 +254,12 @@ impl Clusters {
     ) -> Arc<Cluster> {
         let name = cluster.name.as_deref().unwrap_or(route);
         let make = || {
-            let made = process_state.cluster_states.cluster(&cluster_config(cluster, name, blueprint));
+            let shared =
+                blueprint.shared_state.as_ref().map(|config| process_state.shared_states.get(config));
+            let sessions =
+                shared.map(|shared| Arc::new(SharedSessions(shared)) as Arc<dyn SessionDirectories>);
+            let spec = ClusterSpec { sessions, ..cluster_config(cluster, name, blueprint) };
+            let made = process_state.cluster_states.cluster(&spec);
             if let Some(found) = &cluster.discovery {
                 let DiscoveredService { registry, service, is_unnamed } = found;
                 made.attach_source(&process_state.registries.watch(registry, service, *is_unnamed));
@@ -273,6 +286,7 @@ fn cluster_config(cluster: &ClusterBlueprint, name: &str, blueprint: &Blueprint)
         pooling: cluster.pooling,
         instances: cluster.discovery.is_none().then(|| cluster.endpoints.iter().map(instance).collect()),
         balancer: cluster.balancer.value.clone(),
+        sessions: None,
     }
 }
 

@@ -25,6 +25,7 @@ pub mod routing;
 pub mod compiled;
 mod process_state;
 mod route;
+mod shared_sessions;
 pub mod route_tests;
 mod stage_options;
 pub mod telemetry;

@@ -55,6 +55,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("HealthDocument", "Health"),
     ("LimitsDocument", "Limits"),
     ("CacheDocument", "Cache"),
+    ("SharedStateDocument", "SharedState"),
     ("CacheRegionDocument", "Cache.Regions.NAME"),
     ("DnsDocument", "Dns"),
     ("ForwardedHeadersDocument", "ForwardedHeaders"),

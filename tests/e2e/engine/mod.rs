@@ -53,6 +53,8 @@ mod resilience;
 mod safe_change;
 mod secure_backends;
 mod secure_listeners;
+mod shared_cache;
+mod shared_state;
 mod slow_peers;
 mod streaming_memory;
 mod streams;

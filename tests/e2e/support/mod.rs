@@ -11,6 +11,7 @@ pub mod http1_reader;
 pub mod origin;
 pub mod ports;
 pub mod process;
+pub mod redis;
 pub mod scripted_backend;
 pub mod stub_backend;
 pub mod tcp_relay;

@@ -29,6 +29,7 @@ impl KeyHasher {
         KeyHasher([seeds[0].build_hasher(), seeds[1].build_hasher()])
     }
 
+    /// The key of what was added.
     pub fn finish(&self) -> Key {
         Key([self.0[0].finish(), self.0[1].finish()])
     }
@@ -66,6 +67,7 @@ impl Default for DigestHasher {
 }
 
 impl DigestHasher {
+    /// The key of what was added.
     pub fn finish(self) -> Digest {
         let mut digest = Digest::default();
         digest.copy_from_slice(&self.0.finish().as_ref()[..16]);

@@ -42,7 +42,7 @@ use crate::stages::{
     GatewayStages,
     ascii_headers::AsciiHeaders,
     authentication::scheme_set::SchemeSet,
-    cache::{Mode, compile_memory},
+    cache::{MemoryConfig, Mode, compile_memory},
     client_certificate::ForwardClientCertificate,
     custom::StageRegistry,
     feature::GatewayFacts,
@@ -118,7 +118,6 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
     let registry = provider.and_then(|provider| discovery::registry(scope, provider, diagnostics));
     let store = discovery::store(scope, registry.as_ref(), diagnostics);
     let Routes { routes, table, rules, dynamic } = routes(scope, registry, diagnostics);
-    shared_state::check_sessions(&routes, document.shared_state.is_some(), diagnostics);
     let written_limits = document.limits.as_ref().map(|limits| &limits.value);
     let stages = gateway_stages(scope, &listeners, diagnostics);
     let tests = route_tests::compile(document, &routes, &listeners, dynamic.is_some(), diagnostics);
@@ -130,11 +129,7 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         limits: limits::limits(written_limits, scope.ocelot, diagnostics),
         stages,
         shared_state: shared_state::shared_state(document.shared_state.as_ref(), attached, diagnostics),
-        cache: compile_memory(
-            document.cache.as_ref().map(|cache| &cache.value),
-            document.shared_state.is_some(),
-            diagnostics,
-        ),
+        cache: cache_memory(document, diagnostics),
         telemetry: telemetry::telemetry(scope, diagnostics),
         reload_on_change: document.reload_on_change.as_ref().is_none_or(|on| on.value),
         base_url: scope.base_url(),
@@ -149,6 +144,11 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         tests,
         tests_before_apply: document.tests_before_apply.as_ref().is_some_and(|on| on.value),
     }
+}
+
+fn cache_memory(document: &Document, diagnostics: &mut Diagnostics) -> MemoryConfig {
+    let section = document.cache.as_ref().map(|cache| &cache.value);
+    compile_memory(section, document.shared_state.is_some(), diagnostics)
 }
 
 /// The directory of what is kept, next to the configuration file unless its path is absolute.
@@ -223,6 +223,7 @@ fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Di
         specs.extend(spec);
     }
     route_names::assign_names(&mut routes);
+    shared_state::check_sessions(&routes, scope.document.shared_state.is_some(), diagnostics);
     let table = RouteTable::new(specs, rules);
     warn_unreachable_routes(&table, &routes, scope, diagnostics);
     let dynamic = dynamic_routes::read(scope, &context, &rules, diagnostics);

@@ -146,12 +146,7 @@ fn servers(
 
 fn parse_url(text: &str, mode: SharedStateMode) -> Result<ServerUrl, &'static str> {
     if let Some(path) = text.strip_prefix("unix:") {
-        let path = path.strip_prefix("//").unwrap_or(path);
-        return match path.starts_with('/') {
-            _ if mode != SharedStateMode::Single => Err("a Unix domain socket needs Mode \"single\""),
-            true => Ok(ServerUrl { address: ServerAddress::Unix(path.into()), is_tls: false, database: 0 }),
-            false => Err("its path must be absolute"),
-        };
+        return parse_socket(path.strip_prefix("//").unwrap_or(path), mode);
     }
     let (is_tls, rest) = match (text.strip_prefix("redis://"), text.strip_prefix("rediss://")) {
         (Some(rest), _) => (false, rest),
@@ -170,21 +165,31 @@ fn parse_url(text: &str, mode: SharedStateMode) -> Result<ServerUrl, &'static st
         return Err("a cluster has only database 0");
     }
     let default = if mode == SharedStateMode::Sentinel { DEFAULT_SENTINEL_PORT } else { DEFAULT_PORT };
-    let authority: http::uri::Authority = authority.parse().map_err(|_| "its host or port is malformed")?;
+    Ok(ServerUrl { address: parse_address(authority, default)?, is_tls, database })
+}
+
+fn parse_socket(path: &str, mode: SharedStateMode) -> Result<ServerUrl, &'static str> {
+    match path.starts_with('/') {
+        _ if mode != SharedStateMode::Single => Err("a Unix domain socket needs Mode \"single\""),
+        true => Ok(ServerUrl { address: ServerAddress::Unix(path.into()), is_tls: false, database: 0 }),
+        false => Err("its path must be absolute"),
+    }
+}
+
+fn parse_address(text: &str, default_port: u16) -> Result<ServerAddress, &'static str> {
+    let authority: http::uri::Authority = text.parse().map_err(|_| "its host or port is malformed")?;
     let port = match &authority.as_str()[authority.host().len()..] {
-        "" => default,
-        port => port
-            .trim_start_matches(':')
-            .parse()
-            .ok()
-            .filter(|port| *port > 0)
-            .ok_or("its port must be 1 to 65535")?,
+        "" => default_port,
+        port => {
+            let port = port.trim_start_matches(':').parse().ok();
+            port.filter(|port| *port > 0).ok_or("its port must be 1 to 65535")?
+        }
     };
     let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
     if host.is_empty() {
         return Err("it has no host");
     }
-    Ok(ServerUrl { address: ServerAddress::Tcp { host, port }, is_tls, database })
+    Ok(ServerAddress::Tcp { host, port })
 }
 
 fn tls(

@@ -42,15 +42,25 @@ pub fn compile_memory(
     }
     let smallest = regions.iter().map(|(_, bytes)| *bytes).chain([size.saturating_sub(taken)]).min();
     let quarter = (smallest.unwrap_or(size) / 4).max(1);
-    let shared = document.shared.as_ref().filter(|shared| shared.value);
-    if let Some(shared) = shared.filter(|_| !has_shared_state) {
+    let largest = read_size(&document.max_object_size, "MaxObjectSize", 1..=quarter, diagnostics);
+    let max_object_size = largest.unwrap_or(defaults.max_object_size.min(quarter));
+    MemoryConfig {
+        size,
+        max_object_size,
+        regions,
+        is_shared: is_shared(document, has_shared_state, diagnostics),
+    }
+}
+
+/// Whether several gateways share the responses; needs a shared state.
+fn is_shared(document: &CacheDocument, has_shared_state: bool, diagnostics: &mut Diagnostics) -> bool {
+    let Some(shared) = document.shared.as_ref().filter(|shared| shared.value) else { return false };
+    if !has_shared_state {
         diagnostics
             .error(codes::NO_SHARED_STATE, shared.span, "Cache.Shared without SharedState")
             .help("add the section: \"SharedState\": { \"Url\": \"redis://127.0.0.1:6379\" }");
     }
-    let largest = read_size(&document.max_object_size, "MaxObjectSize", 1..=quarter, diagnostics);
-    let max_object_size = largest.unwrap_or(defaults.max_object_size.min(quarter));
-    MemoryConfig { size, max_object_size, regions, is_shared: shared.is_some() }
+    true
 }
 
 fn read_size(

@@ -11,7 +11,7 @@ use super::{
     key::ComputedKey,
     request::CacheRequest,
     settings::Mode,
-    shared::{Found, Obtained},
+    shared::{LoadedResponse, Obtained, SharedQuery},
     shared_key::SharedKey,
     status::Forward,
 };
@@ -51,8 +51,9 @@ impl Cache {
             let is_fresh = |freshness: &Freshness| {
                 disposition(freshness, &directives, Instant::now()) == Disposition::Fresh
             };
-            let (region, max_bytes) = (&*cache.region, cache.max_object_size);
-            let obtained = shared.obtain(key, &head, region, max_bytes, is_fresh, deadline).await;
+            let (request, region, max_bytes) = (&head, &*cache.region, cache.max_object_size);
+            let query = SharedQuery { key, request, region, max_bytes, deadline };
+            let obtained = shared.obtain(&query, is_fresh).await;
             Step::ResumeAt(Box::new(move |exchange| {
                 cache.use_obtained(exchange, obtained, leader, lead, (key, epoch))
             }))
@@ -87,7 +88,7 @@ impl Cache {
     /// Stores a response of another gateway in memory; `None` without memory for it.
     fn promote(
         &self,
-        Found { value, body }: Found,
+        LoadedResponse { value, body }: LoadedResponse,
         key: SharedKey,
         computed: ComputedKey,
         epoch: Epoch,

@@ -115,7 +115,7 @@ fn the_limit_is_exact_across_threads() {
     assert!((1..=3).contains(&highest.load(Relaxed)), "{highest:?}");
 }
 
-/// The stage of a gateway of its own on this server.
+/// The stage of another gateway on this server.
 fn shared_stage(
     server: &RedisServer,
     limit: usize,

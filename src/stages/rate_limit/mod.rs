@@ -29,7 +29,7 @@ pub mod fixed_window;
 
 pub use config::{Algorithm, Fields, Limit, RateLimitConfig};
 pub use options::{GlobalRateLimitOptions, RateLimitDocument, RateLimitOptions};
-pub use shared::{Lease, Scope};
+pub use shared::{LeaseSize, Scope};
 pub use stage::{NAME, NAME_BY_CLAIM, RateLimit};
 pub use state::RateLimitState;
 

@@ -1,6 +1,6 @@
 //! `Scope` and `Lease` of rate limits and concurrency limits.
 
-use super::{Lease, Scope};
+use super::{LeaseSize, Scope};
 use crate::{
     config::{Spanned, codes, suggest},
     stages::feature::CompileContext,
@@ -23,7 +23,7 @@ pub fn compile(
             .help("remove it, or set \"Scope\": \"Shared\"");
     }
     match is_shared {
-        true => Scope::Shared(lease.map_or(Lease::Adaptive, |lease| read_lease(lease, context))),
+        true => Scope::Shared(lease.map_or(LeaseSize::Adaptive, |lease| read_lease(lease, context))),
         false => Scope::Node,
     }
 }
@@ -57,19 +57,19 @@ pub fn is_shared(scope: Option<&Spanned<String>>, context: &mut CompileContext) 
     }
 }
 
-fn read_lease(lease: &Spanned<String>, context: &mut CompileContext) -> Lease {
+fn read_lease(lease: &Spanned<String>, context: &mut CompileContext) -> LeaseSize {
     let text = lease.trim();
     if text.eq_ignore_ascii_case("Adaptive") {
-        return Lease::Adaptive;
+        return LeaseSize::Adaptive;
     }
     match text.parse::<u32>().ok().filter(|tokens| (1..=MAX_LEASE).contains(tokens)) {
-        Some(tokens) => Lease::Fixed(tokens),
+        Some(tokens) => LeaseSize::Fixed(tokens),
         None => {
             context
                 .diagnostics
                 .error(codes::BAD_LEASE, lease.span, format!("invalid Lease \"{}\"", lease.value))
                 .help("must be \"Adaptive\" or between 1 and 100000");
-            Lease::Adaptive
+            LeaseSize::Adaptive
         }
     }
 }

@@ -186,14 +186,27 @@ fn on_shared(
         keys.push(key);
     }
     let (limiter, key) = (&shared.limiter, combine(&keys));
-    if let Some(verdict) = limiter.decide(key, limits.store.instant_to_nanos(exchange.now)) {
-        let source = match verdict {
-            Verdict::Admitted(_) => SharedDecision::Lease,
-            Verdict::Rejected { .. } => SharedDecision::Refusal,
-        };
-        limiter.state.metrics().count_decision(exchange.worker, source);
-        return limits.apply(exchange, set, verdict, &counted);
-    }
+    let Some(verdict) = limiter.decide(key, limits.store.instant_to_nanos(exchange.now)) else {
+        return ask_redis(limits, shared, set, key, exchange, counted);
+    };
+    let source = match verdict {
+        Verdict::Admitted(_) => SharedDecision::Lease,
+        Verdict::Rejected { .. } => SharedDecision::Refusal,
+    };
+    limiter.state.metrics().count_decision(exchange.worker, source);
+    limits.apply(exchange, set, verdict, &counted)
+}
+
+/// Waits for the verdict of Redis.
+fn ask_redis(
+    limits: &Arc<Limits>,
+    shared: &SharedRules,
+    set: &SharedSet,
+    key: Key,
+    exchange: &mut Exchange,
+    counted: CountedRules,
+) -> Step {
+    let limiter = &shared.limiter;
     let names = set.rules.iter().filter_map(|at| limits.rules[*at].key_builder.digest(exchange));
     let names = names.map(|digest| limiter.counter_name(&digest)).collect();
     let answer = match limiter.state.is_available() {

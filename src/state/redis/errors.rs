@@ -31,8 +31,9 @@ pub(in crate::state) fn must_reconnect(error: &StateError) -> bool {
 
 /// What an operator can do, by the code of an error reply or the text of a failed connection.
 pub(in crate::state) fn cure(text: &str) -> &'static str {
-    const CURES: [(&str, &str); 15] = [
+    const CURES: [(&str, &str); 16] = [
         ("WRONGPASS", "check SharedState.User and SharedState.Password"),
+        ("uthentication failed", "check SharedState.User and SharedState.Password"),
         ("NOAUTH", "set SharedState.Password, and SharedState.User if the server has users"),
         (
             "NOPERM",
@@ -66,6 +67,7 @@ mod tests {
     fn every_known_error_has_its_cure() {
         for (text, expected) in [
             ("WRONGPASS invalid username-password pair", "Password"),
+            ("Password authentication failed - AuthenticationFailed", "Password"),
             ("OOM command not allowed when used memory > 'maxmemory'.", "maxmemory"),
             ("MOVED 3999 127.0.0.1:6381", "cluster"),
             ("READONLY You can't write against a read only replica.", "sentinel"),

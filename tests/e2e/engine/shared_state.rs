@@ -85,15 +85,15 @@ fn two_gateways_with_64_connections_each_pass_exactly_the_limit() {
 #[test]
 fn every_window_passes_its_limit_once() {
     let (origin, redis) = (Origin::hello(), Redis::start());
-    let limit = json!({ "Limit": 20, "Period": "600ms", "Lease": "1" });
+    let limit = json!({ "Limit": 20, "Period": "2s", "Lease": "1" });
     let (one, two) = (gateway(&origin, &single(&redis), &limit), gateway(&origin, &single(&redis), &limit));
-    let started_at = Instant::now();
-    let mut passed = 0;
-    while started_at.elapsed() < Duration::from_millis(1500) {
-        passed += [&one, &two].iter().filter(|gateway| gateway.get("/a").status == 200).count();
+    for window in 0..2 {
+        // The first request that passes begins a window.
+        until(Duration::from_secs(5), || (one.get("/a").status == 200).then_some(())).expect("a new window");
+        let passed =
+            (0..20).flat_map(|_| [&one, &two]).filter(|gateway| gateway.get("/a").status == 200).count();
+        assert_eq!(passed, 19, "window {window}");
     }
-    // The first window begins with the first request: 0, 600 and 1,200 ms.
-    assert_eq!(passed, 60);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_server_that_stops_costs_one_timeout_and_no_request_fails() {
         assert_eq!(client.ask(&Request::get("/a")).expect("a response").status, 200);
         started_at.elapsed()
     };
-    (0..50).for_each(|_| drop(timed()));
+    (0..50).for_each(|_| assert!(timed() < Duration::from_secs(5)));
     redis.signal("STOP");
     let durations: Vec<_> = (0..200).map(|_| timed()).collect();
     let slow = durations.iter().filter(|duration| **duration > Duration::from_millis(25)).count();

@@ -89,12 +89,9 @@ pub fn encode(
     (purge_number, requested_us): (u64, u64),
     (now, now_us): (Instant, u64),
 ) -> Vec<u8> {
-    let mut out = Writer(vec![FORMAT]);
-    let Freshness { initial: _, lifetime, stale_while_revalidate, stale_if_error, .. } = metadata.freshness;
+    let mut out = ValueWriter(vec![FORMAT]);
     out.number(now_us);
-    for time in [metadata.freshness.age(now), lifetime, stale_while_revalidate, stale_if_error] {
-        out.number(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-    }
+    put_freshness(&mut out, &metadata.freshness, now);
     let flags = [
         metadata.freshness.must_revalidate,
         metadata.freshness.always_revalidate,
@@ -110,6 +107,19 @@ pub fn encode(
     out.bytes(metadata.head.reason());
     out.fields(metadata.head.fields().map(|(_, name, value)| (name, value)));
     out.fields(metadata.vary_key.request_fields());
+    put_body(&mut out, body);
+    out.0
+}
+
+/// The age now, and the times of the response, in milliseconds.
+fn put_freshness(out: &mut ValueWriter, freshness: &Freshness, now: Instant) {
+    let Freshness { lifetime, stale_while_revalidate, stale_if_error, .. } = *freshness;
+    for time in [freshness.age(now), lifetime, stale_while_revalidate, stale_if_error] {
+        out.number(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    }
+}
+
+fn put_body(out: &mut ValueWriter, body: &StoredBody) {
     out.number(body.length);
     out.number(body.checksum.into());
     match &body.bytes {
@@ -122,7 +132,6 @@ pub fn encode(
             out.number(*generation);
         }
     }
-    out.0
 }
 
 /// Decodes a response; the error names what is wrong.
@@ -131,10 +140,10 @@ pub fn decode(value: &[u8], (now, now_us): (Instant, u64)) -> Result<StoredValue
         Some(&FORMAT) => {}
         _ => return Err("FORMAT a stored response has an unknown format"),
     }
-    read(&mut Reader(&value[1..]), now, now_us).ok_or("FORMAT a stored response is damaged")
+    read(&mut ValueReader(&value[1..]), now, now_us).ok_or("FORMAT a stored response is damaged")
 }
 
-fn read(from: &mut Reader, now: Instant, now_us: u64) -> Option<StoredValue> {
+fn read(from: &mut ValueReader, now: Instant, now_us: u64) -> Option<StoredValue> {
     let stored_us = from.number()?;
     let mut times = [Duration::ZERO; 4];
     for time in &mut times {
@@ -169,9 +178,9 @@ fn read(from: &mut Reader, now: Instant, now_us: u64) -> Option<StoredValue> {
 }
 
 /// Appends numbers and texts with their lengths.
-struct Writer(Vec<u8>);
+struct ValueWriter(Vec<u8>);
 
-impl Writer {
+impl ValueWriter {
     fn number(&mut self, n: u64) {
         self.0.extend_from_slice(&n.to_be_bytes());
     }
@@ -190,10 +199,10 @@ impl Writer {
     }
 }
 
-/// Reads what [`Writer`] wrote.
-struct Reader<'v>(&'v [u8]);
+/// Reads what [`ValueWriter`] wrote.
+struct ValueReader<'v>(&'v [u8]);
 
-impl<'v> Reader<'v> {
+impl<'v> ValueReader<'v> {
     fn number(&mut self) -> Option<u64> {
         let (number, rest) = self.0.split_first_chunk::<8>()?;
         self.0 = rest;

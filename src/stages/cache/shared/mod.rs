@@ -14,7 +14,7 @@ mod tasks;
 
 pub use fetch::SharedFetch;
 pub use local_memory::LocalMemory;
-pub use obtain::{Found, Obtained};
+pub use obtain::{LoadedResponse, Obtained, SharedQuery};
 pub use store::SharedCache;
 
 use crate::state::SharedState;

@@ -14,7 +14,7 @@ use std::{
 
 /// A response on Redis.
 #[derive(Debug)]
-pub struct Found {
+pub struct LoadedResponse {
     pub value: StoredValue,
     pub body: Vec<u8>,
 }
@@ -23,58 +23,59 @@ pub struct Found {
 #[derive(Debug)]
 pub enum Obtained {
     /// Serves this response.
-    Fresh(Found),
+    Fresh(LoadedResponse),
     /// Fetches a response and stores it for all; with a stale one, which may be revalidated.
-    Fetch(SharedFetch, Option<Found>),
+    Fetch(SharedFetch, Option<LoadedResponse>),
     /// Fetches a response for itself: Redis does not reply, or the gateway has waited long enough.
-    Alone(Option<Found>),
+    Alone(Option<LoadedResponse>),
+}
+
+/// A request that is looked up.
+#[derive(Debug)]
+pub struct SharedQuery<'q> {
+    pub key: SharedKey,
+    pub request: &'q Head,
+    pub region: &'q str,
+    /// The largest body.
+    pub max_bytes: u64,
+    /// How long the request waits for another gateway.
+    pub deadline: Instant,
 }
 
 impl SharedCache {
     /// A usable response, or the right to fetch one.
     pub async fn obtain(
         self: &Arc<Self>,
-        key: SharedKey,
-        request: &Head,
-        region: &str,
-        max_bytes: u64,
+        query: &SharedQuery<'_>,
         is_fresh: impl Fn(&Freshness) -> bool,
-        deadline: Instant,
     ) -> Obtained {
-        let mut stale = None;
         loop {
             let token = format!("{:016x}", fastrand::u64(..));
             let purge_number = self.lock_purges().latest();
-            let Ok(loaded) = self.load(key, &token, stale.is_some()).await else {
-                return Obtained::Alone(stale);
-            };
+            let Ok(loaded) = self.load(query.key, &token, false).await else { return Obtained::Alone(None) };
             match &*loaded.outcome {
                 b"found" => {
-                    let found = self.select(key, loaded, request, region, max_bytes).await;
-                    if let Some(found) = found {
-                        if is_fresh(&found.value.freshness) {
+                    let found = self.select(loaded, query).await;
+                    let found = match found {
+                        Some(found) if is_fresh(&found.value.freshness) => {
                             self.count(SharedCacheEvent::Hit);
                             return Obtained::Fresh(found);
                         }
-                        stale = Some(found);
-                    }
-                    match self.lock(key, purge_number, deadline).await {
-                        Some(Some(fetch)) => return Obtained::Fetch(fetch, stale),
-                        Some(None) => stale = None,
-                        None => return Obtained::Alone(stale),
+                        found => found,
+                    };
+                    match self.lock(query.key, purge_number, query.deadline).await {
+                        Some(Some(fetch)) => return Obtained::Fetch(fetch, found),
+                        Some(None) => {}
+                        None => return Obtained::Alone(found),
                     }
                 }
                 b"fetch" => {
                     self.count(SharedCacheEvent::Miss);
-                    let fetch = SharedFetch::new(self, key, token, purge_number, loaded.now_us);
-                    return Obtained::Fetch(fetch, stale);
+                    let fetch = SharedFetch::new(self, query.key, token, purge_number, loaded.now_us);
+                    return Obtained::Fetch(fetch, None);
                 }
-                _ => {
-                    if !self.wait(key, deadline).await {
-                        return Obtained::Alone(stale);
-                    }
-                    stale = None;
-                }
+                _ if self.wait(query.key, query.deadline).await => {}
+                _ => return Obtained::Alone(None),
             }
         }
     }
@@ -122,14 +123,8 @@ impl SharedCache {
     }
 
     /// The first response that matches the request and was not purged, with its body.
-    async fn select(
-        &self,
-        key: SharedKey,
-        loaded: Loaded,
-        request: &Head,
-        region: &str,
-        max_bytes: u64,
-    ) -> Option<Found> {
+    async fn select(&self, loaded: Loaded, query: &SharedQuery<'_>) -> Option<LoadedResponse> {
+        let SharedQuery { key, request, region, max_bytes, .. } = *query;
         let now = (Instant::now(), loaded.now_us);
         for value in &loaded.values {
             let value = match codec::decode(value, now) {
@@ -151,7 +146,8 @@ impl SharedCache {
                     self.load_pieces(key, *count, *generation, value.body.length, max_bytes).await?
                 }
             };
-            return codec::decompress(bytes, &value.body, max_bytes).map(|body| Found { value, body });
+            return codec::decompress(bytes, &value.body, max_bytes)
+                .map(|body| LoadedResponse { value, body });
         }
         None
     }

@@ -139,7 +139,7 @@ impl SharedCache {
                 resource.to_vec(),
             ];
             let keys = [cache.invalidation_key(resource)];
-            // Without Redis the other gateways cannot be told; their responses live until they expire.
+            // Without Redis the responses of other gateways live until they expire.
             let _ = cache.state.script(&INVALIDATE, &keys, &arguments, cache.state.timeout()).await;
         });
     }

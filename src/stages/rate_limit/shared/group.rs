@@ -1,6 +1,6 @@
 //! The shared limits of a stage: they admit a request together.
 
-use super::{super::Algorithm, Lease, Scope};
+use super::{super::Algorithm, LeaseSize, Scope};
 use crate::stages::partition_key::Key;
 use smallvec::SmallVec;
 
@@ -35,10 +35,10 @@ impl SharedGroup {
         for (algorithm, scope) in limits {
             let Scope::Shared(lease) = scope else { continue };
             max_lease = max_lease.min(match lease {
-                Lease::Fixed(tokens) => u64::from(tokens).saturating_sub(1),
-                Lease::Adaptive => algorithm.capacity() / ADAPTIVE_PART,
+                LeaseSize::Fixed(tokens) => u64::from(tokens).saturating_sub(1),
+                LeaseSize::Adaptive => algorithm.capacity() / ADAPTIVE_PART,
             });
-            is_adaptive |= lease == Lease::Adaptive;
+            is_adaptive |= lease == LeaseSize::Adaptive;
             arguments.push(encode(algorithm));
             has_window.push(matches!(algorithm, Algorithm::Window(_)));
         }

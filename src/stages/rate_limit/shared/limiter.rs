@@ -21,8 +21,9 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-/// The script.
+/// The text of the script.
 pub const ACQUIRE_CODE: &str = include_str!("acquire.lua");
+/// The script.
 pub static ACQUIRE: Script = Script::new(ACQUIRE_CODE);
 /// The area of the keys.
 const AREA: &str = "rate";

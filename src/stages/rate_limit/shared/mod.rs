@@ -12,7 +12,7 @@ pub mod reply;
 
 /// The tokens that a gateway may hold for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lease {
+pub enum LeaseSize {
     /// As many as the recent requests suggest, up to a part of the limit.
     Adaptive,
     /// At most this many; with 1 each request is counted on Redis.
@@ -25,7 +25,7 @@ pub enum Scope {
     /// By each gateway.
     Node,
     /// On the shared state.
-    Shared(Lease),
+    Shared(LeaseSize),
 }
 
 impl Scope {
@@ -33,8 +33,8 @@ impl Scope {
     pub fn describe(self) -> String {
         match self {
             Scope::Node => String::new(),
-            Scope::Shared(Lease::Adaptive) => ", shared".to_owned(),
-            Scope::Shared(Lease::Fixed(tokens)) => format!(", shared with leases of {tokens}"),
+            Scope::Shared(LeaseSize::Adaptive) => ", shared".to_owned(),
+            Scope::Shared(LeaseSize::Fixed(tokens)) => format!(", shared with leases of {tokens}"),
         }
     }
 }

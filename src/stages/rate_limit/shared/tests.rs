@@ -1,7 +1,7 @@
 //! The script against the local limiter, and gateways that share a limit on a real Redis server.
 
 use super::{
-    Lease, Scope,
+    LeaseSize, Scope,
     group::SharedGroup,
     leases::Verdict,
     limiter::{ACQUIRE_CODE, SharedLimiter, acquire},
@@ -43,7 +43,7 @@ fn bucket(limit: u32, period_ms: u64, burst: u32) -> Algorithm {
     Algorithm::Bucket(bucket.expect("a bucket"))
 }
 
-fn group(limits: &[Algorithm], lease: Lease) -> SharedGroup {
+fn group(limits: &[Algorithm], lease: LeaseSize) -> SharedGroup {
     SharedGroup::new(limits.iter().map(|limit| (limit, Scope::Shared(lease)))).expect("limits")
 }
 
@@ -116,7 +116,7 @@ fn the_script_decides_as_the_local_limiter_on_random_sequences() {
     let result = runner.run(&(limits(), vec((0u64..1_500_000, 1usize..4), 1..30)), |(limits, steps)| {
         case.set(case.get() + 1);
         let names: Vec<_> = (0..limits.len()).map(|at| format!("{}-{at}", case.get()).into_bytes()).collect();
-        let group = group(&limits, Lease::Fixed(1));
+        let group = group(&limits, LeaseSize::Fixed(1));
         let counters = vec![None; limits.len()];
         let (mut local, mut now_ns) = (Local { limits, counters }, 0);
         for (micros, requests) in steps {
@@ -146,7 +146,7 @@ async fn returned_tokens_are_available_again_in_the_same_window_only() {
     let server = RedisServer::start();
     let (_states, state) = connect(&SharedStateConfig::local(server.port));
     let limits = [window(4, 60_000, 0)];
-    let (group, names) = (group(&limits, Lease::Fixed(100)), smallvec::smallvec![b"k".to_vec()]);
+    let (group, names) = (group(&limits, LeaseSize::Fixed(100)), smallvec::smallvec![b"k".to_vec()]);
     let first = acquire(&state, &group, &names, 1, 99).await.expect("a reply");
     assert_eq!((first.admitted, first.leased, first.limits[0].remaining), (1, 3, 0));
     for (id, left) in [(b"1:2".to_vec(), 0), (first.limits[0].window_id.clone(), 2)] {
@@ -165,7 +165,7 @@ async fn a_value_of_another_version_is_an_error() {
     let server = RedisServer::start();
     let (_states, state) = connect(&SharedStateConfig::local(server.port));
     let (group, names) =
-        (group(&[window(4, 60_000, 0)], Lease::Fixed(1)), smallvec::smallvec![b"k".to_vec()]);
+        (group(&[window(4, 60_000, 0)], LeaseSize::Fixed(1)), smallvec::smallvec![b"k".to_vec()]);
     for (set, code) in [(&["SET", "k", "2 other"][..], "FORMAT"), (&["RPUSH", "k", "1"], "WRONGTYPE")] {
         let mut command = crate::state::Cmd::new();
         set.iter().for_each(|word| drop(command.arg(*word)));
@@ -180,7 +180,12 @@ async fn a_value_of_another_version_is_an_error() {
 }
 
 /// Requests of 64 tasks on each of two gateways; how many were admitted.
-async fn admitted_by_two(server: &RedisServer, algorithm: Algorithm, lease: Lease, requests: usize) -> u64 {
+async fn admitted_by_two(
+    server: &RedisServer,
+    algorithm: Algorithm,
+    lease: LeaseSize,
+    requests: usize,
+) -> u64 {
     let group = Arc::new(group(&[algorithm], lease));
     let mut tasks = tokio::task::JoinSet::new();
     let mut gateways = Vec::new();
@@ -214,7 +219,7 @@ async fn admitted_by_two(server: &RedisServer, algorithm: Algorithm, lease: Leas
 
 #[tokio::test]
 async fn two_gateways_admit_exactly_the_limit() {
-    for lease in [Lease::Fixed(1), Lease::Adaptive, Lease::Fixed(10)] {
+    for lease in [LeaseSize::Fixed(1), LeaseSize::Adaptive, LeaseSize::Fixed(10)] {
         for algorithm in
             [window(1000, 600_000, 0), window(1000, 600_000, 60_000), bucket(1000, 600_000_000, 1000)]
         {

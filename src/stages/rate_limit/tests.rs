@@ -9,7 +9,7 @@ use crate::pipeline::{
     response::{Response, RouteResult},
     stage::{Stage, Step},
 };
-use crate::stages::partition_key::format_list;
+use crate::stages::partition_key::{KeyPart, format_list};
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 

@@ -56,7 +56,7 @@ struct Local {
 impl Local {
     /// The index of the rejecting limit, the remaining requests of each limit that was asked, and the time until the next.
     fn acquire(&mut self, now_ns: u64) -> (Option<usize>, Vec<u64>, u64) {
-        let (mut counted, mut remaining) = (Vec::new(), Vec::new());
+        let (mut counted, mut remaining) = (Vec::<(usize, u64)>::new(), Vec::new());
         for (at, limit) in self.limits.iter().enumerate() {
             let known = self.counters[at].filter(|counter| counter.expires_at_ns > now_ns);
             let (counter, (decision, start)) = limit.try_acquire(known, now_ns);
@@ -64,8 +64,7 @@ impl Local {
             remaining.push(decision.remaining);
             if !decision.admitted {
                 for (at, start) in counted {
-                    let refunded =
-                        self.counters[at].map(|counter: Counter| self.limits[at].refund(counter, start));
+                    let refunded = self.counters[at].map(|counter| self.limits[at].refund(counter, start));
                     self.counters[at] = refunded;
                 }
                 return (Some(at), remaining, decision.retry_at_ns - now_ns);

@@ -22,7 +22,7 @@ const FILE_SETTINGS: [(&[&str], &[&str]); 12] = [
     (&["GlobalConfiguration", "ServiceDiscoveryProvider"], &["CaFile"]),
     (&["Clusters", "*", "Discovery"], &["CaFile"]),
     (&["Otlp"], &["CaFile"]),
-    (&["SharedState", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
+    (&["SharedState", "Tls"], &["CaFile", "CertificateFile", "KeyFile"]),
 ];
 /// Maximum size of a referenced file in bytes.
 pub const MAX_REFERENCED_FILE: u64 = 4 << 20;

@@ -79,9 +79,22 @@ pub enum Notice {
 pub(super) struct NoticeSender {
     sender: mpsc::Sender<Notice>,
     lost: Arc<AtomicBool>,
+    is_subscribed: Arc<AtomicBool>,
 }
 
 impl NoticeSender {
+    /// Reports once that the subscription is active.
+    pub fn set_subscribed(&self) {
+        if !self.is_subscribed.swap(true, Relaxed) {
+            self.send(Notice::Subscribed);
+        }
+    }
+
+    /// The connection was lost: the next one is reported again.
+    pub fn set_lost(&self) {
+        self.is_subscribed.store(false, Relaxed);
+    }
+
     /// Adds a notice; a full queue drops it, and the subscriber gets `Subscribed` instead.
     pub fn send(&self, notice: Notice) {
         if self.sender.try_send(notice).is_err() {
@@ -107,7 +120,10 @@ impl Subscription {
     pub(super) fn channel(capacity: usize) -> (NoticeSender, Subscription) {
         let (sender, receiver) = mpsc::channel(capacity.max(1));
         let lost = Arc::<AtomicBool>::default();
-        (NoticeSender { sender, lost: lost.clone() }, Subscription { receiver, lost })
+        (
+            NoticeSender { sender, lost: lost.clone(), is_subscribed: Arc::default() },
+            Subscription { receiver, lost },
+        )
     }
 
     /// The next notice; `None` when the shared state ends.

@@ -26,17 +26,20 @@ impl RedisServer {
         let port = free_port();
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
         let process = spawn(port, &options);
-        let server = RedisServer { port, options, process };
+        let mut server = RedisServer { port, options, process };
         server.wait();
         server
     }
 
-    fn wait(&self) {
+    fn wait(&mut self) {
         let until = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             assert!(Instant::now() < until, "redis-server does not start");
             std::thread::sleep(Duration::from_millis(10));
         }
+        // Another process may have taken the port: then this one has ended.
+        std::thread::sleep(Duration::from_millis(10));
+        assert!(self.process.try_wait().expect("a process").is_none(), "redis-server has ended");
     }
 
     /// Sends a signal.

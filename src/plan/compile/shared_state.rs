@@ -199,16 +199,16 @@ fn tls(
     attached: &ReferencedFiles,
     diagnostics: &mut Diagnostics,
 ) -> Option<ClientTls> {
-    let options = document.tls_options.as_ref();
+    let options = document.tls.as_ref();
     if let Some(options) = options.filter(|_| !is_tls) {
-        let message = "SharedState.TlsOptions have no effect: Url is used without TLS";
+        let message = "SharedState.Tls has no effect: Url is used without TLS";
         diagnostics
             .error(codes::BAD_SHARED_STATE, options.span, message)
-            .help("use rediss:// in Url, or remove TlsOptions");
+            .help("use rediss:// in Url, or remove Tls");
     }
     let name = options.and_then(|options| non_blank(&options.server_name));
     if let Some(name) = name.filter(|_| mode == SharedStateMode::Cluster) {
-        let message = "SharedState.TlsOptions.ServerName has no effect with Mode \"cluster\"";
+        let message = "SharedState.Tls.ServerName has no effect with Mode \"cluster\"";
         diagnostics
             .error(codes::BAD_SHARED_STATE, name.span, message)
             .help("remove it: the certificate of each node contains the host that the cluster announces");

@@ -59,7 +59,7 @@ pub struct SharedStateDocument {
     /// The password of the Sentinels. Default: none.
     pub sentinel_password: Setting<Secret>,
     /// TLS with the servers, for `rediss://`: trusted authorities, client certificate and server name.
-    pub tls_options: Setting<TlsOptions>,
+    pub tls: Setting<TlsOptions>,
     /// The first part of every key and channel; gateways with the same prefix share their state. 1 to 64 letters, digits
     /// and `._-`. Default: `margay`.
     pub prefix: Setting<String>,

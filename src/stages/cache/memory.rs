@@ -19,19 +19,7 @@ pub fn compile_memory(
     let Some(document) = document else { return defaults };
     let size = read_size(&document.max_size, "MaxSize", MIN_MEMORY..=MAX_MEMORY, diagnostics)
         .unwrap_or(defaults.size);
-    let mut regions = Vec::new();
-    for (name, region) in document.regions.iter().flat_map(|regions| regions.value.iter()) {
-        match read_size(&region.max_size, "MaxSize", MIN_MEMORY..=MAX_MEMORY, diagnostics) {
-            Some(bytes) => regions.push((name.value.clone(), bytes)),
-            None if region.max_size.is_none() => {
-                let message = format!("the region \"{}\" has no MaxSize", name.value);
-                diagnostics
-                    .error(codes::CACHE_SIZE, region.span, message)
-                    .help("set one, such as \"MaxSize\": \"64MiB\"");
-            }
-            None => {}
-        }
-    }
+    let regions = read_regions(document, diagnostics);
     let taken: u64 = regions.iter().map(|(_, bytes)| bytes).sum();
     if taken.saturating_add(MIN_MEMORY) > size {
         let span = document.regions.as_ref().map(|regions| regions.span);
@@ -50,6 +38,24 @@ pub fn compile_memory(
         regions,
         is_shared: is_shared(document, has_shared_state, diagnostics),
     }
+}
+
+/// The regions with their own memory.
+fn read_regions(document: &CacheDocument, diagnostics: &mut Diagnostics) -> Vec<(String, u64)> {
+    let mut regions = Vec::new();
+    for (name, region) in document.regions.iter().flat_map(|regions| regions.value.iter()) {
+        match read_size(&region.max_size, "MaxSize", MIN_MEMORY..=MAX_MEMORY, diagnostics) {
+            Some(bytes) => regions.push((name.value.clone(), bytes)),
+            None if region.max_size.is_none() => {
+                let message = format!("the region \"{}\" has no MaxSize", name.value);
+                diagnostics
+                    .error(codes::CACHE_SIZE, region.span, message)
+                    .help("set one, such as \"MaxSize\": \"64MiB\"");
+            }
+            None => {}
+        }
+    }
+    regions
 }
 
 /// Whether several gateways share the responses; needs a shared state.

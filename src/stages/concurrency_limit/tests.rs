@@ -165,7 +165,7 @@ async fn slots_of_a_gateway_that_has_ended_expire_and_those_of_another_version_a
     let (stage, (_states, state)) = shared_stage(&server, 1, 0);
     let mut first = exchange("1.1.1.1:1");
     assert_eq!(settle(&stage, &mut first).await, None);
-    let keys = state.command(Cmd::new().arg("KEYS").arg("*"), Duration::from_secs(1)).await;
+    let keys = state.command(Cmd::new().arg("KEYS").arg("test:concurrency:*"), Duration::from_secs(1)).await;
     let Ok(Value::Array(keys)) = keys else { panic!("{keys:?}") };
     let [Value::BulkString(key)] = keys.as_slice() else { panic!("{keys:?}") };
     drop(first);

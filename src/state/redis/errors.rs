@@ -53,7 +53,7 @@ pub(in crate::state) fn cure(text: &str) -> &'static str {
             "another version of the gateway wrote the value: complete the update, or set another SharedState.Prefix",
         ),
         ("parse", "the address does not belong to a Redis server: check SharedState.Url"),
-        ("ertificate", "check SharedState.TlsOptions: CaFile and ServerName"),
+        ("ertificate", "check SharedState.Tls: CaFile and ServerName"),
     ];
     let found = CURES.iter().find(|(code, _)| text.contains(code));
     found.map_or("check SharedState.Url, and that the server is running", |(_, cure)| cure)

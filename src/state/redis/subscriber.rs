@@ -64,10 +64,14 @@ impl Subscriber {
         }
     }
 
-    fn notify_subscribed(&self, channel: &str) {
-        for sender in self.channels().get(channel).into_iter().flatten() {
-            sender.send(Notice::Subscribed);
-        }
+    fn set_subscribed(&self, active: &BTreeSet<Arc<str>>) {
+        let channels = self.channels();
+        let senders = channels.iter().filter(|(channel, _)| active.contains(*channel));
+        senders.flat_map(|(_, senders)| senders).for_each(NoticeSender::set_subscribed);
+    }
+
+    fn set_lost(&self) {
+        self.channels().values().flatten().for_each(NoticeSender::set_lost);
     }
 }
 
@@ -83,6 +87,9 @@ pub(in crate::state) async fn supervise(subscriber: Weak<Subscriber>, config: Ar
             let (sink, stream) = connection.split();
             // The other connection logs why.
             let _ = serve(&subscriber, sink, stream).await;
+            if let Some(subscriber) = subscriber.upgrade() {
+                subscriber.set_lost();
+            }
         }
         tokio::time::sleep(backoff.next_delay()).await;
     }
@@ -108,16 +115,21 @@ async fn serve(
 ) -> RedisResult<()> {
     let mut active = BTreeSet::<Arc<str>>::new();
     let mut ping = tokio::time::interval(PING_INTERVAL);
+    let mut must_follow = true;
     loop {
         let Some(target) = subscriber.upgrade() else { return Ok(()) };
-        follow(&target, &mut sink, &mut active).await?;
+        if std::mem::take(&mut must_follow) {
+            follow(&target, &mut sink, &mut active).await?;
+        }
         tokio::select! {
             message = stream.next() => match message {
                 Some(message) => target.deliver(&message),
                 None => return Ok(()),
             },
-            () = target.changed.notified() => {}
+            () = target.changed.notified() => must_follow = true,
             _ = ping.tick() => {
+                // Dropped subscriptions end here.
+                must_follow = true;
                 let reply = tokio::time::timeout(PING_TIMEOUT, sink.ping::<::redis::Value>()).await;
                 match reply {
                     Ok(reply) => drop(reply?),
@@ -135,16 +147,13 @@ async fn follow(
     active: &mut BTreeSet<Arc<str>>,
 ) -> RedisResult<()> {
     let wanted = subscriber.wanted();
-    if wanted == *active {
-        return Ok(());
-    }
     for channel in active.difference(&wanted) {
         sink.unsubscribe(&**channel).await?;
     }
     for channel in wanted.difference(active) {
         sink.subscribe(&**channel).await?;
-        subscriber.notify_subscribed(channel);
     }
+    subscriber.set_subscribed(&wanted);
     *active = wanted;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `SharedState`.
 
-use super::{reported, valid};
+use super::{compile, load, valid};
+use crate::config::codes;
 use crate::state::{OnFailure, ServerAddress, SharedStateMode};
 use std::time::Duration;
 
@@ -8,11 +9,12 @@ fn section(settings: &str) -> String {
     format!("{{ \"SharedState\": {{ {settings} }} }}")
 }
 
-/// The diagnostics, without the one about a document that has no routes.
+/// Codes and messages, without the one about a document that has no routes.
 fn faults(settings: &str) -> Vec<String> {
-    let mut all = reported(&section(settings), false);
-    all.retain(|line| !line.starts_with("(MG0313)"));
-    all
+    let mut loaded = load(&section(settings), false);
+    let _ = compile(&mut loaded);
+    let all = loaded.diagnostics.list.iter().filter(|fault| fault.code != codes::NO_ROUTES);
+    all.map(|fault| format!("{} {}", fault.code.0, fault.message)).collect()
 }
 
 #[test]
@@ -60,7 +62,7 @@ fn invalid_settings_are_reported_without_the_password() {
         (r#""Url": ["redis://a", "redis://b"]"#, "Mode is \"single\""),
         (r#""Url": ["redis://a", "rediss://b"], "Mode": "cluster""#, "differ in scheme"),
         (r#""Url": "redis://a", "SentinelPrimary": "m""#, "has no effect"),
-        (r#""Url": "redis://a", "TlsOptions": { "ServerName": "b" }"#, "used without TLS"),
+        (r#""Url": "redis://a", "Tls": { "ServerName": "b" }"#, "used without TLS"),
         (r#""Url": "redis://a", "Prefix": "a:b""#, "invalid SharedState.Prefix"),
         (r#""Url": "redis://a", "Timeout": "20s""#, "SharedState.Timeout is 20s"),
         (r#""Url": "redis://a", "Connections": 99"#, "SharedState.Connections is 99"),

@@ -89,9 +89,9 @@ pub fn encode(
     (purge_number, requested_us): (u64, u64),
     (now, now_us): (Instant, u64),
 ) -> Vec<u8> {
-    let mut out = ValueWriter(vec![FORMAT]);
-    out.number(now_us);
-    put_freshness(&mut out, &metadata.freshness, now);
+    let mut value = ValueWriter(vec![FORMAT]);
+    value.number(now_us);
+    put_freshness(&mut value, &metadata.freshness, now);
     let flags = [
         metadata.freshness.must_revalidate,
         metadata.freshness.always_revalidate,
@@ -99,37 +99,37 @@ pub fn encode(
         body.is_compressed,
         metadata.vary_key != VaryKey::None,
     ];
-    out.number(flags.iter().enumerate().map(|(bit, flag)| u64::from(*flag) << bit).sum());
-    out.number(purge_number);
-    out.number(requested_us);
-    out.bytes(&metadata.url);
-    out.number(metadata.head.status.into());
-    out.bytes(metadata.head.reason());
-    out.fields(metadata.head.fields().map(|(_, name, value)| (name, value)));
-    out.fields(metadata.vary_key.request_fields());
-    put_body(&mut out, body);
-    out.0
+    value.number(flags.iter().enumerate().map(|(bit, flag)| u64::from(*flag) << bit).sum());
+    value.number(purge_number);
+    value.number(requested_us);
+    value.bytes(&metadata.url);
+    value.number(metadata.head.status.into());
+    value.bytes(metadata.head.reason());
+    value.fields(metadata.head.fields().map(|(_, name, value)| (name, value)));
+    value.fields(metadata.vary_key.request_fields());
+    put_body(&mut value, body);
+    value.0
 }
 
 /// The age now, and the times of the response, in milliseconds.
-fn put_freshness(out: &mut ValueWriter, freshness: &Freshness, now: Instant) {
+fn put_freshness(value: &mut ValueWriter, freshness: &Freshness, now: Instant) {
     let Freshness { lifetime, stale_while_revalidate, stale_if_error, .. } = *freshness;
     for time in [freshness.age(now), lifetime, stale_while_revalidate, stale_if_error] {
-        out.number(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        value.number(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
     }
 }
 
-fn put_body(out: &mut ValueWriter, body: &StoredBody) {
-    out.number(body.length);
-    out.number(body.checksum.into());
+fn put_body(value: &mut ValueWriter, body: &StoredBody) {
+    value.number(body.length);
+    value.number(body.checksum.into());
     match &body.bytes {
         BodyBytes::Inline(bytes) => {
-            out.number(0);
-            out.bytes(bytes);
+            value.number(0);
+            value.bytes(bytes);
         }
         BodyBytes::Pieces { count, generation } => {
-            out.number((*count).into());
-            out.number(*generation);
+            value.number((*count).into());
+            value.number(*generation);
         }
     }
 }

@@ -167,7 +167,9 @@ async fn a_value_of_another_version_is_an_error() {
         (group(&[window(4, 60_000, 0)], LeaseSize::Fixed(1)), smallvec::smallvec![b"k".to_vec()]);
     for (set, code) in [(&["SET", "k", "2 other"][..], "FORMAT"), (&["RPUSH", "k", "1"], "WRONGTYPE")] {
         let mut command = crate::state::Cmd::new();
-        set.iter().for_each(|word| drop(command.arg(*word)));
+        for word in set {
+            command.arg(*word);
+        }
         state
             .command(crate::state::Cmd::new().arg("DEL").arg("k"), Duration::from_secs(1))
             .await

@@ -55,6 +55,11 @@ impl Redis {
             .stdout(Stdio::null())
             .status();
         assert!(created.expect("redis-cli").success(), "the cluster is not created");
+        for node in &nodes {
+            // A node may refuse commands for a moment after the slots are assigned.
+            let serves = || (!node.command(&["GET", "probe"]).starts_with("-CLUSTERDOWN")).then_some(());
+            super::until(Duration::from_secs(10), serves).expect("the cluster serves all slots");
+        }
         nodes
     }
 

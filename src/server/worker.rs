@@ -4,6 +4,7 @@ use super::{
     dispatch::run_route, drain::MIN_EVICTED_IDLE, gateway::Gateway, internal_client::BufferedClient,
 };
 use crate::{
+    base::budget::Budget,
     net::{
         connection_limit::ConnectionLimiter, descriptors, h1::hop_by_hop::HopByHop, h2, pool,
         release_requests,
@@ -77,6 +78,10 @@ impl Runtime for PlanRef {
             .await
         })
     }
+
+    fn buffering_memory(&self) -> Option<&Arc<Budget>> {
+        Some(&self.0.buffering_memory)
+    }
 }
 
 impl Worker {
@@ -107,6 +112,7 @@ impl Worker {
     /// Takes an exchange back into the pool when its connection becomes idle.
     pub fn release_exchange(&self, mut exchange: Box<Exchange>) {
         (exchange.response.cache_context, exchange.runtime) = (None, None);
+        exchange.body.collected = None;
         if exchange.request.capacity() + exchange.response.spare_head.capacity() <= MAX_RETAINED_HEADS {
             EXCHANGES.with_borrow_mut(|kept| {
                 if kept.len() < MAX_POOLED_EXCHANGES {

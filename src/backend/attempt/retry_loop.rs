@@ -81,9 +81,9 @@ async fn run_buffered(
     caller: &mut dyn ClientBody,
 ) -> RouteResult {
     let mut caller = ReplayBody::new(caller, UNPROCESSED_REPLAY_BYTES, target.config.buffer_charge(exchange));
-    read_ahead(target.config, target.read_ahead_bytes(), exchange, &mut caller).await?;
+    let started_at = read_ahead(target.config, target.read_ahead_bytes(), exchange, &mut caller).await?;
     let selection = target.cluster.pick(exchange, &[])?;
-    let mut deadlines = Deadlines::new(exchange.now);
+    let mut deadlines = Deadlines::new(started_at);
     let outcome = target.call_endpoint(selection, &mut deadlines, exchange, &mut caller).await;
     outcome.map(|response| Response { body: caller.with_remaining_upload(response.body), ..response })
 }
@@ -104,13 +104,14 @@ async fn run_resilient(
     let for_unprocessed = if buffers_body { UNPROCESSED_REPLAY_BYTES } else { 0 };
     let limit = for_retries.max(for_fallback).max(for_unprocessed);
     let mut caller = ReplayBody::new(caller, limit, target.config.buffer_charge(exchange));
-    if buffers_body {
-        read_ahead(target.config, target.read_ahead_bytes(), exchange, &mut caller).await?;
-    }
+    let started_at = match buffers_body {
+        true => read_ahead(target.config, target.read_ahead_bytes(), exchange, &mut caller).await?,
+        false => exchange.now,
+    };
     let mut retries = RetryLoop {
         target,
         resilience,
-        deadlines: Deadlines::new(exchange.now),
+        deadlines: Deadlines::new(started_at),
         tried: EndpointList::new(),
         attempts_made: 0,
     };

@@ -8,10 +8,12 @@
 
 mod compile;
 mod options;
+mod queue;
 
 pub use options::{ConcurrencyLimitDocument, ConcurrencyLimitOptions, GlobalConcurrencyLimitOptions};
 
 use super::partition_key::{Key, KeyBuilder, KeyPart, PartitionKeys, format_list};
+use queue::{Queue, QueueGuard};
 use crate::{
     base::weak_map::WeakMap,
     pipeline::{
@@ -22,13 +24,7 @@ use crate::{
     },
     stages::feature::{BuildContext, StageConfig},
 };
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Name of the stage in the metric label `stage`, in `margay explain` and in the reference.
@@ -73,33 +69,17 @@ struct Limiter([WeakMap<Key, Slots>; SHARDS]);
 /// The slots of one key; dropped when no request uses or waits for one (with a key; unpartitioned slots stay).
 #[derive(Debug)]
 struct Slots {
+    /// In the order of arrival.
     available: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    queue: Arc<Queue>,
 }
 
 impl Slots {
     fn new(limit: usize) -> Slots {
         Slots {
             available: Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))),
-            waiting: AtomicUsize::new(0),
+            queue: Arc::default(),
         }
-    }
-
-    /// Enters the queue, unless it is full.
-    fn enter_queue(self: &Arc<Self>, max_queue: usize) -> Option<QueueGuard> {
-        let grown = |n: usize| (n < max_queue).then_some(n + 1);
-        self.waiting.fetch_update(Relaxed, Relaxed, grown).ok()?;
-        Some(QueueGuard(self.clone()))
-    }
-}
-
-/// A position in the queue, released on drop.
-#[derive(Debug)]
-struct QueueGuard(Arc<Slots>);
-
-impl Drop for QueueGuard {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Relaxed);
     }
 }
 
@@ -146,17 +126,15 @@ impl Concurrency {
         }
     }
 
-    fn queue_full(&self) -> GatewayError {
-        let detail = format!("{} requests are in flight, and the queue is full", self.settings.limit);
-        GatewayError::new(ErrorCode::LimitConcurrency, detail).with_details(add_retry_after)
-    }
-
-    fn wait_for_slot(&self, position: QueueGuard) -> Step {
-        let queue_timeout = self.settings.queue_timeout;
+    fn wait_for_slot(&self, slots: Arc<Slots>, position: QueueGuard) -> Step {
+        let ConcurrencyLimitConfig { limit, queue_timeout, .. } = self.settings;
         Step::Suspend(Box::pin(async move {
-            let acquired =
-                tokio::time::timeout(queue_timeout, position.0.available.clone().acquire_owned()).await;
-            let slots = position.0.clone();
+            let acquiring = tokio::time::timeout(queue_timeout, slots.available.clone().acquire_owned());
+            let acquired = tokio::select! {
+                biased;
+                acquired = acquiring => acquired,
+                () = position.evicted() => return Step::Fail(queue_full(limit)),
+            };
             drop(position);
             match acquired {
                 Ok(Ok(permit)) => Step::ResumeAt(Box::new(|exchange| {
@@ -172,6 +150,11 @@ impl Concurrency {
             }
         }))
     }
+}
+
+fn queue_full(limit: usize) -> GatewayError {
+    let detail = format!("{limit} requests are in flight, and the queue is full");
+    GatewayError::new(ErrorCode::LimitConcurrency, detail).with_details(add_retry_after)
 }
 
 /// `Retry-After: 1`: when a slot becomes available is unknown.
@@ -194,15 +177,15 @@ impl Stage for Concurrency {
         let slots = self.slots(exchange);
         if exchange.is_dry_run {
             let is_free = slots.available.available_permits() > 0;
-            return if is_free { Step::Next } else { Step::Fail(self.queue_full()) };
+            return if is_free { Step::Next } else { Step::Fail(queue_full(self.settings.limit)) };
         }
         if let Ok(permit) = slots.available.clone().try_acquire_owned() {
             exchange.response.guards.push(SlotGuard::into_guard(permit, slots));
             return Step::Next;
         }
-        match slots.enter_queue(self.settings.queue) {
-            Some(position) => self.wait_for_slot(position),
-            None => Step::Fail(self.queue_full()),
+        match slots.queue.enter(exchange.client.ip.into(), self.settings.queue) {
+            Some(position) => self.wait_for_slot(slots, position),
+            None => Step::Fail(queue_full(self.settings.limit)),
         }
     }
 
@@ -217,7 +200,10 @@ impl Stage for Concurrency {
 mod tests {
     use super::*;
     use crate::pipeline::exchange::Peer;
-    use std::time::Instant;
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering::Relaxed},
+        time::Instant,
+    };
 
     fn exchange(from: &str) -> Exchange {
         let from = from.parse().expect("address");
@@ -285,6 +271,30 @@ mod tests {
         assert_eq!(started.elapsed(), Duration::from_secs(5));
         drop(b);
         assert_eq!(settle(&stage, &mut c).await, None);
+    }
+
+    #[tokio::test]
+    async fn queued_requests_are_served_in_the_order_of_their_arrival() {
+        let stage = Concurrency::new(&settings(1, 3, vec![]), &ConcurrencyLimiters::default());
+        let mut first = exchange("1.1.1.1:1");
+        assert_eq!(settle(&stage, &mut first).await, None);
+        let waiting: Vec<_> = (2..5).map(|port| stage.on_request(&mut exchange(&format!("1.1.1.1:{port}")))).collect();
+        let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let tasks = waiting.into_iter().enumerate().map(|(at, step)| {
+            let order = order.clone();
+            tokio::spawn(async move {
+                let Step::Suspend(wait) = step else { panic!("{at} waits") };
+                let Step::ResumeAt(_slot) = wait.await else { panic!("{at} is served") };
+                order.lock().expect("the order").push(at);
+            })
+        });
+        let tasks: Vec<_> = tasks.collect();
+        tokio::task::yield_now().await;
+        drop(first);
+        for task in tasks {
+            task.await.expect("no panic");
+        }
+        assert_eq!(*order.lock().expect("the order"), [0, 1, 2]);
     }
 
     #[tokio::test]

@@ -143,7 +143,9 @@ fn a_drained_endpoint_gets_no_new_requests_across_reloads_until_it_is_enabled() 
 #[test]
 fn explain_uses_the_active_plan_and_the_health_of_its_endpoints() {
     let (one, two) = (named("one"), named("two"));
-    let gateway = Gateway::with(&balanced(&[&one, &two]));
+    let mut document = balanced(&[&one, &two]);
+    document["Routes"][0]["RateLimitOptions"] = json!({ "Limit": 5, "Period": "1h", "PartitionBy": ["IP"] });
+    let gateway = Gateway::with(&document);
     send(
         &gateway,
         &Request::new("POST", &format!("/v1/clusters/shop/endpoints/127.0.0.1:{}/drain", two.port())),
@@ -155,6 +157,11 @@ fn explain_uses_the_active_plan_and_the_health_of_its_endpoints() {
     assert!(endpoints.contains("drained by the administration"), "{endpoints}");
     assert!(explained["request"].to_string().contains("X-A: b"), "{explained}");
     assert_eq!((one.calls(), two.calls()), (0, 0), "nothing is sent");
+    for used in [1, 2] {
+        let limited = post(&gateway, "/v1/explain", &json!({ "url": "/orders" })).1["stages"].to_string();
+        assert!(limited.contains(&format!("(would use {used} of 5)")), "{limited}");
+        assert_eq!(gateway.get("/orders").status, 200);
+    }
     let (status, problem) = post(&gateway, "/v1/explain", &json!({ "url": "/", "frm": "::1" }));
     assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!("/frm")), "{problem}");
 }

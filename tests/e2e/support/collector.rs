@@ -242,6 +242,8 @@ fn serve(stream: impl Read + Write, store: &Received) {
         "/v1/traces" => store.add_traces(ExportTraceServiceRequest::decode(&body[..]).unwrap()),
         "/v1/metrics" => store.add_metrics(ExportMetricsServiceRequest::decode(&body[..]).unwrap()),
         "/v1/logs" => store.add_logs(ExportLogsServiceRequest::decode(&body[..]).unwrap()),
+        // The handshake failed.
+        "" => return,
         other => panic!("unexpected path {other}"),
     }
     let response = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n";

@@ -92,6 +92,8 @@ pub struct Listener<Tls = Arc<ServerTls>> {
     pub outdated: Arc<AtomicBool>,
     /// None: as the document has it.
     pub escaped_separators: Option<EscapedSeparators>,
+    /// With so many connections of the gateway the listener accepts no more; `usize::MAX`: the limit of the gateway.
+    pub max_connections: usize,
 }
 
 impl<Tls> Listener<Tls> {
@@ -109,6 +111,7 @@ impl<Tls> Listener<Tls> {
             redirect: None,
             outdated: Arc::default(),
             escaped_separators: None,
+            max_connections: usize::MAX,
         }
     }
 
@@ -126,6 +129,7 @@ impl<Tls> Listener<Tls> {
             redirect: redirect.clone(),
             outdated: Arc::default(),
             escaped_separators: *escaped_separators,
+            max_connections: self.max_connections,
         }
     }
 }

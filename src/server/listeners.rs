@@ -159,14 +159,21 @@ fn handle_connection(accepted: Accepted, listener: Arc<ListenerPlan>, worker: &A
     }
 }
 
+fn max_connections(listener: &ListenerPlan, worker: &Worker) -> usize {
+    worker.plan().limits.connections.unwrap_or(usize::MAX).min(listener.max_connections)
+}
+
 fn try_acquire(
     accepted: &Accepted,
     listener: &ListenerPlan,
     worker: &Worker,
 ) -> Result<ConnectionGuard, ConnectionLimitError> {
     let limits = worker.plan().limits;
-    let max = limits.connections.unwrap_or(usize::MAX);
-    let per_client = if listener.proxy.is_some() { usize::MAX } else { limits.connections_per_client };
+    let max = max_connections(listener, worker);
+    let per_client = match listener.proxy {
+        Some(_) => usize::MAX,
+        None => limits.connections_per_client.min(listener.max_connections / 4),
+    };
     worker.gateway.connections.try_acquire(accepted.peer.ip().to_canonical(), max, per_client)
 }
 
@@ -218,7 +225,7 @@ async fn wait_for_room(
 ) -> Result<ConnectionGuard, ConnectionLimitError> {
     let deadline = Instant::now() + MAX_DESCRIPTOR_WAIT;
     loop {
-        worker.evict_idle(worker.plan().limits.connections.unwrap_or(usize::MAX));
+        worker.evict_idle(max_connections(listener, worker));
         match try_acquire(accepted, listener, worker) {
             Err(ConnectionLimitError::Total) if Instant::now() < deadline => {
                 tokio::time::sleep(DESCRIPTOR_RETRY_INTERVAL).await;

@@ -92,6 +92,24 @@ fn the_health_address_serves_the_pages_for_probes_alone() {
 }
 
 #[test]
+fn clients_that_hold_the_health_address_leave_room_for_the_administration() {
+    let health = ports::free_address();
+    let document = json!({ "Health": { "Address": health.to_string() }, "Routes": [to(1)] });
+    let gateway = Gateway::with(&document);
+    let incomplete = |number: u8| {
+        let mut client = Client::connect_from([127, 0, 0, 2 + number % 12], health);
+        client.send(b"GET /live HTTP/1.1\r\n");
+        client
+    };
+    let held: Vec<_> = (0..96).map(incomplete).collect();
+    assert_eq!(gateway.admin("/v1/status").status, 200);
+    drop(held);
+    assert!(becomes_true(WAIT_TIMEOUT, || {
+        once(health, &Request::get("/live")).is_ok_and(|response| response.status == 200)
+    }));
+}
+
+#[test]
 fn a_client_certificate_is_a_credential() {
     let (servers, clients) = (Authority::new("servers"), Authority::new("operators"));
     let (server, robot) = (servers.issue(&["localhost"]), clients.issue(&["robot"]));

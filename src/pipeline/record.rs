@@ -85,7 +85,7 @@ pub struct AccessRecord {
     pub backend: Option<Duration>,
     /// When the last attempt had its response head, or failed.
     pub backend_ended_at: Option<Instant>,
-    /// The time in which only the client was waited for: its body was received before the first attempt.
+    /// The time in which the body of the client was waited for.
     pub client_wait: Duration,
 }
 

@@ -334,13 +334,17 @@ impl CallTarget<'_> {
         {
             *error = stalled_client_error(error);
         }
-        let now = exchange.record.end_attempt(called_at, outcome.as_ref().map(Response::status));
+        // The time in which the client was waited for is not that of the backend.
+        let client_wait = deadlines.client_wait();
+        exchange.record.client_wait += client_wait;
+        let now =
+            exchange.record.end_attempt(called_at + client_wait, outcome.as_ref().map(Response::status));
         if let Some(span_id) = span_id {
             end_span(exchange, span_id, called_at, &endpoint.label, &outcome);
         }
         self.cluster.attempts.count(exchange.worker, attempt_outcome(&outcome));
         let report = classify_for_health(&outcome, deadlines);
-        self.cluster.record(&endpoint, report, started_at + deadlines.client_wait(), now);
+        self.cluster.record(&endpoint, report, started_at + client_wait, now);
         outcome
     }
 }

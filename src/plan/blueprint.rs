@@ -92,17 +92,16 @@ pub struct Listener<Tls = Arc<ServerTls>> {
     pub outdated: Arc<AtomicBool>,
     /// None: as the document has it.
     pub escaped_separators: Option<EscapedSeparators>,
-    /// With so many connections of the gateway the listener accepts no more; `usize::MAX`: the limit of the gateway.
+    /// It accepts no more while the gateway has so many connections.
     pub max_connections: usize,
 }
 
 impl<Tls> Listener<Tls> {
     /// A plain HTTP listener.
     pub fn plain(name: impl Into<Arc<str>>, address: impl Into<Address>) -> Self {
-        let (name, address) = (name.into(), address.into());
         Listener {
-            name,
-            address,
+            name: name.into(),
+            address: address.into(),
             mode: None,
             proxy: None,
             span: None,

@@ -128,7 +128,7 @@ mod tests {
         let mut document = json!({
             "Routes": [route("one", "/a/{id}"), route("hidden", "/a/{id}/"), {
                 "Key": "two", "UpstreamPathTemplate": "/b", "DownstreamPathTemplate": "/", "DownstreamCluster": "a",
-                "UpstreamHttpMethod": ["POST"], "UpstreamHost": "b.example", "UpstreamHeaderTemplates": { "X-Kind": "k{n}" },
+                "UpstreamHttpMethod": ["POST"], "UpstreamHost": "b.example", "UpstreamHeaderTemplates": { "X-Kind": "k{header:n}" },
             }],
             "Clusters": { "a": { "DownstreamScheme": "http", "Endpoints": [{ "Host": "a", "Port": 1 }] } }
         });

@@ -142,7 +142,7 @@ fn bodies_that_aggregates_collect_are_charged_to_their_client() {
 fn a_body_that_a_stage_collects_is_charged_until_the_request_ends() {
     let origin = Origin::hello();
     let hashed = json!({ "CacheOptions": { "TtlSeconds": 60, "EnableContentHashing": true } });
-    let all = json!({ "Limits": { "MaxBufferingMemory": "1MiB" }, "Compatibility": "Ocelot" });
+    let all = json!({ "Limits": { "MaxBufferingMemory": "1MiB" } });
     let gateway = Gateway::with(&document(origin.port(), &hashed, &all));
     assert_eq!(gateway.ask(&upload("/a", 600 << 10)).status, 503);
     // Each takes most of the memory: it is free again after the response.

@@ -149,7 +149,7 @@ impl Worker {
             self.gateway.drain.evict_idle(excess, now);
         }
         if descriptors > 0 {
-            pool::sweep(now, MIN_EVICTED_IDLE);
+            pool::evict_idle(now, MIN_EVICTED_IDLE);
         }
     }
 }

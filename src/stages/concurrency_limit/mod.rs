@@ -13,7 +13,6 @@ mod queue;
 pub use options::{ConcurrencyLimitDocument, ConcurrencyLimitOptions, GlobalConcurrencyLimitOptions};
 
 use super::partition_key::{Key, KeyBuilder, KeyPart, PartitionKeys, format_list};
-use queue::{Queue, QueueGuard};
 use crate::{
     base::weak_map::WeakMap,
     pipeline::{
@@ -24,6 +23,7 @@ use crate::{
     },
     stages::feature::{BuildContext, StageConfig},
 };
+use queue::{Queue, QueueGuard};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -278,7 +278,8 @@ mod tests {
         let stage = Concurrency::new(&settings(1, 3, vec![]), &ConcurrencyLimiters::default());
         let mut first = exchange("1.1.1.1:1");
         assert_eq!(settle(&stage, &mut first).await, None);
-        let waiting: Vec<_> = (2..5).map(|port| stage.on_request(&mut exchange(&format!("1.1.1.1:{port}")))).collect();
+        let waiting: Vec<_> =
+            (2..5).map(|port| stage.on_request(&mut exchange(&format!("1.1.1.1:{port}")))).collect();
         let order = Arc::new(std::sync::Mutex::new(Vec::new()));
         let tasks = waiting.into_iter().enumerate().map(|(at, step)| {
             let order = order.clone();

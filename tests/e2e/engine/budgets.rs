@@ -121,7 +121,11 @@ fn bodies_that_aggregates_collect_are_charged_to_their_client() {
         let large = seen.raw_path().ends_with("large");
         StubResponse::new(200, format!("\"{}\"", "x".repeat(if large { 600 << 10 } else { 1 })))
     });
-    let mut document = document(origin.port(), &json!({ "Key": "a" }), &json!({ "Limits": { "MaxBufferingMemory": "1MiB" } }));
+    let mut document = document(
+        origin.port(),
+        &json!({ "Key": "a" }),
+        &json!({ "Limits": { "MaxBufferingMemory": "1MiB" } }),
+    );
     document["Aggregates"] = json!([{
         "UpstreamPathTemplate": "/all/{everything}", "RouteKeys": ["a"], "UpstreamHttpMethod": ["GET", "POST"],
     }]);

@@ -1,5 +1,7 @@
 //! The documentation is true: the tour of the README produces the output shown, the reference lists every setting.
 
+#[path = "documentation/administration.rs"]
+mod administration;
 #[path = "documentation/bff.rs"]
 mod bff;
 #[path = "documentation/readme.rs"]

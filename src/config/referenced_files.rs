@@ -54,6 +54,11 @@ impl ReferencedFiles {
         ReferencedFiles(settings.into_iter().filter_map(one).collect())
     }
 
+    /// Whether no setting references a file.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The content of the file that the setting with this span references.
     pub fn get(&self, setting: Span) -> Result<&[u8], &str> {
         let found = self.0.iter().find(|(span, _)| *span == setting);

@@ -139,6 +139,8 @@ error_codes! {
     ClientCertificateExpired = "client.certificate_expired", Client, 421, 421, "Client certificate expired";
     ClientConnectionLimit = "client.connection_limit", Client, 503, 503, "Too many connections from this client";
     GatewayConnectionLimit = "gateway.connection_limit", Gateway, 503, 503, "Too many connections";
+    /// The memory for bodies that are collected is in use, or the client's share of it.
+    GatewayBufferingLimit = "gateway.buffering_limit", Gateway, 503, 503, "Too much buffered data";
     BackendNoEndpoint = "backend.no_endpoint", Backend, 503, 404, "No available endpoint";
     BackendDns = "backend.dns", Backend, 502, 502, "DNS resolution failed";
     BackendConnect = "backend.connect", Backend, 502, 502, "Backend not reachable";

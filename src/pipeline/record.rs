@@ -85,6 +85,8 @@ pub struct AccessRecord {
     pub backend: Option<Duration>,
     /// When the last attempt had its response head, or failed.
     pub backend_ended_at: Option<Instant>,
+    /// The time in which the body of the client was waited for.
+    pub client_wait: Duration,
 }
 
 impl AccessRecord {
@@ -98,7 +100,7 @@ impl AccessRecord {
         (self.enabled, self.policy, self.status, self.error_code) = Default::default();
         (self.stage, self.attempts, self.bytes_out) = Default::default();
         (self.endpoint, self.endpoint_secure, self.backend_status) = Default::default();
-        (self.backend, self.backend_ended_at) = Default::default();
+        (self.backend, self.backend_ended_at, self.client_wait) = Default::default();
     }
 
     /// The query as it is logged; `None` if it is not. A redacted one is written to `redacted`.
@@ -130,10 +132,10 @@ impl AccessRecord {
         now
     }
 
-    /// The part of the time before the response head that was not spent waiting for the backend.
+    /// The part of the time before the response head that was spent waiting neither for the backend nor for the client.
     pub fn gateway_duration(&self, started_at: Instant, duration: Duration) -> Duration {
         let until_head = self.backend_ended_at.map_or(duration, |ended_at| ended_at - started_at);
-        until_head.saturating_sub(self.backend.unwrap_or_default())
+        until_head.saturating_sub(self.backend.unwrap_or_default() + self.client_wait)
     }
 
     /// The party responsible for a failure; `None` if the request did not fail.

@@ -95,15 +95,16 @@ pub struct Listener<Tls = Arc<ServerTls>> {
     pub outdated: Arc<AtomicBool>,
     /// None: as the document has it.
     pub escaped_separators: Option<EscapedSeparators>,
+    /// It accepts no more while the gateway has so many connections.
+    pub max_connections: usize,
 }
 
 impl<Tls> Listener<Tls> {
     /// A plain HTTP listener.
     pub fn plain(name: impl Into<Arc<str>>, address: impl Into<Address>) -> Self {
-        let (name, address) = (name.into(), address.into());
         Listener {
-            name,
-            address,
+            name: name.into(),
+            address: address.into(),
             mode: None,
             proxy: None,
             span: None,
@@ -112,6 +113,7 @@ impl<Tls> Listener<Tls> {
             redirect: None,
             outdated: Arc::default(),
             escaped_separators: None,
+            max_connections: usize::MAX,
         }
     }
 
@@ -129,6 +131,7 @@ impl<Tls> Listener<Tls> {
             redirect: redirect.clone(),
             outdated: Arc::default(),
             escaped_separators: *escaped_separators,
+            max_connections: self.max_connections,
         }
     }
 }

@@ -51,6 +51,7 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
         client_fields: client_fields::rules(blueprint, process_state),
         proxies: blueprint.stages.forwarded_headers.clone().unwrap_or_default().proxies,
         limits: blueprint.limits.in_process(process_state.connections),
+        buffering_memory: process_state.buffering_memory.clone(),
         listeners: listeners::listeners(blueprint, process_state)?,
         administration: blueprint.administration.clone(),
         expiries: listeners::certificate_expiries(blueprint),

@@ -10,7 +10,7 @@ use super::routing::{
 use super::telemetry::PlanTelemetry;
 use crate::{
     backend::Cluster,
-    base::path_params::PathParams,
+    base::{budget::Budget, path_params::PathParams},
     net::tls::server::TlsAcceptor,
     pipeline::{
         client_fields::ClientFieldRules,
@@ -32,6 +32,8 @@ pub struct Plan {
     /// Ocelot compatibility: its status codes and errors without a body.
     pub ocelot: bool,
     pub limits: Limits,
+    /// Memory for buffered bodies.
+    pub buffering_memory: Arc<Budget>,
     /// What clients may not send.
     pub client_fields: Arc<ClientFieldRules>,
     /// The proxies whose fields are trusted.

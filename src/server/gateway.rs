@@ -116,6 +116,11 @@ impl Connections {
         self.open.load(Ordering::Relaxed)
     }
 
+    /// How many idle connections should be closed so that new ones do not reach the limit.
+    pub fn excess(&self, max_connections: usize) -> usize {
+        if self.open() < max_connections { 0 } else { max_connections / 16 + 1 }
+    }
+
     /// Counts a new connection; addresses are counted only if there is a limit per client.
     pub fn try_acquire(
         self: &Arc<Self>,

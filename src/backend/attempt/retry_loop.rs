@@ -81,9 +81,9 @@ async fn run_buffered(
     caller: &mut dyn ClientBody,
 ) -> RouteResult {
     let mut caller = ReplayBody::new(caller, UNPROCESSED_REPLAY_BYTES, target.config.buffer_charge(exchange));
-    read_ahead(target.config, target.read_ahead_bytes(), exchange, &mut caller).await?;
+    let started_at = read_ahead(target.config, target.read_ahead_bytes(), exchange, &mut caller).await?;
     let selection = target.cluster.pick(exchange, &[])?;
-    let mut deadlines = Deadlines::new(exchange.now);
+    let mut deadlines = Deadlines::new(started_at);
     let outcome = target.call_endpoint(selection, &mut deadlines, exchange, &mut caller).await;
     outcome.map(|response| Response { body: caller.with_remaining_upload(response.body), ..response })
 }
@@ -104,13 +104,14 @@ async fn run_resilient(
     let for_unprocessed = if buffers_body { UNPROCESSED_REPLAY_BYTES } else { 0 };
     let limit = for_retries.max(for_fallback).max(for_unprocessed);
     let mut caller = ReplayBody::new(caller, limit, target.config.buffer_charge(exchange));
-    if buffers_body {
-        read_ahead(target.config, target.read_ahead_bytes(), exchange, &mut caller).await?;
-    }
+    let started_at = match buffers_body {
+        true => read_ahead(target.config, target.read_ahead_bytes(), exchange, &mut caller).await?,
+        false => exchange.now,
+    };
     let mut retries = RetryLoop {
         target,
         resilience,
-        deadlines: Deadlines::new(exchange.now),
+        deadlines: Deadlines::new(started_at),
         tried: EndpointList::new(),
         attempts_made: 0,
     };
@@ -333,13 +334,17 @@ impl CallTarget<'_> {
         {
             *error = stalled_client_error(error);
         }
-        let now = exchange.record.end_attempt(called_at, outcome.as_ref().map(Response::status));
+        // The time in which the client was waited for is not that of the backend.
+        let client_wait = deadlines.client_wait();
+        exchange.record.client_wait += client_wait;
+        let now =
+            exchange.record.end_attempt(called_at + client_wait, outcome.as_ref().map(Response::status));
         if let Some(span_id) = span_id {
             end_span(exchange, span_id, called_at, &endpoint.label, &outcome);
         }
         self.cluster.attempts.count(exchange.worker, attempt_outcome(&outcome));
         let report = classify_for_health(&outcome, deadlines);
-        self.cluster.record(&endpoint, report, started_at + deadlines.client_wait(), now);
+        self.cluster.record(&endpoint, report, started_at + client_wait, now);
         outcome
     }
 }

@@ -35,6 +35,7 @@ use crate::{
         body::{Framing, NoClient},
         exchange::Exchange,
         head::{Head, KnownHeader, Version},
+        response::RouteResult,
         stage::{StageEntry, run_request, run_response},
     },
 };
@@ -157,8 +158,7 @@ impl Explainer<'_> {
         mut exchange: Exchange,
         explanation: &mut Explanation,
     ) {
-        let (ran, early) = run_request(&route.stages, &mut exchange, &mut NoClient).await;
-        explanation.stages = route.stages[..ran].iter().map(describe_stage).collect();
+        let (ran, early) = run_stages(&route.stages, &mut exchange, &mut explanation.stages).await;
         explanation.settings = self.static_route(route).map_or_else(Vec::new, |route| self.settings(route));
         if let (None, Target::Aggregate(aggregate)) = (&early, &route.target) {
             let dry_run = &|route, exchange| self.dry_run_part(route, exchange);
@@ -251,6 +251,31 @@ impl Explainer<'_> {
         let origin = value.origin.map_or("default".to_owned(), |span: Span| self.sources.location(span));
         Setting { name, value: show(&value.value), origin }
     }
+}
+
+/// Runs the request stages one after the other, and describes them; what the request would use of a rate limit is part of the
+/// description.
+async fn run_stages(
+    stages: &[StageEntry],
+    exchange: &mut Exchange,
+    descriptions: &mut Vec<StageDescription>,
+) -> (usize, Option<RouteResult>) {
+    for (at, entry) in stages.iter().enumerate() {
+        let counted = exchange.response.rate_limits.len();
+        let (ran, early) = run_request(&stages[..=at], exchange, &mut NoClient).await;
+        let mut description = describe_stage(entry);
+        let used = exchange.response.rate_limits[counted..].iter();
+        let used = used.map(|limit| format!("{} of {}", limit.quota.saturating_sub(limit.remaining), limit.quota));
+        let used = used.collect::<Vec<_>>().join(", ");
+        if !used.is_empty() {
+            description.description += &format!(" (would use {used})");
+        }
+        descriptions.push(description);
+        if early.is_some() {
+            return (ran, early);
+        }
+    }
+    (stages.len(), None)
 }
 
 /// Records the endpoints and the request that would be sent to one of them.

@@ -8,6 +8,7 @@
 
 mod compile;
 mod options;
+mod queue;
 mod shared;
 
 pub use options::{ConcurrencyLimitDocument, ConcurrencyLimitOptions, GlobalConcurrencyLimitOptions};
@@ -24,12 +25,10 @@ use crate::{
     stages::feature::{BuildContext, StageConfig},
     state::{OnFailure, PerState, SharedState},
 };
+use queue::{Queue, QueueGuard};
 use shared::{Refusal, SharedSlotGuard, SlotCell, SlotKeeper};
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -80,8 +79,9 @@ struct Limiter([WeakMap<Key, Slots>; SHARDS]);
 /// The slots of one key; dropped when no request uses or waits for one (with a key; unpartitioned slots stay).
 #[derive(Debug)]
 struct Slots {
+    /// In the order of arrival.
     available: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    queue: Arc<Queue>,
     /// The slots on the shared state, once a request used one.
     shared: SlotCell,
 }
@@ -90,26 +90,9 @@ impl Slots {
     fn new(limit: usize) -> Slots {
         Slots {
             available: Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))),
-            waiting: AtomicUsize::new(0),
+            queue: Arc::default(),
             shared: SlotCell::new(),
         }
-    }
-
-    /// Enters the queue, unless it is full.
-    fn enter_queue(self: &Arc<Self>, max_queue: usize) -> Option<QueueGuard> {
-        let grown = |n: usize| (n < max_queue).then_some(n + 1);
-        self.waiting.fetch_update(Relaxed, Relaxed, grown).ok()?;
-        Some(QueueGuard(self.clone()))
-    }
-}
-
-/// A position in the queue, released on drop.
-#[derive(Debug)]
-struct QueueGuard(Arc<Slots>);
-
-impl Drop for QueueGuard {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Relaxed);
     }
 }
 
@@ -176,15 +159,15 @@ impl Gate {
         GatewayError::new(ErrorCode::LimitQueueTimeout, detail).with_details(add_retry_after)
     }
 
-    fn wait_for_slot(self: &Arc<Self>, position: QueueGuard) -> Step {
+    fn wait_for_slot(self: &Arc<Self>, slots: Arc<Slots>, position: QueueGuard) -> Step {
         let gate = self.clone();
         Step::Suspend(Box::pin(async move {
-            let acquired = tokio::time::timeout(
-                gate.settings.queue_timeout,
-                position.0.available.clone().acquire_owned(),
-            )
-            .await;
-            let slots = position.0.clone();
+            let acquiring = slots.available.clone().acquire_owned();
+            let acquired = tokio::select! {
+                biased;
+                acquired = tokio::time::timeout(gate.settings.queue_timeout, acquiring) => acquired,
+                () = position.evicted() => return Step::Fail(gate.queue_full()),
+            };
             drop(position);
             match acquired {
                 Ok(Ok(permit)) => {
@@ -214,11 +197,16 @@ impl Gate {
             return Step::Next;
         }
         let (gate, keeper) = (self.clone(), keeper.clone());
+        // Waiting for a slot of another gateway takes a position in the queue of this one.
+        let position = slots.queue.enter(exchange.client.ip.into(), self.settings.queue);
         Step::Suspend(Box::pin(async move {
-            // Waiting for a slot of another gateway takes a position in the queue of this one.
-            let position = slots.enter_queue(gate.settings.queue);
             let deadline = position.is_some().then(|| Instant::now() + gate.settings.queue_timeout);
-            let slot = match keeper.enter(shared.clone(), deadline).await {
+            let entered = tokio::select! {
+                biased;
+                entered = keeper.enter(shared.clone(), deadline) => entered,
+                () = evicted(position.as_ref()) => return Step::Fail(gate.queue_full()),
+            };
+            let slot = match entered {
                 Ok(slot) => slot,
                 Err(Refusal::Full) if deadline.is_some() => return Step::Fail(gate.queue_timeout()),
                 Err(Refusal::Full) => return Step::Fail(gate.queue_full()),
@@ -232,6 +220,14 @@ impl Gate {
                 Step::Next
             }))
         }))
+    }
+}
+
+/// Ready when the position was given to another client; never without a position.
+async fn evicted(position: Option<&QueueGuard>) {
+    match position {
+        Some(position) => position.evicted().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -266,8 +262,8 @@ impl Stage for Concurrency {
         if let Ok(permit) = slots.available.clone().try_acquire_owned() {
             return gate.admit(exchange, permit, slots);
         }
-        match slots.enter_queue(gate.settings.queue) {
-            Some(position) => gate.wait_for_slot(position),
+        match slots.queue.enter(exchange.client.ip.into(), gate.settings.queue) {
+            Some(position) => gate.wait_for_slot(slots, position),
             None => Step::Fail(gate.queue_full()),
         }
     }

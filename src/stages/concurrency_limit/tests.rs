@@ -88,6 +88,31 @@ async fn a_dropped_request_leaves_the_queue() {
 }
 
 #[tokio::test]
+async fn queued_requests_are_served_in_the_order_of_their_arrival() {
+    let stage = Concurrency::new(&settings(1, 3, vec![]), &ConcurrencyLimiters::default(), None);
+    let mut first = exchange("1.1.1.1:1");
+    assert_eq!(settle(&stage, &mut first).await, None);
+    let waiting: Vec<_> =
+        (2..5).map(|port| stage.on_request(&mut exchange(&format!("1.1.1.1:{port}")))).collect();
+    let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let tasks = waiting.into_iter().enumerate().map(|(at, step)| {
+        let order = order.clone();
+        tokio::spawn(async move {
+            let Step::Suspend(wait) = step else { panic!("{at} waits") };
+            let Step::ResumeAt(_slot) = wait.await else { panic!("{at} is served") };
+            order.lock().expect("the order").push(at);
+        })
+    });
+    let tasks: Vec<_> = tasks.collect();
+    tokio::task::yield_now().await;
+    drop(first);
+    for task in tasks {
+        task.await.expect("no panic");
+    }
+    assert_eq!(*order.lock().expect("the order"), [0, 1, 2]);
+}
+
+#[tokio::test]
 async fn a_new_plan_with_the_same_limit_shares_its_slots() {
     let limiters = ConcurrencyLimiters::default();
     let (old, mut a) = (Concurrency::new(&settings(1, 0, vec![]), &limiters, None), exchange("1.1.1.1:1"));

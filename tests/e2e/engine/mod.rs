@@ -22,6 +22,7 @@ mod connections;
 mod custom;
 mod discovery;
 mod discovery_providers;
+mod disks;
 mod dns;
 mod failures;
 mod fallback;

@@ -23,6 +23,8 @@ mod custom;
 mod discovery;
 mod discovery_providers;
 mod dns;
+mod fabric;
+mod fabric_failover;
 mod failures;
 mod fallback;
 mod forged_fields;

@@ -49,6 +49,16 @@ impl TlsDocument<'_> {
     }
 }
 
+/// The TLS settings of requests of the gateway itself.
+pub fn read_options(
+    options: &TlsOptions,
+    attached: Option<&ReferencedFiles>,
+    diagnostics: &mut Diagnostics,
+) -> ClientTls {
+    let mut reader = TlsCompiler { options, attached, diagnostics };
+    ClientTls { trust: reader.trust(), client_certificate: reader.identity(), name: reader.name() }
+}
+
 struct TlsCompiler<'r, 'o> {
     options: &'r TlsOptions,
     attached: Option<&'r ReferencedFiles>,

@@ -8,5 +8,7 @@ mod bff;
 mod readme;
 #[path = "documentation/reference.rs"]
 mod reference;
+#[path = "documentation/service_fabric.rs"]
+mod service_fabric;
 #[path = "documentation/words.rs"]
 mod words;

@@ -191,7 +191,7 @@ codes! {
     NO_SHARED_STATE = "MG1103", "Shared scope without shared state", "A setting that several gateways share needs the section SharedState with the Url of a Redis server.";
     USELESS_LEASE = "MG1104", "Lease without shared scope", "Lease is the number of calls that a gateway may count ahead on the shared state: it needs Scope Shared.";
     BAD_LEASE = "MG1105", "Invalid lease", "Lease is Adaptive, or a number of calls from 1 to 100000.";
-    UNKNOWN_SERVICE = "MG1201", "Unknown internal service", "DownstreamService is the name of a service of the gateway itself: administration. Names are case-sensitive.";
+    UNKNOWN_SERVICE = "MG1201", "Unknown internal service", "DownstreamService is the name of a service of the gateway itself: administration or ServiceFabricNaming. Names are case-sensitive.";
     SERVICE_AND_ENDPOINTS = "MG1202", "Endpoint settings on a route with DownstreamService", "A route with DownstreamService has no endpoints, and none of the options that concern them: addresses, cluster, scheme, HTTP version, load balancing, health checks, TLS, QoS, retries and fallback.";
     ADMINISTRATION_UNPROTECTED = "MG1203", "Administration address without credentials", "An address that is neither loopback nor a Unix domain socket needs Administration.Tokens, or Administration.Tls with ClientCertificates. Health.Address serves /live, /ready and /metrics alone, without credentials.";
     BAD_ADMIN_TOKEN = "MG1204", "Invalid administration token", "An entry of Administration.Tokens has a unique Name, and a Hash: sha256: and the SHA-256 of the token in 64 hexadecimal digits.";
@@ -210,6 +210,17 @@ codes! {
     TEST_UNKNOWN_NAME = "MG1251", "Test expects an unknown name", "Expect.Route is the Key or the UpstreamPathTemplate of a route or an aggregate, Expect.Cluster the name of one of Clusters, Expect.Code an error code; margay help error lists the codes.";
     TEST_EXPECTATION = "MG1252", "Unusable expectation of a test", "Expect needs at least one setting. Status, Code and Headers are about a response of the gateway itself, Cluster and Downstream about a request to a backend: a test expects one or the other.";
     DATA_DIRECTORY = "MG1253", "Invalid DataDirectory", "DataDirectory is the path of a directory; a relative path is resolved against the configuration file.";
+    FABRIC_RESOLVER = "MG1501", "Invalid resolver of services", "A resolver of ServiceFabric.Resolvers has a Type and the settings of that type: File for a Registry, Endpoints for a Cluster.";
+    FABRIC_UNKNOWN_RESOLVER = "MG1502", "Unknown resolver of services", "ServiceFabricOptions.Resolver is the name of one of ServiceFabric.Resolvers; it may be absent if there is exactly one.";
+    FABRIC_UNUSED_RESOLVER = "MG1503", "Unused resolver of services", "No route uses this resolver.";
+    FABRIC_REGISTRY = "MG1504", "Invalid registry file", "The file of a registry is used as a whole or not at all; the message contains the place of the mistake in the file.";
+    FABRIC_REGISTRY_DOUBT = "MG1505", "Registry file with a partition without a primary", "A stateful partition without a primary serves only requests for secondaries.";
+    FABRIC_OPTIONS = "MG1506", "Invalid ServiceFabricOptions", "By address, Services is required and the settings of a single service are not allowed; by route, ServiceName is required. Placeholders must have a value of the route.";
+    FABRIC_CONFLICT = "MG1507", "Setting not allowed with ServiceFabricOptions", "The endpoints and the attempts of a route with ServiceFabricOptions come from its resolver and its options.";
+    FABRIC_OPEN = "MG1508", "All services are public", "Services is * on a listener that other machines can reach, and the route requires no credentials: every service of the resolver is public.";
+    FABRIC_PLAIN_CREDENTIALS = "MG1509", "Credentials of a cluster sent over plain HTTP", "An attacker on the network can read what is sent to the HTTP gateway of the cluster. Use https.";
+    FABRIC_CERTIFICATES = "MG1510", "Invalid ServiceCertificates", "Policy is None, Thumbprints with Thumbprints, or NameAndIssuer with Names; a thumbprint has 40 or 64 hexadecimal digits.";
+    FABRIC_ANY_CERTIFICATE = "MG1511", "Any certificate of a service is accepted", "An attacker on the network can read and change the traffic to services whose certificates are not verified.";
 }
 
 #[cfg(test)]
@@ -230,6 +241,7 @@ mod tests {
         ("MG09", "Not supported yet"),
         ("MG11", "Shared state"),
         ("MG12", "Administration and telemetry"),
+        ("MG15", "Services with partitions"),
     ];
 
     const HEAD: &str = "# Diagnostics\n\nErrors and warnings of the configuration, reported by `margay check`, at startup and on reload, by code. \

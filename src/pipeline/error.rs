@@ -161,6 +161,20 @@ error_codes! {
     BackendUnexpectedUpgrade = "backend.unexpected_upgrade", Backend, 502, 502, "Unexpected upgrade by the backend";
     /// The response head was relayed; the body was not received completely.
     BackendTruncated = "backend.truncated", Backend, 502, 502, "Response from the backend truncated";
+    /// The address of the request has no name of a service, or a parameter of the contract has an invalid value.
+    FabricAddress = "fabric.address", Client, 400, 400, "Invalid service address";
+    /// The service has no partition of the key.
+    FabricKey = "fabric.key", Client, 400, 400, "Invalid partition key";
+    FabricService = "fabric.service", Client, 404, 404, "Service not found";
+    /// No replica has an endpoint of the listener that may be used.
+    FabricEndpoint = "fabric.endpoint", Client, 404, 404, "Endpoint not found";
+    FabricPartition = "fabric.partition", Backend, 404, 404, "Partition not found";
+    /// The partition has no replica, after all attempts.
+    FabricOffline = "fabric.offline", Backend, 503, 503, "No replica";
+    /// The naming service does not respond, and nothing is known about the service.
+    FabricNaming = "fabric.naming", Backend, 503, 503, "Naming service not reachable";
+    /// The time of the request is over: look-ups, attempts and pauses together.
+    FabricTimeout = "fabric.timeout", Backend, 504, 504, "Service did not respond in time";
     /// The response of a part cannot be included in the aggregate.
     AggregatePart = "aggregate.part", Backend, 502, 500, "Part of the aggregate failed";
     AggregateSize = "aggregate.size", Backend, 502, 502, "Aggregate response too large";
@@ -200,6 +214,10 @@ pub struct ErrorDetails {
     pub headers: Vec<(Cow<'static, str>, String)>,
     /// A plain text body instead of a problem, if configured (Ocelot's quota message).
     pub plain_body: Option<String>,
+    /// Additional members of the problem.
+    pub members: Vec<(&'static str, &'static str)>,
+    /// Nothing is sent: the connection is closed, or the stream reset.
+    pub aborts: bool,
 }
 
 impl GatewayError {

@@ -41,6 +41,16 @@ impl InternalService {
         &self.name
     }
 
+    /// The same service, whose requests have this extension.
+    #[must_use]
+    pub fn with_extension<T: Clone + Send + Sync + 'static>(&self, extension: T) -> InternalService {
+        let extended = self.service.clone().map_request(move |mut request: Request| {
+            request.extensions_mut().insert(extension.clone());
+            request
+        });
+        InternalService { name: self.name.clone(), service: BoxCloneSyncService::new(extended) }
+    }
+
     /// Calls the service. Dropping the future cancels the call.
     pub fn call(&self, request: Request) -> impl Future<Output = Response> + Send + use<> {
         let called = self.service.clone().oneshot(request);

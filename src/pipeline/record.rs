@@ -47,6 +47,19 @@ impl RecordPolicy {
     }
 }
 
+/// The replica that got a request for a service with partitions.
+#[derive(Clone, Debug)]
+pub struct FabricRecord {
+    /// The name without `fabric:/`.
+    pub service: Arc<str>,
+    /// The id of the partition.
+    pub partition: Arc<str>,
+    /// The id of the replica; empty if the cluster does not report it.
+    pub replica: Arc<str>,
+    /// `primary`, `secondary` or `instance`.
+    pub replica_role: &'static str,
+}
+
 /// The access log entry of an exchange, written whatever its result.
 #[derive(Debug, Default)]
 pub struct AccessRecord {
@@ -79,6 +92,8 @@ pub struct AccessRecord {
     pub endpoint: Option<Arc<str>>,
     /// The connection to the endpoint uses TLS.
     pub endpoint_secure: bool,
+    /// The replica that got the request, on routes to services with partitions; `None` unless `enabled`.
+    pub fabric: Option<Box<FabricRecord>>,
     /// The status of the last response of the backend; 0 if there was none.
     pub backend_status: u16,
     /// The time of all attempts until their response heads; `None` without an attempt.
@@ -100,6 +115,7 @@ impl AccessRecord {
         (self.enabled, self.policy, self.status, self.error_code) = Default::default();
         (self.stage, self.attempts, self.bytes_out) = Default::default();
         (self.endpoint, self.endpoint_secure, self.backend_status) = Default::default();
+        self.fabric = None;
         (self.backend, self.backend_ended_at, self.client_wait) = Default::default();
     }
 

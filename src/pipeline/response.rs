@@ -82,7 +82,12 @@ pub fn rescue(cause: &GatewayError, instance: &[u8], id: &[u8], ocelot: bool) ->
 
 fn problem_json(cause: &GatewayError, status: u16, instance: &[u8], id: &[u8]) -> String {
     let (code, title, detail) = (cause.code.name(), cause.code.title(), &*cause.detail);
-    Problem { status, code, title, detail, instance: Some(instance), request_id: id }.to_json()
+    let mut problem =
+        Problem { status, code, title, detail, instance: Some(instance), request_id: id }.to_value();
+    for (name, value) in cause.extra.iter().flat_map(|extra| &extra.members) {
+        problem[*name] = (*value).into();
+    }
+    problem.to_string()
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@
 
 pub mod discovery;
 pub mod endpoint;
+pub mod fabric;
 pub mod https_redirect;
+pub mod protocol;
 pub mod telemetry;
 
 use super::administration::Administration;
@@ -29,6 +31,7 @@ use crate::stages::{GatewayStages, StageConfigs};
 use crate::state::SharedStateConfig;
 pub use endpoint::Endpoint;
 pub use https_redirect::HttpsRedirect;
+pub use protocol::{HttpVersion, Scheme};
 use std::path::PathBuf;
 use std::sync::{Arc, atomic::AtomicBool};
 use std::time::Duration;
@@ -65,6 +68,8 @@ pub struct Blueprint {
     pub escaped_separators: EscapedSeparators,
     /// Dynamic routing: the service that the path names is looked up in a registry.
     pub dynamic: Option<DynamicBlueprint>,
+    /// The resolvers of services with partitions.
+    pub resolvers: Vec<crate::backend::fabric::ResolverConfig>,
     /// The configuration store, if the configuration is not in files.
     pub store: Option<discovery::StoreBlueprint>,
     /// The directory of what is kept between two starts.
@@ -204,38 +209,6 @@ impl<T> Sourced<T> {
     }
 }
 
-/// The scheme used with a backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// The scheme of the incoming request.
-    SameAsClient,
-    Http,
-    Https,
-}
-
-/// The HTTP version used with a backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HttpVersion {
-    Http10,
-    Http11,
-    /// HTTP/2 over TLS if the backend negotiates it; otherwise 1.1.
-    Http2OverTls,
-    /// HTTP/2 only; without TLS by prior knowledge.
-    Http2,
-}
-
-impl HttpVersion {
-    /// The version as `explain` prints it.
-    pub fn name(self) -> &'static str {
-        match self {
-            HttpVersion::Http10 => "1.0",
-            HttpVersion::Http11 => "1.1",
-            HttpVersion::Http2OverTls => "2 over https if the backend negotiates it, otherwise 1.1",
-            HttpVersion::Http2 => "2",
-        }
-    }
-}
-
 /// Where requests are sent: a named cluster that routes share, or a route's own.
 #[derive(Clone, Debug)]
 pub struct ClusterBlueprint {
@@ -313,6 +286,10 @@ pub struct RouteBlueprint {
     pub cluster: Arc<ClusterBlueprint>,
     /// The internal service that responds instead of a cluster.
     pub service: Option<Sourced<String>>,
+    /// The naming interface that the internal service stands for.
+    pub naming: Option<fabric::NamingBlueprint>,
+    /// The services with partitions that the route leads to, instead of a cluster.
+    pub fabric: Option<Box<fabric::FabricBlueprint>>,
     /// The name of the service in the reverse proxy of Service Fabric; it precedes the path.
     pub service_fabric_path: Option<Sourced<String>>,
     /// The key of the route's counters across plans: Ocelot's LoadBalancerKey.
@@ -344,6 +321,9 @@ impl RouteBlueprint {
     /// The URL of requests to the backend; `names` are those of the route's values.
     pub fn url(&self, names: &[Box<str>], rules: &RoutingRules) -> UrlTemplate {
         let client_path = &self.matcher.client_path.value;
+        // The query of a request for a service with partitions is forwarded byte for byte.
+        let byte_for_byte = RoutingRules { ocelot_value_extraction: false, ..*rules };
+        let rules = if self.fabric.is_some() { &byte_for_byte } else { rules };
         let backend_path = match rules.ocelot_value_extraction {
             true => self.backend_path.value.as_str().into(),
             false => without_query_rest(&self.backend_path.value, client_path),

@@ -10,7 +10,7 @@ use super::{
     client_fields,
     compiled::{ClientPace, PathHashKey, Plan, Route, Target},
     dynamic_routes::DynamicRoutes,
-    internal_target, listeners,
+    fabric_target, internal_target, listeners,
     process_state::ProcessState,
     routing::UrlTemplate,
     shared_sessions::SharedSessions,
@@ -23,6 +23,7 @@ use crate::{
         balance::{BalancerKind, HashPolicy, SessionDirectories},
         cluster::ClusterSpec,
         endpoint::{Instance, TlsMode},
+        fabric::Resolver,
     },
     net::tls::trust::TrustAnchors,
     pipeline::{
@@ -44,8 +45,10 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
     // Held from here on: the stages of the routes share the tracer.
     let telemetry = PlanTelemetry::open(&blueprint.telemetry, &process_state.telemetry)?;
     let shared_state = blueprint.shared_state.as_ref().map(|config| process_state.shared_states.get(config));
-    let routes = routes(blueprint, process_state);
+    let resolvers = fabric_target::open_resolvers(blueprint, process_state);
+    let routes = routes(blueprint, &resolvers, process_state);
     Ok(Plan {
+        resolvers,
         id,
         ocelot: blueprint.ocelot,
         client_fields: client_fields::rules(blueprint, process_state),
@@ -68,11 +71,17 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
 }
 
 /// The routes, followed by the parts of aggregates.
-fn routes(blueprint: &Blueprint, process_state: &ProcessState) -> Box<[Arc<Route>]> {
+fn routes(
+    blueprint: &Blueprint,
+    resolvers: &[Arc<Resolver>],
+    process_state: &ProcessState,
+) -> Box<[Arc<Route>]> {
     let (mut routes, mut parts, mut clusters) = (Vec::new(), Vec::new(), Clusters::default());
     for (at, route) in blueprint.routes.iter().enumerate() {
         let (role, target) = match &route.aggregate {
-            None => (RouteRole::Standalone, target(route, blueprint, process_state, &mut clusters)),
+            None => {
+                (RouteRole::Standalone, target(route, blueprint, resolvers, process_state, &mut clusters))
+            }
             Some(several) => (
                 RouteRole::Aggregate,
                 aggregate::build::build_aggregate(several, &routes, &mut parts, blueprint, process_state),
@@ -104,7 +113,7 @@ fn dynamic_routes(
 
 fn service_route(route: &RouteBlueprint, blueprint: &Blueprint, process_state: &ProcessState) -> Arc<Route> {
     let url = UrlTemplate::after_first_segment(&blueprint.rules);
-    let target = target(route, blueprint, process_state, &mut Clusters::default());
+    let target = target(route, blueprint, &[], process_state, &mut Clusters::default());
     self::route(route, RouteRole::Standalone, url, &[], target, blueprint, process_state)
 }
 
@@ -150,6 +159,7 @@ impl Plan {
                     && cluster.members().endpoints.iter().all(|e| e.primary.transport.addr.is_resolved())
             }
             // The routes of its parts are among the routes.
+            Target::Fabric(fabric) => fabric.resolver.is_loaded(),
             Target::Aggregate(_) | Target::Internal { .. } | Target::Fail(..) => true,
         })
     }
@@ -200,6 +210,7 @@ fn with_metrics(stages: Box<[BoxStage]>, metrics: &Metrics) -> Box<[StageEntry]>
 fn target(
     route: &RouteBlueprint,
     blueprint: &Blueprint,
+    resolvers: &[Arc<Resolver>],
     process_state: &ProcessState,
     clusters: &mut Clusters,
 ) -> Target {
@@ -209,9 +220,29 @@ fn target(
         return Target::Fail(code, broken.reason.clone());
     }
     if let Some(service) = &route.service {
-        return internal_target::target(service, route.timeout.value, process_state);
+        let timeout = route.timeout.value;
+        return match &route.naming {
+            Some(naming) => {
+                fabric_target::naming_target(naming, &service.value, timeout, resolvers, process_state)
+            }
+            None => internal_target::target(service, timeout, process_state),
+        };
     }
-    let terms = AttemptConfig {
+    let terms = attempt_config(route, blueprint, process_state, clusters);
+    if let Some(fabric) = &route.fabric {
+        return fabric_target::target(route, fabric, terms, resolvers, process_state);
+    }
+    Target::Cluster { cluster: clusters.get(&route.cluster, &route.name, blueprint, process_state), terms }
+}
+
+/// The settings of the attempts of a route.
+fn attempt_config(
+    route: &RouteBlueprint,
+    blueprint: &Blueprint,
+    process_state: &ProcessState,
+    clusters: &mut Clusters,
+) -> AttemptConfig {
+    AttemptConfig {
         timeout: route.timeout.value,
         connect_timeout: blueprint.limits.connect_timeout,
         body_idle_timeout: blueprint.limits.body_idle,
@@ -229,8 +260,7 @@ fn target(
             HttpVersion::Http2 => Http2::Always,
         },
         resilience: resilience(route, blueprint, process_state, clusters),
-    };
-    Target::Cluster { cluster: clusters.get(&route.cluster, &route.name, blueprint, process_state), terms }
+    }
 }
 
 /// The target clusters of the routes, each once.

@@ -9,7 +9,7 @@ use super::routing::{
 };
 use super::telemetry::PlanTelemetry;
 use crate::{
-    backend::Cluster,
+    backend::{Cluster, fabric::Resolver},
     base::{budget::Budget, path_params::PathParams},
     net::tls::server::TlsAcceptor,
     pipeline::{
@@ -48,6 +48,8 @@ pub struct Plan {
     pub shared_state: Option<Arc<SharedState>>,
     /// The clusters of all routes, without duplicates.
     pub clusters: Box<[Arc<Cluster>]>,
+    /// The resolvers of services with partitions.
+    pub resolvers: Box<[Arc<Resolver>]>,
     /// Whether any route responds to CORS preflight requests.
     pub preflight: bool,
     /// Whether any route is restricted to some listeners.

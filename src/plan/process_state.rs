@@ -1,7 +1,7 @@
 //! The state of the process that outlives every plan: connection pools, cluster, cache and rate limit state, TLS tickets.
 
 use crate::{
-    backend::{attempt::ResilienceState, cluster::ClusterStates, discovery::Registries},
+    backend::{attempt::ResilienceState, cluster::ClusterStates, discovery::Registries, fabric::Resolvers},
     base::{budget::Budget, clock::Clock, weak_map::WeakMap},
     net::{
         background::BackgroundRuntime,
@@ -31,6 +31,8 @@ pub struct ProcessState {
     pub buffering_memory: Arc<Budget>,
     /// Discovery providers.
     pub registries: Arc<Registries>,
+    /// Resolvers of services with partitions.
+    pub fabric: Arc<Resolvers>,
     pub clock: Clock,
     /// TLS session ticket keys, by listener address and client authentication.
     pub tls_tickets: Arc<WeakMap<(Address, Option<ClientAuth>), TicketKeys>>,
@@ -59,6 +61,7 @@ impl ProcessState {
                 Some(metrics.clone()),
             ),
             registries: Arc::new(Registries::new(background.clone(), names.dns().clone(), metrics.clone())),
+            fabric: Arc::default(),
             names,
             attempts: Arc::default(),
             background,

@@ -3,7 +3,7 @@
 use super::aggregate::{AggregateConfig, PartTerms};
 use super::routing::{EscapedSeparators, Target as RequestTarget, UrlTemplate};
 use crate::{
-    backend::{Cluster, attempt::AttemptConfig},
+    backend::{Cluster, attempt::AttemptConfig, fabric::FabricRoute},
     base::{data_rate::MinDataRate, hash::stable_hash},
     pipeline::{
         error::{ErrorCode, GatewayError},
@@ -60,6 +60,8 @@ pub enum Target {
         cluster: Arc<Cluster>,
         terms: AttemptConfig,
     },
+    /// Services with partitions.
+    Fabric(Arc<FabricRoute>),
     /// A service of this process.
     Internal {
         service: InternalService,
@@ -78,6 +80,7 @@ impl Target {
             Target::Cluster { cluster, terms } => {
                 Target::Cluster { cluster: cluster.clone(), terms: terms.clone() }
             }
+            Target::Fabric(fabric) => Target::Fabric(fabric.clone()),
             Target::Internal { service, timeout } => {
                 Target::Internal { service: service.clone(), timeout: *timeout }
             }
@@ -120,7 +123,9 @@ impl Route {
         let Exchange { request, routing, scratch, .. } = exchange;
         let Routing { path_params, path_len, query, spelled_path, .. } = routing;
         scratch.clear();
-        let target = RequestTarget::from_normalized(request.target(), *path_len).with_spelling(spelled_path);
+        // Services get the path in normal form.
+        let spelling: &[u8] = if matches!(self.target, Target::Fabric(_)) { &[] } else { spelled_path };
+        let target = RequestTarget::from_normalized(request.target(), *path_len).with_spelling(spelling);
         self.url
             .build_with(path_params, &target, if query.is_empty() { target.query() } else { query }, scratch)
             .map_err(|_| GatewayError::new(ErrorCode::RouteMisconfigured, "the rewritten path is empty"))?;
@@ -145,6 +150,9 @@ impl Route {
         match &self.target {
             Target::Cluster { cluster, terms } => Ok((cluster, terms)),
             Target::Fail(code, detail) => Err(GatewayError::new(*code, detail.clone())),
+            Target::Fabric(_) => {
+                Err(GatewayError::new(ErrorCode::GatewayInternal, "a route to services has no cluster"))
+            }
             Target::Internal { .. } => {
                 Err(GatewayError::new(ErrorCode::GatewayInternal, "an internal service has no cluster"))
             }

@@ -112,6 +112,10 @@ async fn call_target(
         client.limit_body(exchange.body.limit);
         return internal::call(service, *timeout, exchange, hop, client).await;
     }
+    if let Target::Fabric(fabric) = &route.target {
+        client.limit_body(exchange.body.limit);
+        return attempt::run_fabric(fabric, hop, exchange, client).await;
+    }
     let (cluster, terms) = route.cluster()?;
     if let Some(source) = cluster.pending_discovery(exchange) {
         wait_for_discovery(source, exchange, client).await?;

@@ -136,6 +136,7 @@ fn process_samples(name: &str, m: &Metrics) -> Vec<Metric> {
         "margay_build_info" => vec![gauge(1, &[("version", env!("CARGO_PKG_VERSION"))])],
         name if name.starts_with("margay_http2_") => http2(name, m),
         name if name.starts_with("margay_shared_state_") => shared_state(name, m),
+        name if name.starts_with("margay_fabric_") => fabric(name, m),
         name => environment_samples(name, m),
     }
 }
@@ -198,6 +199,22 @@ fn shared_state(name: &str, m: &Metrics) -> Vec<Metric> {
         "margay_shared_state_degraded_seconds_total" => vec![counter(state.degraded().as_secs(), &[])],
         _ => state.errors().map(|(reason, n)| counter(n, &[("reason", reason)])).collect(),
     }
+}
+
+/// Samples of services with partitions.
+fn fabric(name: &str, m: &Metrics) -> Vec<Metric> {
+    if name == "margay_fabric_resolve_seconds" {
+        let durations = m.fabric.durations();
+        return durations
+            .iter()
+            .map(|(resolver, totals)| histogram(totals, &[("resolver", resolver)]))
+            .collect();
+    }
+    let sample = |(labels, value): &(Vec<(&'static str, Box<str>)>, u64)| {
+        let labels: Vec<(&str, &str)> = labels.iter().map(|(name, value)| (*name, &**value)).collect();
+        if name.ends_with("_total") { counter(*value, &labels) } else { gauge(*value, &labels) }
+    };
+    m.fabric.samples(name).iter().map(sample).collect()
 }
 
 /// Samples that do not belong to requests: discovery, certificates, endpoints.

@@ -320,5 +320,38 @@ pub(super) const FAMILIES: &[(&str, &str, MetricType, &[&str])] = &[
         MetricType::COUNTER,
         &["event"],
     ),
+    (
+        "margay_fabric_resolve_total",
+        "Look-ups of partitions by outcome: hit (known), asked, newer, same, missing, failed.",
+        MetricType::COUNTER,
+        &["resolver", "outcome"],
+    ),
+    (
+        "margay_fabric_resolve_seconds",
+        "Duration of requests to the naming service of a cluster.",
+        MetricType::HISTOGRAM,
+        &["resolver"],
+    ),
+    ("margay_fabric_services", "Known services of a resolver.", MetricType::GAUGE, &["resolver"]),
+    ("margay_fabric_partitions", "Kept partitions of a resolver.", MetricType::GAUGE, &["resolver"]),
+    (
+        "margay_fabric_stale_total",
+        "Look-ups without a response of the cluster, after which what is known is used.",
+        MetricType::COUNTER,
+        &["resolver"],
+    ),
+    ("margay_fabric_up", "1 if the resolver responds, 0 if not.", MetricType::GAUGE, &["resolver"]),
+    (
+        "margay_fabric_retries_total",
+        "Further attempts of requests for services by reason: connect, reset, 404, 410, 503, offline, naming.",
+        MetricType::COUNTER,
+        &["route", "reason"],
+    ),
+    (
+        "margay_fabric_exhausted_total",
+        "Requests for services for which no more attempts were made.",
+        MetricType::COUNTER,
+        &["route"],
+    ),
     ("margay_build_info", "1; the label is the version.", MetricType::GAUGE, &["version"]),
 ];

@@ -7,6 +7,7 @@ use super::compression::CompressionMetrics;
 use super::counters::{Connections, RouteMetrics, Totals};
 use super::discovery::{DiscoveryMetrics, DiscoveryTable};
 use super::endpoints::{DrainTable, EndpointMetrics, EndpointTable};
+use super::fabric::{FabricMetrics, FabricRouteMetrics, FabricTable};
 use super::feed::RecordFeed;
 use super::http2::Http2Metrics;
 use super::registry::{Registry, lock};
@@ -82,6 +83,7 @@ pub struct Metrics {
     pub(super) discovery: DiscoveryTable,
     pub(super) endpoints: EndpointTable,
     pub(super) drained: DrainTable,
+    pub(super) fabric: FabricTable,
     pub tls: TlsTable,
     plan: Mutex<PlanInfo>,
     dropped_log_lines: Arc<AtomicU64>,
@@ -140,6 +142,7 @@ impl Metrics {
             discovery: DiscoveryTable::default(),
             endpoints: EndpointTable::default(),
             drained: DrainTable::default(),
+            fabric: FabricTable::default(),
             tls: TlsTable::default(),
             plan: Mutex::default(),
             dropped_log_lines: Arc::default(),
@@ -174,6 +177,16 @@ impl Metrics {
     /// The handle of a service of a discovery provider; without a service, only the provider's errors are exported.
     pub fn discovery(&self, registry: &str, service: Option<&str>) -> Arc<DiscoveryMetrics> {
         self.discovery.handle(registry, service)
+    }
+
+    /// The handle of a resolver of services with partitions.
+    pub fn fabric(&self, resolver: &str) -> Arc<FabricMetrics> {
+        self.fabric.resolver(resolver, self.workers)
+    }
+
+    /// The handle of a route to services with partitions.
+    pub fn fabric_route(&self, label: &str) -> Arc<FabricRouteMetrics> {
+        self.fabric.route(label)
     }
 
     /// The handle of a route with resilience settings; equal labels share one handle.

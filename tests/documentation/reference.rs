@@ -69,6 +69,10 @@ const SECTIONS: &[(&str, &str)] = &[
     ("RouteKeyConfigDocument", "Aggregates[].RouteKeysConfig[]"),
     ("DynamicRouteDocument", "DynamicRoutes[]"),
     ("DiscoveryDocument", "ServiceDiscoveryProvider"),
+    ("ServiceFabricDocument", "ServiceFabric"),
+    ("ResolverDocument", "ServiceFabric.Resolvers.NAME"),
+    ("ServiceFabricOptions", "ServiceFabricOptions"),
+    ("ServiceCertificatesDocument", "ServiceFabricOptions.ServiceCertificates"),
 ];
 
 fn schema<T: schemars::JsonSchema>() -> Value {

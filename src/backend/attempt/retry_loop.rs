@@ -327,13 +327,8 @@ impl CallTarget<'_> {
         let (started_at, called_at) = (deadlines.attempt_started_at, Instant::now());
         let span_id = exchange.trace.is_some().then(|| begin_span(exchange));
         let call = EndpointCall::new(&endpoint, self.config, self.hop, deadlines);
-        let mut outcome = call.send_with_reconnect(selection.in_flight, exchange, caller).await;
-        if let Err(error) = &mut outcome
-            && error.code.fault() == Fault::Backend
-            && deadlines.is_held_by_client()
-        {
-            *error = stalled_client_error(error);
-        }
+        let outcome = call.send_with_reconnect(selection.in_flight, exchange, caller).await;
+        let outcome = outcome.map_err(|error| call_error(error, deadlines));
         // The time in which the client was waited for is not that of the backend.
         let client_wait = deadlines.client_wait();
         exchange.record.client_wait += client_wait;
@@ -349,15 +344,21 @@ impl CallTarget<'_> {
     }
 }
 
-/// The error of a backend that gave up while it waited for the request body of a stalled client.
+/// The error of a call: that of the client, if the backend waited for it.
 #[cold]
+pub(super) fn call_error(error: GatewayError, deadlines: &Deadlines) -> GatewayError {
+    let is_held = error.code.fault() == Fault::Backend && deadlines.is_held_by_client();
+    if is_held { stalled_client_error(&error) } else { error }
+}
+
+/// The error of a backend that gave up while it waited for the request body of a stalled client.
 fn stalled_client_error(error: &GatewayError) -> GatewayError {
     let detail = format!("the request body stalled until the backend gave up: {}", error.detail);
     GatewayError::new(ErrorCode::RequestTimeout, detail)
 }
 
 /// Reads what already arrived of a response, so that its connection can be reused; a longer one is closed.
-async fn drain_response(response: Response) {
+pub(super) async fn drain_response(response: Response) {
     if let Body::Stream(body) = response.body {
         drain_received(body, MAX_DRAIN_BYTES).await;
     }

@@ -94,7 +94,7 @@ pub(super) fn client_certificate(der: &[u8], forward: bool) -> ClientCertificate
         true => format!(":{}:", general_purpose::STANDARD.encode(der)),
         false => String::new(),
     };
-    ClientCertificate::new(certificate_info(der).unwrap_or_default(), thumbprint, field)
+    ClientCertificate::new(certificate_info(der).unwrap_or_default(), thumbprint, field).with_der(der)
 }
 
 #[cfg(test)]

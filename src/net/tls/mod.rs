@@ -10,6 +10,7 @@ pub mod certificate;
 pub mod client;
 mod client_session;
 pub mod crypto;
+pub mod pins;
 pub mod server;
 pub mod sni;
 pub mod trust;

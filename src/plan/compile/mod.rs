@@ -13,6 +13,11 @@ mod clusters;
 mod discovery;
 mod dns;
 mod endpoint_port;
+pub(super) mod fabric;
+mod fabric_certificates;
+mod fabric_naming;
+mod fabric_open;
+mod fabric_resolvers;
 mod dynamic_routes;
 mod internal_service;
 mod listeners;
@@ -117,7 +122,8 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
     let provider = scope.global.discovery.as_ref();
     let registry = provider.and_then(|provider| discovery::registry(scope, provider, diagnostics));
     let store = discovery::store(scope, registry.as_ref(), diagnostics);
-    let Routes { routes, table, rules, dynamic } = routes(scope, registry, diagnostics);
+    let Routes { routes, table, rules, dynamic, resolvers } = routes(scope, registry, diagnostics);
+    fabric_open::warn_open(&routes, &listeners, diagnostics);
     let written_limits = document.limits.as_ref().map(|limits| &limits.value);
     let stages = gateway_stages(scope, &listeners, diagnostics);
     let tests = route_tests::compile(document, &routes, &listeners, dynamic.is_some(), diagnostics);
@@ -139,6 +145,7 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         rules,
         escaped_separators: value_or_default(&scope.global.path_with_escaped_separators),
         dynamic,
+        resolvers,
         store,
         data_directory: data_directory(scope, diagnostics),
         tests,
@@ -198,17 +205,22 @@ struct Routes {
     table: RouteTable,
     rules: RoutingRules,
     dynamic: Option<DynamicBlueprint>,
+    resolvers: Vec<crate::backend::fabric::ResolverConfig>,
 }
 
 fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Diagnostics) -> Routes {
     let rules = if scope.ocelot { RoutingRules::ocelot() } else { RoutingRules::default() };
     let clusters = clusters::Clusters::read(scope, registry.as_ref(), diagnostics);
     let listeners = listeners::names(scope.document);
+    let forwarded = scope.document.forwarded_headers.as_ref().map(|forwarded| &forwarded.value);
     let context = route_compiler::DocumentContext {
         registry,
         listeners,
         members: aggregate_members::AggregateMembers::new(scope),
         clusters,
+        resolvers: fabric_resolvers::FabricResolvers::read(scope, diagnostics),
+        adds_forwarded_fields: limits::forwarded(forwarded, scope.ocelot, &mut Diagnostics::default())
+            .add_to_request,
     };
     let mut routes = Vec::with_capacity(scope.routes().len());
     let mut specs = Vec::with_capacity(scope.routes().len());
@@ -227,7 +239,8 @@ fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Di
     let table = RouteTable::new(specs, rules);
     warn_unreachable_routes(&table, &routes, scope, diagnostics);
     let dynamic = dynamic_routes::read(scope, &context, &rules, diagnostics);
-    Routes { routes, table, rules, dynamic }
+    context.resolvers.report_unused(diagnostics);
+    Routes { routes, table, rules, dynamic, resolvers: context.resolvers.into_configs() }
 }
 
 /// Warns of routes that can never match; duplicates have been reported already.

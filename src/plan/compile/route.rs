@@ -2,6 +2,7 @@
 
 use super::aggregate_members::AggregateMembers;
 use super::discovery;
+use super::resilience::CompiledResilience;
 use super::route_compiler::{DocumentContext, RouteCompiler, text};
 use super::state_keys::{request_identity, state_key};
 use super::transforms;
@@ -9,6 +10,7 @@ use crate::config::options::merge_maps;
 use crate::config::ranges::RangeChecker;
 use crate::config::{Diagnostics, Spanned, codes};
 use crate::plan::blueprint::discovery::Registry;
+use crate::plan::blueprint::fabric::{FabricBlueprint, NamingBlueprint};
 use crate::plan::blueprint::*;
 use crate::plan::check::unsupported::{self, EffectiveOptions};
 use crate::plan::check::values::{self, VERSION_POLICIES, VersionChoice};
@@ -82,6 +84,8 @@ struct Backend {
     method: Option<String>,
     cluster: Arc<ClusterBlueprint>,
     service: Option<Sourced<String>>,
+    naming: Option<NamingBlueprint>,
+    fabric: Option<Box<FabricBlueprint>>,
     service_fabric_path: Option<Sourced<String>>,
     version: Sourced<HttpVersion>,
 }
@@ -93,6 +97,8 @@ impl Backend {
             method: None,
             cluster: Arc::new(ClusterBlueprint::none()),
             service: None,
+            naming: None,
+            fabric: None,
             service_fabric_path: None,
             version: Sourced::new(HttpVersion::Http11, None),
         }
@@ -105,6 +111,23 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         buffering::buffering_config(effective.clusters.buffering.as_deref(), is_limited, self.diagnostics)
     }
 
+    /// The key of the state, the attempts and the stages.
+    fn behavior(
+        &mut self,
+        (context, index): (&DocumentContext, usize),
+        (matches, names): (&Match, Option<&[Box<str>]>),
+        backend: &Backend,
+        effective: &EffectiveOptions,
+    ) -> (String, CompiledResilience, StageConfigs) {
+        self.check_options(effective);
+        let state_key = state_key(self.document, effective);
+        let identity = || request_identity(matches, &backend.path.value, backend.method.as_deref());
+        let facts = route_facts(self.document, effective, &state_key, &identity);
+        let tried = self.attempts(effective, facts, &context.clusters);
+        let stages = self.compile_stages(index, names, backend.method.as_deref(), effective, facts);
+        (state_key, tried, stages)
+    }
+
     /// Everything not compiled yet; `names` are those that placeholders may have.
     fn finish(
         mut self,
@@ -114,12 +137,8 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         backend: Backend,
         effective: &EffectiveOptions,
     ) -> RouteBlueprint {
-        self.check_options(effective);
-        let state_key = state_key(self.document, effective);
-        let identity = || request_identity(&matches, &backend.path.value, backend.method.as_deref());
-        let facts = route_facts(self.document, effective, &state_key, &identity);
-        let tried = self.attempts(effective, facts, &context.clusters);
-        let stages = self.compile_stages(index, names, backend.method.as_deref(), effective, facts);
+        let (state_key, tried, stages) =
+            self.behavior((context, index), (&matches, names), &backend, effective);
         RouteBlueprint {
             index,
             span: self.document.span,
@@ -131,6 +150,8 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             min_rates: self.min_rates(effective),
             cluster: backend.cluster,
             service: backend.service,
+            naming: backend.naming,
+            fabric: backend.fabric,
             service_fabric_path: backend.service_fabric_path,
             state_key,
             http_version: backend.version,
@@ -186,15 +207,22 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         let path = self.backend_path(names);
         let method = self.backend_method();
         let service = self.internal_service();
+        let naming = self.naming(&context.resolvers);
+        let has_fabric = service.is_none() && self.document.fabric.is_some();
+        let fabric = match has_fabric {
+            true => self.fabric(&context.resolvers, names, effective, context.adds_forwarded_fields),
+            false => None,
+        };
         let cluster = match non_blank(&self.document.cluster) {
-            _ if service.is_some() => Arc::new(ClusterBlueprint::none()),
+            _ if service.is_some() || has_fabric => Arc::new(ClusterBlueprint::none()),
             Some(name) => self.named_cluster(&context.clusters, name),
             None => self.own_cluster(effective, context.registry.as_ref()),
         };
         self.known_key(&cluster, names);
-        let fabric = self.service_fabric_path(context, names);
+        let service_fabric_path = self.service_fabric_path(context, names);
         let version = self.http_version(&mut effective.newer_http);
-        Backend { path, method, cluster, service, service_fabric_path: fabric, version }
+        let fabric = fabric.map(Box::new);
+        Backend { path, method, cluster, service, naming, fabric, service_fabric_path, version }
     }
 
     /// The service name that precedes the path in requests to Service Fabric's reverse proxy; it may contain
@@ -293,6 +321,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
 
     pub(super) fn timeout(&mut self) -> Sourced<std::time::Duration> {
         let (time, setting) = inherit::timeout(&self.document.timeout, &self.scope.global.timeout);
+        let time = self.default_fabric_timeout(setting.is_some()).unwrap_or(time);
         if let Some(setting) = setting.filter(|timeout| timeout.non_zero().is_none()) {
             let message = "Timeout must be greater than zero";
             OcelotTolerated::new(

@@ -2,6 +2,7 @@
 
 use super::aggregate_members::AggregateMembers;
 use super::clusters::Clusters;
+use super::fabric_resolvers::FabricResolvers;
 use crate::config::{Diagnostics, OcelotTolerated, Span, Spanned};
 use crate::plan::blueprint::{Sourced, UnservableRoute, discovery::Registry};
 use crate::plan::check::CheckContext;
@@ -18,6 +19,10 @@ pub struct DocumentContext<'d> {
     pub members: AggregateMembers<'d>,
     /// The named clusters.
     pub clusters: Clusters<'d>,
+    /// The resolvers of services with partitions.
+    pub resolvers: FabricResolvers,
+    /// Backends get `X-Forwarded-*`.
+    pub adds_forwarded_fields: bool,
 }
 
 /// Compiles the settings of one route.

@@ -213,7 +213,7 @@ fn tls(
             .error(codes::BAD_SHARED_STATE, name.span, message)
             .help("remove it: the certificate of each node contains the host that the cluster announces");
     }
-    let read = options.map(|options| options.client_tls(attached, diagnostics));
+    let read = options.map(|options| options.client_tls(Some(attached), diagnostics));
     is_tls.then(|| read.unwrap_or_default())
 }
 

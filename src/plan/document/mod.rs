@@ -13,6 +13,7 @@ mod administration;
 mod aggregate;
 mod cluster;
 mod discovery;
+mod fabric;
 mod global;
 mod listener;
 mod extensions;
@@ -35,6 +36,7 @@ pub use aggregate::{AggregateDocument, RouteKeyConfigDocument};
 pub use cluster::ClusterDocument;
 pub use discovery::DiscoveryDocument;
 pub use extensions::*;
+pub use fabric::*;
 pub use global::{GlobalDocument, MetadataOptions};
 pub use listener::*;
 pub use policy::PolicyDocument;
@@ -106,6 +108,8 @@ pub struct Document {
     pub trace_context: Setting<TraceContextMode>,
     /// How callers are authenticated: name → scheme; routes reference schemes in `AuthenticationOptions`.
     pub authentication_schemes: Setting<SpannedMap<Spanned<AuthenticationSchemeDocument>>>,
+    /// Services with names, partitions and replicas, as in Azure Service Fabric: the resolvers that know them.
+    pub service_fabric: Setting<ServiceFabricDocument>,
     /// Where the configuration is stored: `"Consul"` for Consul's KV store. Default: these files.
     pub configuration_store: Setting<String>,
     /// The directory of what the gateway keeps between two starts, such as the history of configurations; a relative path

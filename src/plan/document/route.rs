@@ -1,5 +1,6 @@
 //! `Routes[]` and `DynamicRoutes[]`.
 
+use super::fabric::ServiceFabricOptions;
 use super::shared::*;
 use crate::config::values::{
     BoxedSetting, DurationSetting, List, ListMap, Setting, StageSettings, StringList,
@@ -38,9 +39,13 @@ document! { route:
         #[serde(rename = "DownstreamCluster")]
         pub cluster: Setting<String>,
         /// The name of a service of the gateway itself that responds, instead of a backend: `administration`, the pages
-        /// `/live`, `/ready` and `/metrics`. Names are case-sensitive. Default: none.
+        /// `/live`, `/ready` and `/metrics`, or `ServiceFabricNaming`, the naming interface of a resolver. Names are case-sensitive. Default: none.
         #[serde(rename = "DownstreamService")]
         pub service: Setting<String>,
+        /// Sends requests to the replicas of services with names and partitions, instead of `DownstreamHostAndPorts`; with
+        /// `"DownstreamService": "ServiceFabricNaming"` the `Resolver` of the naming interface. Default: none.
+        #[serde(rename = "ServiceFabricOptions")]
+        pub fabric: BoxedSetting<ServiceFabricOptions>,
         /// The method of the request to the backend. Default: the method of the incoming request. Source: Ocelot, Method
         /// Transformation.
         #[serde(rename = "DownstreamHttpMethod")]

@@ -5,12 +5,14 @@
 //! one call.
 
 mod discovery;
+mod fabric;
 mod parts;
 mod report;
 mod request;
 pub(crate) mod resilience;
 
 pub use discovery::DiscoveryLookup;
+pub use fabric::{ReplicaExplanation, ServiceExplanation};
 pub use report::{
     Explanation, MatchedRoute, NearMiss, PartExplanation, Rejection, Setting, StageDescription,
 };
@@ -33,6 +35,7 @@ use crate::{
     net::h1::{encode::put_request, hop_by_hop},
     pipeline::{
         body::{Framing, NoClient},
+        error::GatewayError,
         exchange::Exchange,
         head::{Head, KnownHeader, Version},
         response::RouteResult,
@@ -45,6 +48,9 @@ use std::time::{Duration, Instant};
 
 /// Maximum number of near misses that are listed.
 const MAX_NEAR_MISSES: usize = 5;
+
+/// Settings of endpoints that routes to services with partitions do not have.
+const NOT_OF_SERVICES: [&str; 3] = ["LoadBalancerOptions.Type", "HealthCheckOptions", "PreserveHost"];
 
 /// Explains requests by a plan and the blueprint and sources that it was built from.
 pub struct Explainer<'e> {
@@ -174,18 +180,37 @@ impl Explainer<'_> {
         }
         let mut outcome = match early {
             Some(outcome) => outcome,
-            None => match rewritten.and_then(|()| route.cluster()) {
-                Ok((cluster, terms)) => {
-                    let service = self.service(route).filter(|_| explanation.is_offline);
-                    explanation.discovery = DiscoveryLookup::query_unless(service.is_some(), cluster).await;
-                    describe_request(explanation, cluster, terms, hop, &exchange, service);
-                    return;
-                }
+            None => match self.explain_backend(route, rewritten, hop, &mut exchange, explanation).await {
+                Ok(()) => return,
                 Err(error) => Err(error),
             },
         };
         run_response(&route.stages[..ran], &mut exchange, &mut outcome);
         explanation.reject(&outcome, self.plan.ocelot);
+    }
+
+    /// Records the endpoints of the backend and the request to it.
+    async fn explain_backend(
+        &self,
+        route: &Route,
+        rewritten: Result<(), GatewayError>,
+        hop: hop_by_hop::HopByHop,
+        exchange: &mut Exchange,
+        explanation: &mut Explanation,
+    ) -> Result<(), GatewayError> {
+        rewritten?;
+        if let Target::Fabric(fabric) = &route.target {
+            let (service, authority) = fabric::explain(fabric, exchange).await?;
+            explanation.endpoints = vec![service.url.clone()];
+            explanation.request = request_lines(exchange, authority.as_bytes(), hop, &fabric.terms);
+            explanation.service = Some(service);
+            return Ok(());
+        }
+        let (cluster, terms) = route.cluster()?;
+        let service = self.service(route).filter(|_| explanation.is_offline);
+        explanation.discovery = DiscoveryLookup::query_unless(service.is_some(), cluster).await;
+        describe_request(explanation, cluster, terms, hop, exchange, service);
+        Ok(())
     }
 
     /// The name of the discovered service of a route.
@@ -238,6 +263,9 @@ impl Explainer<'_> {
             self.setting("HealthCheckOptions", &route.cluster.health, health_check_summary),
             self.setting("PreserveHost", &route.preserve_host, ToString::to_string),
         ];
+        if route.fabric.is_some() {
+            settings.retain(|setting| !NOT_OF_SERVICES.contains(&setting.name));
+        }
         settings.retain(|setting| !setting.value.is_empty() || setting.name != "HealthCheckOptions");
         let id = route.stages.request_id.as_ref();
         let id = id.map(|key| Sourced::new(key.value.clone(), Some(key.span)));
@@ -297,11 +325,20 @@ fn describe_request(
         (None, None) => return explanation.reject(&Err(cluster.no_endpoint_error()), false),
     };
     let own_host = terms.preserve_host.then(|| exchange.request.get_known(KnownHeader::Host)).flatten();
-    let host = own_host.unwrap_or(authority);
+    explanation.request = request_lines(exchange, own_host.unwrap_or(authority), hop, terms);
+}
+
+/// The lines of the request to the backend.
+fn request_lines(
+    exchange: &Exchange,
+    host: &[u8],
+    hop: hop_by_hop::HopByHop,
+    terms: &AttemptConfig,
+) -> Vec<String> {
     let mut bytes = Vec::new();
     let version = if terms.http2 == Http2::Always { Version::Http2 } else { terms.version };
     put_request(&mut bytes, &exchange.request, host, framing(&exchange.request), hop, version);
-    explanation.request = text(&bytes).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    text(&bytes).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
 /// Scheme (if TLS), address and health (if not healthy) of an endpoint.

@@ -24,6 +24,8 @@ mod discovery;
 mod discovery_providers;
 mod disks;
 mod dns;
+mod fabric;
+mod fabric_failover;
 mod failures;
 mod fallback;
 mod forged_fields;

@@ -15,6 +15,7 @@ mod cases;
 mod clusters;
 mod compression;
 mod discovery;
+mod fabric;
 mod fallback;
 mod features;
 mod listeners;

@@ -9,6 +9,7 @@ use super::discovery::{DiscoveryMetrics, DiscoveryTable};
 use super::endpoints::{DrainTable, EndpointMetrics, EndpointTable};
 use super::feed::RecordFeed;
 use super::http2::Http2Metrics;
+use super::hubs::HubMetrics;
 use super::registry::{Registry, lock};
 use super::removals::RemovalMetrics;
 use super::resilience::ResilienceMetrics;
@@ -75,6 +76,7 @@ pub struct Metrics {
     refusals: Box<[ErrorCount]>,
     tunnels: Arc<WebSocketMetrics>,
     http2: Http2Metrics,
+    hubs: Arc<HubMetrics>,
     reloads: [AtomicU64; 3],
     config: ConfigMetrics,
     pub(super) discovery: DiscoveryTable,
@@ -132,6 +134,7 @@ impl Metrics {
             refusals: (0..ERROR_CODES).map(|_| ErrorCount::default()).collect(),
             tunnels: Arc::default(),
             http2: Http2Metrics::new(workers),
+            hubs: Arc::default(),
             reloads: Default::default(),
             config: ConfigMetrics::default(),
             discovery: DiscoveryTable::default(),
@@ -236,6 +239,11 @@ impl Metrics {
     /// The metrics of HTTP/2.
     pub fn http2(&self) -> &Http2Metrics {
         &self.http2
+    }
+
+    /// The metrics of realtime hubs.
+    pub fn hubs(&self) -> &Arc<HubMetrics> {
+        &self.hubs
     }
 
     /// Removes all routes whose label is not in the set; requests in flight keep their handle.

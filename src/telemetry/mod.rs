@@ -23,6 +23,7 @@ pub mod feed;
 pub mod header_values;
 pub mod histogram;
 pub mod http2;
+pub mod hubs;
 mod json;
 mod leg;
 pub mod metrics;

@@ -11,6 +11,7 @@ pub mod telemetry;
 use super::administration::Administration;
 use super::aggregate::{AggregateConfig, PartTerms};
 use super::clusters::{buffering::BufferingConfig, data_rate::DataRateConfig};
+use super::hubs::{HubRouteBlueprint, HubsBlueprint};
 use super::route_tests::RouteTest;
 use super::routing::{EscapedSeparators, RouteTable, RoutingRules, UrlTemplate, without_query_rest};
 pub use crate::backend::{balance::BalancerKind, health::HealthConfig};
@@ -60,6 +61,7 @@ pub struct Blueprint {
     pub rules: RoutingRules,
     /// What is done with escaped separators in paths, unless the listener or the route differs.
     pub escaped_separators: EscapedSeparators,
+    pub hubs: HubsBlueprint,
     /// Dynamic routing: the service that the path names is looked up in a registry.
     pub dynamic: Option<DynamicBlueprint>,
     /// The configuration store, if the configuration is not in files.
@@ -278,7 +280,7 @@ pub struct Match {
     pub host: Option<String>,
     /// Header name and template as written.
     pub header_templates: Vec<(String, String)>,
-    /// The names of the listeners; empty: all.
+    /// Empty: all.
     pub listeners: Vec<String>,
 }
 
@@ -305,8 +307,9 @@ pub struct RouteBlueprint {
     pub backend_path: Sourced<String>,
     /// The cluster of its backend.
     pub cluster: Arc<ClusterBlueprint>,
-    /// The internal service that responds instead of a cluster.
+    /// The internal or the hub service that responds instead of a cluster.
     pub service: Option<Sourced<String>>,
+    pub hub: Option<Box<HubRouteBlueprint>>,
     /// The name of the service in the reverse proxy of Service Fabric; it precedes the path.
     pub service_fabric_path: Option<Sourced<String>>,
     /// The key of the route's counters across plans: Ocelot's LoadBalancerKey.

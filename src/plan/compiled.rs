@@ -3,6 +3,7 @@
 use super::administration::Administration;
 use super::blueprint::{Limits, Listener};
 use super::dynamic_routes::DynamicRoutes;
+use super::hubs::build::PlanHubs;
 pub use super::route::{Aggregate, AggregatePart, ClientPace, PathHashKey, Route, Target};
 use super::routing::{
     EscapedSeparators, HeaderLookup, Query, RouteTable, RouteTrace, Target as RequestTarget,
@@ -43,6 +44,8 @@ pub struct Plan {
     pub telemetry: PlanTelemetry,
     /// The clusters of all routes, without duplicates.
     pub clusters: Box<[Arc<Cluster>]>,
+    /// Realtime hubs.
+    pub hubs: PlanHubs,
     /// Whether any route responds to CORS preflight requests.
     pub preflight: bool,
     /// Whether any route is restricted to some listeners.

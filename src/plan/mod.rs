@@ -20,6 +20,7 @@ pub mod internal_target;
 mod listeners;
 mod dynamic_routes;
 pub mod explain;
+pub mod hubs;
 pub mod inherit;
 pub mod routing;
 pub mod compiled;

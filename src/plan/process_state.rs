@@ -1,5 +1,6 @@
 //! The state of the process that outlives every plan: connection pools, cluster, cache and rate limit state, TLS tickets.
 
+use super::hubs::build::EngineSlot;
 use crate::{
     backend::{attempt::ResilienceState, cluster::ClusterStates, discovery::Registries},
     base::{budget::Budget, clock::Clock, weak_map::WeakMap},
@@ -36,6 +37,8 @@ pub struct ProcessState {
     pub metrics: Arc<Metrics>,
     /// The access logs and exporters that plans hold.
     pub telemetry: Arc<TelemetryState>,
+    /// Realtime hubs; empty until a plan has a hub service.
+    pub hub_engine: EngineSlot,
     /// Internal services of the process that routes may name.
     pub services: ServiceRegistry,
     /// Maximum number of connections if the document sets no limit.
@@ -65,6 +68,7 @@ impl ProcessState {
             tls_tickets: Arc::default(),
             telemetry: Arc::new(TelemetryState::new(metrics.clone(), None)),
             metrics,
+            hub_engine: EngineSlot::default(),
             services: ServiceRegistry::default(),
             connections,
         }

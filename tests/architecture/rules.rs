@@ -9,6 +9,7 @@ pub const FLOORS: [(&str, u8); 11] = [
     ("server", 7),
     ("plan", 6),
     ("stages", 5),
+    ("realtime", 5),
     ("backend", 4),
     ("net", 3),
     ("pipeline", 2),

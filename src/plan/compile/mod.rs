@@ -33,10 +33,11 @@ mod weights;
 use super::blueprint::{Blueprint, DynamicBlueprint, Listener, RouteBlueprint, discovery::Registry};
 use super::check::{self, CheckContext, items};
 use super::document::{self, Document, GlobalDocument, TraceContextMode};
+use super::hubs::{self, HubsBlueprint};
 use super::route_tests;
 use super::routing::{RouteTable, RoutingRules};
 use crate::config::values::value_or_default;
-use crate::config::{Diagnostics, Loaded, ReferencedFiles, Span, codes};
+use crate::config::{Diagnostics, Loaded, ReferencedFiles, Span, Spanned, codes};
 use crate::stages::{
     GatewayStages,
     ascii_headers::AsciiHeaders,
@@ -115,7 +116,7 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
     let provider = scope.global.discovery.as_ref();
     let registry = provider.and_then(|provider| discovery::registry(scope, provider, diagnostics));
     let store = discovery::store(scope, registry.as_ref(), diagnostics);
-    let Routes { routes, table, rules, dynamic } = routes(scope, registry, diagnostics);
+    let Routes { routes, table, rules, dynamic, hubs } = routes(scope, registry, diagnostics);
     let written_limits = document.limits.as_ref().map(|limits| &limits.value);
     let stages = gateway_stages(scope, &listeners, diagnostics);
     let tests = route_tests::compile(document, &routes, &listeners, dynamic.is_some(), diagnostics);
@@ -136,6 +137,7 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         rules,
         escaped_separators: value_or_default(&scope.global.path_with_escaped_separators),
         dynamic,
+        hubs,
         store,
         data_directory: data_directory(scope, diagnostics),
         tests,
@@ -190,17 +192,27 @@ struct Routes {
     table: RouteTable,
     rules: RoutingRules,
     dynamic: Option<DynamicBlueprint>,
+    hubs: HubsBlueprint,
 }
 
 fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Diagnostics) -> Routes {
     let rules = if scope.ocelot { RoutingRules::ocelot() } else { RoutingRules::default() };
     let clusters = clusters::Clusters::read(scope, registry.as_ref(), diagnostics);
     let listeners = listeners::names(scope.document);
+    let find_cluster = |name: &Spanned<String>, diagnostics: &mut Diagnostics| {
+        let found = clusters.named(name).cloned();
+        if found.is_none() {
+            clusters.unknown(name, diagnostics);
+        }
+        found
+    };
+    let hubs = hubs::compile(scope, &find_cluster, diagnostics);
     let context = route_compiler::DocumentContext {
         registry,
         listeners,
         members: aggregate_members::AggregateMembers::new(scope),
         clusters,
+        hubs,
     };
     let mut routes = Vec::with_capacity(scope.routes().len());
     let mut specs = Vec::with_capacity(scope.routes().len());
@@ -218,7 +230,7 @@ fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Di
     let table = RouteTable::new(specs, rules);
     warn_unreachable_routes(&table, &routes, scope, diagnostics);
     let dynamic = dynamic_routes::read(scope, &context, &rules, diagnostics);
-    Routes { routes, table, rules, dynamic }
+    Routes { routes, table, rules, dynamic, hubs: context.hubs }
 }
 
 /// Warns of routes that can never match; duplicates have been reported already.

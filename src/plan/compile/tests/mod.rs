@@ -17,6 +17,7 @@ mod compression;
 mod discovery;
 mod fallback;
 mod features;
+mod hubs;
 mod listeners;
 mod options;
 mod own;

@@ -13,6 +13,7 @@ pub mod bytes;
 pub mod client_counts;
 pub mod client_prefix;
 pub mod clock;
+pub mod compact_jws;
 pub mod content_coding;
 pub mod data_directory;
 pub mod data_rate;

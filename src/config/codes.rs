@@ -1,7 +1,8 @@
 //! The one table of all diagnostic codes. A code never changes its meaning and is never reused.
 //!
 //! Families: MG00 reading files and syntax, MG01 keys and types, MG02 placeholders, merge and policies,
-//! MG03 routes and templates, MG04 options, MG05 aggregates, MG06 listeners and limits, MG07 discovery, MG09 not supported yet.
+//! MG03 routes and templates, MG04 options, MG05 aggregates, MG06 listeners and limits, MG07 discovery, MG08 hubs, MG09 not supported
+//! yet.
 //! Keep the table sorted.
 
 use super::diagnostics::Code;
@@ -185,6 +186,23 @@ codes! {
     BAD_DYNAMIC = "MG0708", "Dynamic route without or with duplicate service", "Each entry of DynamicRoutes needs a ServiceName, and no two entries may have the same name and namespace.";
     BAD_SERVICE_NAME = "MG0709", "Malformed service name", "A service name has 1 to 253 characters: letters, digits and ._-; with ServiceFabric also / and placeholders.";
     UNKNOWN_STORE = "MG0710", "Unknown configuration store", "ConfigurationStore is Consul, or absent.";
+    UNKNOWN_HUB_SERVICE = "MG0801", "Unknown hub service", "DownstreamHubService is the name of one of HubServices. Names are case-sensitive.";
+    HUB_SERVICE_AND_ENDPOINTS = "MG0802", "Backend settings on a route with DownstreamHubService", "A route with DownstreamHubService has no backend, and none of the options that concern one: addresses, cluster, service, scheme, HTTP version, load balancing, health checks, TLS, QoS, retries, fallback, cache and compression.";
+    HUB_SERVICE_INCOMPLETE = "MG0803", "Incomplete hub service", "A hub service needs a Type, WebPubSub, and at least one entry in Hubs; the name * applies to every hub without an entry.";
+    BAD_HUB_KEY = "MG0804", "Invalid keys of a hub service", "Keys are one or two different secrets of at least 32 bytes; the first one signs, both verify.";
+    BAD_HUB_NAME = "MG0805", "Invalid hub name", "A hub name is a letter, then up to 127 letters, digits and _`,.[]; names are case-insensitive.";
+    BAD_PUBLIC_URL = "MG0806", "Invalid public URL of a hub service", "PublicUrls are absolute http or https URLs without a query; with a path if the service is mounted below one.";
+    NO_PUBLIC_URLS = "MG0807", "Hub service without public URLs", "Without PublicUrls tokens for any host are accepted, and the path of the request is compared: a token for another installation with the same keys is valid here too.";
+    BAD_HANDLER_URL = "MG0808", "Invalid URL of an event handler", "UrlTemplate is an absolute http or https URL, with DownstreamCluster a path; {hub} and {event} may be in path and query, never in scheme, host or port.";
+    BAD_EVENT_PATTERN = "MG0809", "Invalid events of an event handler", "UserEventPattern is * or names separated by commas; SystemEvents are connect, connected, disconnected, joined and left.";
+    SHADOWED_EVENT_HANDLER = "MG0810", "Event handler without events", "Only the first handler that matches an event receives it: earlier handlers match all events of this one.";
+    BAD_HANDLER_HEADER = "MG0811", "Invalid header of an event handler", "Headers are names and values of HTTP header fields; Host, Connection, Content-*, ce-* and WebHook-* are set by the gateway.";
+    HUB_RANGE = "MG0812", "Hub setting out of range", "The message contains the range. Limits of a hub apply to open connections when the configuration is reloaded.";
+    BAD_SERVER_SCHEME = "MG0813", "Invalid server scheme of a hub service", "ServerSchemes are names of AuthenticationSchemes of the type JwtBearer.";
+    BAD_NODE_NAME = "MG0814", "Invalid node name", "Realtime.NodeName is 1 to 32 letters, digits and _; unique among the nodes.";
+    BAD_NEGOTIATION = "MG0815", "Invalid negotiation", "NegotiateOptions need DownstreamHubService, and a Hub of that service; placeholders in Roles and Groups are {claim:TYPE}.";
+    OPEN_NEGOTIATION = "MG0816", "Negotiation without authentication", "Every caller of the route gets an access token for the hub. Add AuthenticationOptions.";
+    HUB_IN_AGGREGATE = "MG0817", "Hub route in an aggregate", "A route with DownstreamHubService cannot be a part of an aggregate.";
     PENDING_PROTOCOLS = "MG0921", "Not supported yet: HTTP/3", "This version does not support HTTP/3 as the only acceptable version; the setting is rejected rather than ignored.";
     BAD_SHARED_STATE = "MG1101", "Invalid shared state", "SharedState needs Url: redis://host:port/database, rediss://host:port or unix:/path, without user and password; a list with Mode sentinel or cluster. Timeout is 1ms to 10s, Connections 1 to 16, Prefix 1 to 64 letters, digits and ._-; Tls needs rediss://, Sentinel settings need Mode sentinel.";
     SHARED_STATE_PLAIN = "MG1102", "Password of the shared state sent without TLS", "An attacker on the network can read the password and change the shared state. Use rediss://, or a server on this machine.";
@@ -229,7 +247,7 @@ mod tests {
     use std::fmt::Write;
     use std::path::Path;
 
-    const FAMILIES: [(&str, &str); 11] = [
+    const FAMILIES: [(&str, &str); 13] = [
         ("MG00", "Reading files, syntax"),
         ("MG01", "Keys and types"),
         ("MG02", "Placeholders, merge, policies"),
@@ -238,6 +256,7 @@ mod tests {
         ("MG05", "Aggregates"),
         ("MG06", "Listeners and limits"),
         ("MG07", "Service discovery"),
+        ("MG08", "Realtime hubs"),
         ("MG09", "Not supported yet"),
         ("MG11", "Shared state"),
         ("MG12", "Administration and telemetry"),

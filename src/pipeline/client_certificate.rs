@@ -20,6 +20,8 @@ pub struct CertificateInfo {
     pub dns: Vec<String>,
     pub uris: Vec<String>,
     pub emails: Vec<String>,
+    /// SHA-1 of the certificate in hexadecimal, as Windows and Azure identify certificates.
+    pub sha1_thumbprint: String,
 }
 
 /// A client certificate that the listener has verified.
@@ -57,6 +59,11 @@ impl ClientCertificate {
     /// The certificate as a header value; empty: not forwarded to backends.
     pub fn header_value(&self) -> &str {
         &self.header_value
+    }
+
+    /// SHA-1 of the certificate in hexadecimal.
+    pub fn sha1_thumbprint(&self) -> &str {
+        &self.info.sha1_thumbprint
     }
 
     /// The subject, `C=.., O=.., CN=..`, in the order of the certificate.

@@ -181,6 +181,27 @@ error_codes! {
     AggregateTemplate = "aggregate.template", Gateway, 500, 500, "Aggregate template failed";
     /// The client accepts none of the available representations.
     RequestNotAcceptable = "request.not_acceptable", Client, 406, 406, "Not acceptable";
+    /// The service has no hub of this name, or no such path.
+    HubNotFound = "hub.not_found", Client, 404, 404, "No such hub or path";
+    HubInvalidName = "hub.invalid_name", Client, 400, 400, "Invalid hub name";
+    HubUpgradeRequired = "hub.upgrade_required", Client, 400, 400, "WebSocket upgrade required";
+    HubTokenMissing = "hub.token_missing", Client, 401, 401, "Access token missing";
+    HubTokenInvalid = "hub.token_invalid", Client, 401, 401, "Invalid access token";
+    HubInvalidMode = "hub.invalid_mode", Client, 400, 400, "Invalid mode of the client";
+    HubInvalidGroup = "hub.invalid_group", Client, 400, 400, "Invalid group name";
+    HubTooManyGroups = "hub.too_many_groups", Client, 400, 400, "Too many groups";
+    /// The connections of the hub (429) or of the process (503).
+    HubConnectionLimit = "hub.connection_limit", Client, 429, 429, "Too many hub connections";
+    /// The connect handler selected a subprotocol that the client did not offer.
+    HubInvalidSubprotocol = "hub.invalid_subprotocol", Backend, 500, 500, "Subprotocol was not offered";
+    HubEventHandlerFailed = "hub.event_handler_failed", Backend, 500, 500, "Event handler failed";
+    /// The connect handler refused the client; its status and its body are relayed.
+    HubConnectRefused = "hub.connect_refused", Client, 401, 401, "Connection refused by the event handler";
+    HubInvalidRequest = "hub.invalid_request", Client, 400, 400, "Invalid request of the data plane";
+    HubUnknownOperation = "hub.unknown_operation", Client, 404, 404, "Unknown operation of the data plane";
+    HubInvalidFilter = "hub.invalid_filter", Client, 400, 400, "Invalid filter";
+    HubInvalidPayload = "hub.invalid_payload", Client, 400, 400, "Invalid payload";
+    HubBackplaneUnavailable = "hub.backplane_unavailable", Gateway, 503, 503, "Nodes of the hub not reachable";
     GatewayDraining = "gateway.draining", Gateway, 503, 503, "Gateway is shutting down";
     GatewayInternal = "gateway.internal", Gateway, 500, 500, "Internal error";
 }
@@ -218,6 +239,8 @@ pub struct ErrorDetails {
     pub members: Vec<(&'static str, &'static str)>,
     /// Nothing is sent: the connection is closed, or the stream reset.
     pub aborts: bool,
+    /// A body of another service instead of a problem, with its media type.
+    pub body: Option<(String, bytes::Bytes)>,
 }
 
 impl GatewayError {

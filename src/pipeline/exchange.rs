@@ -8,7 +8,9 @@ use super::{
 };
 use crate::base::{
     budget::{Budget, BufferCharge},
-    content_coding::AcceptedCoding, data_rate::MinDataRate, escaped_separators::EscapedSeparators,
+    content_coding::AcceptedCoding,
+    data_rate::MinDataRate,
+    escaped_separators::EscapedSeparators,
     path_params::PathParams,
 };
 use crate::telemetry::trace::RequestTrace;

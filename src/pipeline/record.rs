@@ -17,6 +17,9 @@ pub enum QueryPolicy {
     Log,
 }
 
+/// Parameters of hub clients that are secrets: their values are never logged.
+const TOKEN_PARAMETERS: [&[u8]; 2] = [b"access_token=", b"awps_reconnection_token="];
+
 /// What the access log contains of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordPolicy {
@@ -125,12 +128,17 @@ impl AccessRecord {
             return None;
         }
         let query = &target[memchr::memchr(b'?', target)? + 1..];
-        if self.policy.query == QueryPolicy::Log {
+        let is_logged = self.policy.query == QueryPolicy::Log;
+        if is_logged && !TOKEN_PARAMETERS.iter().any(|name| memchr::memmem::find(query, name).is_some()) {
             return Some(query);
         }
         for (at, parameter) in query.split(|byte| *byte == b'&').enumerate() {
             if at > 0 {
                 redacted.push(b'&');
+            }
+            if is_logged && !TOKEN_PARAMETERS.iter().any(|name| parameter.starts_with(name)) {
+                redacted.extend_from_slice(parameter);
+                continue;
             }
             if let Some(end) = memchr::memchr(b'=', parameter) {
                 redacted.extend_from_slice(&parameter[..=end]);
@@ -197,6 +205,10 @@ mod tests {
         assert_eq!(query(QueryPolicy::Omit), None);
         assert_eq!(query(QueryPolicy::Log).as_deref(), Some("b=1&secret&c="));
         assert_eq!(query(QueryPolicy::Redact).as_deref(), Some("b=[redacted]&[redacted]&c=[redacted]"));
+        let policy = RecordPolicy { query: QueryPolicy::Log, ..RecordPolicy::default() };
+        let (record, mut redacted) = (AccessRecord { policy, ..AccessRecord::default() }, Vec::new());
+        let logged = record.query(b"/client?access_token=eyJ&x=1&awps_reconnection_token=s", &mut redacted);
+        assert_eq!(logged, Some(&b"access_token=[redacted]&x=1&awps_reconnection_token=[redacted]"[..]));
     }
 
     #[test]

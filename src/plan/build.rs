@@ -10,7 +10,9 @@ use super::{
     client_fields,
     compiled::{ClientPace, PathHashKey, Plan, Route, Target},
     dynamic_routes::DynamicRoutes,
-    fabric_target, internal_target, listeners,
+    fabric_target,
+    hubs::{self, HubRouteBlueprint, build::PlanHubs},
+    internal_target, listeners,
     process_state::ProcessState,
     routing::UrlTemplate,
     shared_sessions::SharedSessions,
@@ -37,7 +39,11 @@ use crate::{
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
+
+/// Time for the complete response of an event handler, unless its own is set.
+const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Builds the plan. The error is an invalid template that was not checked before.
 pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) -> Result<Plan, String> {
@@ -46,7 +52,11 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
     let telemetry = PlanTelemetry::open(&blueprint.telemetry, &process_state.telemetry)?;
     let shared_state = blueprint.shared_state.as_ref().map(|config| process_state.shared_states.get(config));
     let resolvers = fabric_target::open_resolvers(blueprint, process_state);
-    let routes = routes(blueprint, &resolvers, process_state);
+    let mut clusters = Clusters::default();
+    let hubs = hubs::build::services(&blueprint.hubs, process_state, |cluster, label| {
+        (clusters.get(cluster, label, blueprint, process_state), attempts(blueprint, process_state))
+    });
+    let routes = routes(blueprint, process_state, (&resolvers, &hubs), &mut clusters);
     Ok(Plan {
         resolvers,
         id,
@@ -64,7 +74,8 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
         matches_by_listener: blueprint.by_listener(),
         table: blueprint.table.clone(),
         escaped_separators: blueprint.escaped_separators,
-        clusters: all_clusters(&routes),
+        clusters: all_clusters(&routes, &hubs),
+        hubs,
         routes,
         dynamic: blueprint.dynamic.as_ref().map(|options| dynamic_routes(blueprint, options, process_state)),
     })
@@ -73,15 +84,17 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
 /// The routes, followed by the parts of aggregates.
 fn routes(
     blueprint: &Blueprint,
-    resolvers: &[Arc<Resolver>],
     process_state: &ProcessState,
+    (resolvers, hubs): (&[Arc<Resolver>], &PlanHubs),
+    clusters: &mut Clusters,
 ) -> Box<[Arc<Route>]> {
-    let (mut routes, mut parts, mut clusters) = (Vec::new(), Vec::new(), Clusters::default());
+    let (mut routes, mut parts) = (Vec::new(), Vec::new());
     for (at, route) in blueprint.routes.iter().enumerate() {
         let (role, target) = match &route.aggregate {
-            None => {
-                (RouteRole::Standalone, target(route, blueprint, resolvers, process_state, &mut clusters))
-            }
+            None => match &route.hub {
+                Some(hub) => (RouteRole::Standalone, hub_target(route, hub, hubs)),
+                None => (RouteRole::Standalone, target(route, blueprint, resolvers, process_state, clusters)),
+            },
             Some(several) => (
                 RouteRole::Aggregate,
                 aggregate::build::build_aggregate(several, &routes, &mut parts, blueprint, process_state),
@@ -160,7 +173,7 @@ impl Plan {
             }
             // The routes of its parts are among the routes.
             Target::Fabric(fabric) => fabric.resolver.is_loaded(),
-            Target::Aggregate(_) | Target::Internal { .. } | Target::Fail(..) => true,
+            Target::Aggregate(_) | Target::Internal { .. } | Target::Hub(_) | Target::Fail(..) => true,
         })
     }
 
@@ -183,7 +196,7 @@ fn build_context<'b>(
         ocelot: blueprint.ocelot,
         route: &route.name,
         role,
-        is_proxied: role != RouteRole::Aggregate && route.service.is_none(),
+        is_proxied: role != RouteRole::Aggregate && route.service.is_none() && route.hub.is_none(),
         max_compression_memory: blueprint.limits.compression,
         cache_memory: &blueprint.cache,
         has_http_cache: blueprint.has_http_cache,
@@ -244,11 +257,7 @@ fn attempt_config(
 ) -> AttemptConfig {
     AttemptConfig {
         timeout: route.timeout.value,
-        connect_timeout: blueprint.limits.connect_timeout,
-        body_idle_timeout: blueprint.limits.body_idle,
         request_buffer_bytes: route.buffering.request_bytes,
-        buffering_memory: process_state.buffering_memory.clone(),
-        max_informational: blueprint.limits.max_informational,
         preserve_host: route.preserve_host.value,
         version: match route.http_version.value {
             HttpVersion::Http10 => Version::Http10,
@@ -260,14 +269,44 @@ fn attempt_config(
             HttpVersion::Http2 => Http2::Always,
         },
         resilience: resilience(route, blueprint, process_state, clusters),
+        ..attempts(blueprint, process_state)
     }
 }
 
-/// The target clusters of the routes, each once.
-fn all_clusters(routes: &[Arc<Route>]) -> Box<[Arc<Cluster>]> {
+/// The target of a route to a hub service. Its service was found when the document was compiled.
+fn hub_target(route: &RouteBlueprint, hub: &HubRouteBlueprint, hubs: &PlanHubs) -> Target {
+    match hubs.target(hub, route.stages.cors.is_some(), route.timeout.value) {
+        Some(target) => Target::Hub(Box::new(target)),
+        None => Target::Fail(
+            ErrorCode::GatewayInternal,
+            format!("the plan has no hub service \"{}\"", hub.service.value),
+        ),
+    }
+}
+
+/// The settings of calls that a route does not change: HTTP/1.1, no retries.
+fn attempts(blueprint: &Blueprint, process_state: &ProcessState) -> AttemptConfig {
+    AttemptConfig {
+        timeout: HANDLER_TIMEOUT,
+        connect_timeout: blueprint.limits.connect_timeout,
+        body_idle_timeout: blueprint.limits.body_idle,
+        request_buffer_bytes: 0,
+        buffering_memory: process_state.buffering_memory.clone(),
+        max_informational: blueprint.limits.max_informational,
+        preserve_host: false,
+        version: Version::Http11,
+        http2: Http2::Never,
+        resilience: None,
+    }
+}
+
+/// The target clusters of the routes and of event handlers, each once.
+fn all_clusters(routes: &[Arc<Route>], hubs: &PlanHubs) -> Box<[Arc<Cluster>]> {
     let mut seen = HashSet::new();
     let targets = routes.iter().filter_map(|route| route.cluster().ok());
     let clusters = targets.flat_map(|(cluster, terms)| [Some(cluster), terms.fallback()]).flatten();
+    let handlers = hubs.services.iter().flat_map(|service| service.backends.iter());
+    let clusters = clusters.chain(handlers.map(|backend| &backend.cluster));
     clusters.filter(|cluster| seen.insert(Arc::as_ptr(cluster))).cloned().collect()
 }
 

@@ -3,6 +3,7 @@
 use super::administration::Administration;
 use super::blueprint::{Limits, Listener};
 use super::dynamic_routes::DynamicRoutes;
+use super::hubs::build::PlanHubs;
 pub use super::route::{Aggregate, AggregatePart, ClientPace, PathHashKey, Route, Target};
 use super::routing::{
     EscapedSeparators, HeaderLookup, Query, RouteTable, RouteTrace, Target as RequestTarget,
@@ -50,6 +51,8 @@ pub struct Plan {
     pub clusters: Box<[Arc<Cluster>]>,
     /// The resolvers of services with partitions.
     pub resolvers: Box<[Arc<Resolver>]>,
+    /// Realtime hubs.
+    pub hubs: PlanHubs,
     /// Whether any route responds to CORS preflight requests.
     pub preflight: bool,
     /// Whether any route is restricted to some listeners.

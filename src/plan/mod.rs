@@ -21,6 +21,7 @@ mod listeners;
 mod dynamic_routes;
 pub mod explain;
 pub mod fabric_target;
+pub mod hubs;
 pub mod inherit;
 pub mod routing;
 pub mod compiled;

@@ -11,11 +11,15 @@ use crate::{
         tls::server::{ClientAuth, TicketKeys},
     },
     pipeline::internal::ServiceRegistry,
+    realtime::engine::Engine,
     stages::StageState,
     state::SharedStates,
     telemetry::{Metrics, TelemetryState},
 };
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+/// The engine of the process; created by the first plan with a hub service.
+pub type EngineSlot = Arc<OnceLock<Arc<Engine>>>;
 
 /// State that plans share and that survives a reload. Unchanged parts of a new plan find their state by key.
 #[derive(Clone, Debug)]
@@ -41,6 +45,8 @@ pub struct ProcessState {
     pub telemetry: Arc<TelemetryState>,
     /// The connections to Redis that plans hold.
     pub shared_states: Arc<SharedStates>,
+    /// Realtime hubs; empty until a plan has a hub service.
+    pub hub_engine: EngineSlot,
     /// Internal services of the process that routes may name.
     pub services: ServiceRegistry,
     /// Maximum number of connections if the document sets no limit.
@@ -72,6 +78,7 @@ impl ProcessState {
             telemetry: Arc::new(TelemetryState::new(metrics.clone(), None)),
             shared_states: Arc::new(SharedStates::inactive(metrics.shared_state().clone())),
             metrics,
+            hub_engine: EngineSlot::default(),
             services: ServiceRegistry::default(),
             connections,
         }

@@ -11,6 +11,7 @@ use crate::{
         internal::InternalService,
         stage::StageEntry,
     },
+    realtime::service::HubTarget,
     telemetry::RouteMetrics,
 };
 use std::{sync::Arc, time::Duration};
@@ -67,6 +68,8 @@ pub enum Target {
         service: InternalService,
         timeout: Duration,
     },
+    /// A hub service of this process.
+    Hub(Box<HubTarget>),
     /// Several routes, whose responses are composed to one.
     Aggregate(Box<Aggregate>),
     /// A route that Ocelot accepts but cannot serve: the error of every request.
@@ -85,6 +88,10 @@ impl Target {
                 Target::Internal { service: service.clone(), timeout: *timeout }
             }
             Target::Fail(code, detail) => Target::Fail(*code, detail.clone()),
+            Target::Hub(_) => Target::Fail(
+                ErrorCode::GatewayInternal,
+                "a hub service cannot be a part of an aggregate".into(),
+            ),
             Target::Aggregate(_) => Target::Fail(
                 ErrorCode::GatewayInternal,
                 "an aggregate cannot be a part of another aggregate".into(),
@@ -153,7 +160,7 @@ impl Route {
             Target::Fabric(_) => {
                 Err(GatewayError::new(ErrorCode::GatewayInternal, "a route to services has no cluster"))
             }
-            Target::Internal { .. } => {
+            Target::Internal { .. } | Target::Hub(_) => {
                 Err(GatewayError::new(ErrorCode::GatewayInternal, "an internal service has no cluster"))
             }
             Target::Aggregate(_) => {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
-    net::unix_address::UnixAddress, pipeline::internal::ServiceRegistry,
+    net::unix_address::UnixAddress,
+    pipeline::internal::ServiceRegistry,
     server::{drain::MIN_EVICTED_IDLE, internal_gateway::internal_gateway, run::serve_listeners},
 };
 use std::{net::TcpListener, path::Path};

@@ -1,13 +1,11 @@
 //! A worker: one thread with its own runtime; a connection stays on the worker that accepted it.
 
-use super::{
-    dispatch::run_route, drain::MIN_EVICTED_IDLE, gateway::Gateway, internal_client::BufferedClient,
-};
+use super::{dispatch::run_route, drain::MIN_EVICTED_IDLE, gateway::Gateway};
 use crate::{
     base::budget::Budget,
     net::{
-        connection_limit::ConnectionLimiter, descriptors, h1::hop_by_hop::HopByHop, h2, pool,
-        release_requests,
+        buffered_client::BufferedClient, connection_limit::ConnectionLimiter, descriptors,
+        h1::hop_by_hop::HopByHop, h2, pool, release_requests,
     },
     pipeline::{
         exchange::{Exchange, Peer, Runtime, Task},

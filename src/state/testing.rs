@@ -65,13 +65,17 @@ impl RedisServer {
 impl Drop for RedisServer {
     fn drop(&mut self) {
         self.stop();
+        remove_file(self.port);
     }
 }
 
 fn spawn(port: u16, options: &[String]) -> Child {
+    remove_file(port);
     Command::new("redis-server")
         .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"])
+        // A replication writes this file, and a server reads it when it starts.
         .args(["--dir", std::env::temp_dir().to_str().expect("UTF-8")])
+        .args(["--dbfilename", &file_name(port)])
         .args(options)
         .stdout(Stdio::null())
         .spawn()
@@ -103,4 +107,12 @@ pub fn wait_until(condition: impl Fn() -> bool) {
         assert!(Instant::now() < until, "the condition does not become true");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+fn file_name(port: u16) -> String {
+    format!("margay-test-{port}.rdb")
+}
+
+fn remove_file(port: u16) {
+    let _ = std::fs::remove_file(std::env::temp_dir().join(file_name(port)));
 }

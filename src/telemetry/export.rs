@@ -8,6 +8,8 @@ use super::discovery::DiscoveryRow;
 use super::endpoints::EndpointRow;
 use super::families::FAMILIES;
 use super::histogram::{BUCKET_BOUNDS, HistogramTotals};
+use super::hubs;
+use super::hubs::families::HUB_FAMILIES;
 use super::metrics::{Metrics, Reload};
 use super::removals::Removed;
 use super::resilience::{Event, ResilienceMetrics};
@@ -23,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// All exported metrics, in the notation of the documentation: `name{label,label}`.
 pub fn names() -> impl Iterator<Item = String> {
-    FAMILIES.iter().map(|(name, _, _, labels)| match labels {
+    FAMILIES.iter().chain(HUB_FAMILIES).map(|(name, _, _, labels)| match labels {
         [] => (*name).to_owned(),
         labels => format!("{name}{{{}}}", labels.join(",")),
     })
@@ -45,6 +47,7 @@ impl Metrics {
         let routes: Vec<_> = routes.filter(|(totals, _)| totals.is_used() || self.emits_zero()).collect();
         let mut families: Vec<_> = FAMILIES
             .iter()
+            .chain(HUB_FAMILIES)
             .map(|(name, help, kind, _)| family(name, help, *kind, samples(name, self, &routes)))
             .filter(|family| !family.get_metric().is_empty())
             .collect();
@@ -127,6 +130,7 @@ fn process_samples(name: &str, m: &Metrics) -> Vec<Metric> {
             m.tunnels().bytes().into_iter().zip(["to_backend", "to_client"]).map(sample).collect()
         }
         name if name.starts_with("margay_config_") => configuration(name, m),
+        name if name.starts_with("margay_hub_") => hubs::export::samples(name, m.hubs()),
         "margay_log_dropped_total" => vec![counter(super::process_log::dropped_total(), &[])],
         "margay_access_log_dropped_total" => vec![counter(m.dropped_total(), &[])],
         "margay_otlp_exported_total" => otlp(m, |counts| &counts.exported),
@@ -334,7 +338,7 @@ fn by_attempt_outcome(cluster: &ClusterMetrics) -> Vec<Metric> {
     AttemptOutcome::ALL.iter().map(|o| counter(cluster.total(*o), &labels(*o))).collect()
 }
 
-fn histogram(totals: &HistogramTotals, labels: &[(&str, &str)]) -> Metric {
+pub(super) fn histogram(totals: &HistogramTotals, labels: &[(&str, &str)]) -> Metric {
     let mut cumulative = 0;
     let buckets = totals.buckets.iter().zip(BUCKET_BOUNDS).map(|(n, bound)| {
         cumulative += n;
@@ -352,7 +356,7 @@ fn histogram(totals: &HistogramTotals, labels: &[(&str, &str)]) -> Metric {
     metric
 }
 
-fn counter(n: u64, labels: &[(&str, &str)]) -> Metric {
+pub(super) fn counter(n: u64, labels: &[(&str, &str)]) -> Metric {
     let mut counter = Counter::default();
     counter.set_value(n as f64);
     let mut metric = labelled(labels);
@@ -360,7 +364,7 @@ fn counter(n: u64, labels: &[(&str, &str)]) -> Metric {
     metric
 }
 
-fn gauge(n: u64, labels: &[(&str, &str)]) -> Metric {
+pub(super) fn gauge(n: u64, labels: &[(&str, &str)]) -> Metric {
     let mut gauge = Gauge::default();
     gauge.set_value(n as f64);
     let mut metric = labelled(labels);

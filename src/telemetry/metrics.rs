@@ -10,13 +10,14 @@ use super::endpoints::{DrainTable, EndpointMetrics, EndpointTable};
 use super::fabric::{FabricMetrics, FabricRouteMetrics, FabricTable};
 use super::feed::RecordFeed;
 use super::http2::Http2Metrics;
+use super::hubs::HubMetrics;
+use super::otlp_counts::OtlpCounts;
 use super::registry::{Registry, lock};
 use super::removals::RemovalMetrics;
 use super::resilience::ResilienceMetrics;
 use super::shared_state::SharedStateMetrics;
 use super::stages::StageMetrics;
 use super::tls::TlsTable;
-use super::trace::QueueCounts;
 use super::websockets::WebSocketMetrics;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -78,6 +79,7 @@ pub struct Metrics {
     refusals: Box<[ErrorCount]>,
     tunnels: Arc<WebSocketMetrics>,
     http2: Http2Metrics,
+    hubs: Arc<HubMetrics>,
     reloads: [AtomicU64; 3],
     config: ConfigMetrics,
     pub(super) discovery: DiscoveryTable,
@@ -93,21 +95,6 @@ pub struct Metrics {
     /// Idle routes and clusters are exported too.
     emits_zero: AtomicBool,
     has_native_histograms: Arc<AtomicBool>,
-}
-
-/// What was sent to collectors and what was lost, by signal.
-#[derive(Debug, Default)]
-pub struct OtlpCounts {
-    pub traces: Arc<QueueCounts>,
-    pub metrics: Arc<QueueCounts>,
-    pub logs: Arc<QueueCounts>,
-}
-
-impl OtlpCounts {
-    /// The signals by name.
-    pub(super) fn signals(&self) -> [(&'static str, &QueueCounts); 3] {
-        [("traces", &self.traces), ("metrics", &self.metrics), ("logs", &self.logs)]
-    }
 }
 
 /// Metrics of the active plan.
@@ -137,6 +124,7 @@ impl Metrics {
             refusals: (0..ERROR_CODES).map(|_| ErrorCount::default()).collect(),
             tunnels: Arc::default(),
             http2: Http2Metrics::new(workers),
+            hubs: Arc::default(),
             reloads: Default::default(),
             config: ConfigMetrics::default(),
             discovery: DiscoveryTable::default(),
@@ -257,6 +245,11 @@ impl Metrics {
     /// The metrics of HTTP/2.
     pub fn http2(&self) -> &Http2Metrics {
         &self.http2
+    }
+
+    /// The metrics of realtime hubs.
+    pub fn hubs(&self) -> &Arc<HubMetrics> {
+        &self.hubs
     }
 
     /// Removes all routes whose label is not in the set; requests in flight keep their handle.

@@ -3,12 +3,13 @@
 use super::lexer::{Kind, Token, tokens};
 
 /// The floors and their heights: an arrow may only point down.
-pub const FLOORS: [(&str, u8); 12] = [
+pub const FLOORS: [(&str, u8); 13] = [
     ("cli", 9),
     ("control", 8),
     ("server", 7),
     ("plan", 6),
     ("stages", 5),
+    ("realtime", 5),
     ("backend", 4),
     ("state", 4),
     ("net", 3),

@@ -35,7 +35,7 @@ class Redis:
 
     def start(self):
         self.process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--dir", tempfile.gettempdir()],
+            ["redis-server", "--port", str(self.port), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--dir", tempfile.mkdtemp(prefix="state-redis-")],
             stdout=subprocess.DEVNULL)
         wait_port(self.port)
 

@@ -51,9 +51,9 @@ pub(super) enum Round {
     Failed(Failure),
 }
 
-impl From<GatewayError> for Round {
-    fn from(error: GatewayError) -> Round {
-        Round::Final(Err(error))
+impl From<GatewayError> for Box<Round> {
+    fn from(error: GatewayError) -> Box<Round> {
+        Box::new(Round::Final(Err(error)))
     }
 }
 
@@ -82,13 +82,13 @@ impl<'a> FabricCall<'a> {
     pub async fn round(&mut self, exchange: &mut Exchange, caller: &mut dyn ClientBody) -> Round {
         let (partition, snapshot) = match self.resolve(exchange, caller).await {
             Ok(found) => found,
-            Err(round) => return round,
+            Err(round) => return *round,
         };
         let choice = match self.choose(&snapshot, exchange) {
             Ok(choice) => choice,
             Err(round) => {
                 self.used = Some((partition, snapshot));
-                return round;
+                return *round;
             }
         };
         let replica = &snapshot.replicas[choice.replica];
@@ -119,7 +119,7 @@ impl<'a> FabricCall<'a> {
         &mut self,
         exchange: &mut Exchange,
         caller: &mut dyn ClientBody,
-    ) -> Result<(Arc<Partition>, Arc<PartitionSnapshot>), Round> {
+    ) -> Result<(Arc<Partition>, Arc<PartitionSnapshot>), Box<Round>> {
         let found = match &self.found {
             Some(found) => found.clone(),
             None => {
@@ -137,7 +137,7 @@ impl<'a> FabricCall<'a> {
                 resolver.metrics.count_hit(exchange.worker);
                 partition
             }
-            PartitionMatch::BadKey => return Err(self.resolve_failure(ResolveError::BadKey)),
+            PartitionMatch::BadKey => return Err(Box::new(self.resolve_failure(ResolveError::BadKey))),
             // Boxed: keeps the future of known partitions small.
             PartitionMatch::Unknown => Box::pin(self.ask_partition(&found, caller)).await?,
         };
@@ -155,14 +155,14 @@ impl<'a> FabricCall<'a> {
         &self,
         exchange: &Exchange,
         caller: &mut dyn ClientBody,
-    ) -> Result<ServiceMatch, Round> {
+    ) -> Result<ServiceMatch, Box<Round>> {
         let (route, target) = (self.route, exchange.request.target());
         let query = route.query(&self.request, target);
         let asked = route.resolver.ask_service(query, route.filter(), &self.request.key);
         match until_deadline(asked, caller, Some(self.deadline)).await {
             Err(closed) => Err(closed.into()),
             Ok(None) => Err(timeout_error(route, None).into()),
-            Ok(Some(Err(error))) => Err(self.resolve_failure(error)),
+            Ok(Some(Err(error))) => Err(Box::new(self.resolve_failure(error))),
             Ok(Some(Ok(mut found))) => {
                 found.segments = route.taken_segments(&self.request, target, &found);
                 Ok(found)
@@ -175,18 +175,18 @@ impl<'a> FabricCall<'a> {
         &self,
         found: &ServiceMatch,
         caller: &mut dyn ClientBody,
-    ) -> Result<Arc<Partition>, Round> {
+    ) -> Result<Arc<Partition>, Box<Round>> {
         let asked = self.route.resolver.ask_partition(&found.service, &self.request.key);
         match until_deadline(asked, caller, Some(self.deadline)).await {
             Err(closed) => Err(closed.into()),
             Ok(None) => Err(timeout_error(self.route, self.service_name()).into()),
-            Ok(Some(Err(error))) => Err(self.resolve_failure(error)),
+            Ok(Some(Err(error))) => Err(Box::new(self.resolve_failure(error))),
             Ok(Some(Ok(partition))) => Ok(partition),
         }
     }
 
     /// Prepares the request once its service is known.
-    fn begin(&mut self, found: ServiceMatch, exchange: &mut Exchange) -> Result<ServiceMatch, Round> {
+    fn begin(&mut self, found: ServiceMatch, exchange: &mut Exchange) -> Result<ServiceMatch, Box<Round>> {
         let route = self.route;
         found.service.budget.deposit(exchange.now);
         self.suffix = route.suffix(&self.request, exchange.request.target(), found.segments);
@@ -204,17 +204,21 @@ impl<'a> FabricCall<'a> {
         self.found = Some(found.clone());
         match route.check_key(&self.request) {
             Ok(()) => Ok(found),
-            Err(error) => Err(self.resolve_failure(error)),
+            Err(error) => Err(Box::new(self.resolve_failure(error))),
         }
     }
 
-    fn choose(&self, snapshot: &Arc<PartitionSnapshot>, exchange: &Exchange) -> Result<ReplicaChoice, Round> {
+    fn choose(
+        &self,
+        snapshot: &Arc<PartitionSnapshot>,
+        exchange: &Exchange,
+    ) -> Result<ReplicaChoice, Box<Round>> {
         let rule = self.route.endpoint_rule(&self.request, exchange);
         let now_ms = process_ms(exchange.now);
         let random = |count: usize| fastrand::usize(..count);
         match choose(snapshot, self.selector(), &rule, &self.tried, now_ms, random) {
             Ok(choice) => Ok(choice),
-            Err(ChoiceError::Offline) => Err(self.resolve_failure(ResolveError::Offline)),
+            Err(ChoiceError::Offline) => Err(Box::new(self.resolve_failure(ResolveError::Offline))),
             Err(ChoiceError::NoEndpoint) => {
                 let label = self.route.service_label(self.service_name().unwrap_or("the service"));
                 let detail = match &self.request.listener {
@@ -305,8 +309,8 @@ impl<'a> FabricCall<'a> {
         let is_temporary = error.is_temporary();
         let error = self.resolve_error(error);
         match is_temporary {
-            true => Round::Failed(Failure { cause, outcome: Err(error) }),
-            false => error.into(),
+            true => Round::Failed(Failure { cause, outcome: Box::new(Err(error)) }),
+            false => Round::Final(Err(error)),
         }
     }
 

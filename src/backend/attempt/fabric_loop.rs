@@ -47,6 +47,13 @@ pub async fn run_fabric(
     outcome
 }
 
+/// When the next attempt is made.
+enum Retry {
+    After(Duration),
+    /// The retry budget is used up: only at a newer place, if it is known within this time.
+    IfNewer(Duration),
+}
+
 /// The rounds of one exchange.
 struct FabricLoop<'a> {
     call: FabricCall<'a>,
@@ -71,11 +78,16 @@ impl FabricLoop<'_> {
                 Round::Failed(failure) => failure,
             };
             self.attempts_made += 1;
-            let Some(pause) = self.next_pause(&failure, exchange) else {
-                return self.give_up(failure.outcome);
+            let Some(retry) = self.next_retry(&failure, exchange) else {
+                return self.give_up(*failure.outcome);
+            };
+            let pause = match retry {
+                Retry::After(pause) => pause,
+                Retry::IfNewer(limit) if self.becomes_newer(limit, caller).await? => Duration::ZERO,
+                Retry::IfNewer(_) => return self.give_up(*failure.outcome),
             };
             self.call.route.metrics.count_retry(failure.cause.reason());
-            if let Ok(response) = failure.outcome {
+            if let Ok(response) = *failure.outcome {
                 drain_response(response).await;
             }
             if !pause.is_zero() {
@@ -87,33 +99,48 @@ impl FabricLoop<'_> {
         }
     }
 
-    /// The pause before the next attempt; `None`: none is made.
-    fn next_pause(&mut self, failure: &Failure, exchange: &Exchange) -> Option<Duration> {
+    /// When the next attempt is made; `None`: none is made.
+    fn next_retry(&mut self, failure: &Failure, exchange: &Exchange) -> Option<Retry> {
         let config = &self.call.route.config;
-        let is_last = config.max_attempts.is_some_and(|max| self.attempts_made >= max);
-        let now = Instant::now();
-        if is_last || !self.is_granted(failure.cause, now) {
+        if config.max_attempts.is_some_and(|max| self.attempts_made >= max) {
             return None;
         }
-        self.begin_newer();
-        if failure.cause.is_attempt() && self.call.has_other(exchange) {
-            return Some(Duration::ZERO);
-        }
+        let now = Instant::now();
         let left = self.call.deadline.saturating_duration_since(now);
+        let is_granted = self.is_granted(failure.cause, now);
+        self.begin_newer();
+        if !is_granted {
+            return Some(Retry::IfNewer(self.backoff_left().min(left)));
+        }
+        if failure.cause.is_attempt() && self.call.has_other(exchange) {
+            return Some(Retry::After(Duration::ZERO));
+        }
         let pause = self.draw_pause(failure.cause);
         match pause < left {
-            true => Some(pause),
-            false if config.is_strict => Some(left),
+            true => Some(Retry::After(pause)),
+            false if config.is_strict => Some(Retry::After(left)),
             false => None,
         }
     }
 
-    /// Whether the retry budget of the service allows another attempt. One after which nothing was sent costs nothing.
+    /// Whether the retry budget of the service allows another attempt. One after which nothing was sent costs nothing, and
+    /// neither does one at a newer place.
     fn is_granted(&self, cause: FailureCause, now: Instant) -> bool {
-        let costs_nothing =
-            !cause.is_attempt() || cause == FailureCause::Connect || self.call.route.config.is_strict;
+        let used = self.call.used.as_ref();
+        let is_outdated = used.is_some_and(|(partition, used)| partition.version() > used.version);
+        let costs_nothing = !cause.is_attempt()
+            || cause == FailureCause::Connect
+            || self.call.route.config.is_strict
+            || is_outdated;
         let found = self.call.found.as_ref();
         costs_nothing || found.is_none_or(|found| found.service.budget.withdraw(now, BUDGET))
+    }
+
+    /// What is left of the pauses after responses: together they take at most about as long as on average.
+    fn backoff_left(&self) -> Duration {
+        let config = &self.call.route.config;
+        let doublings = config.max_attempts.unwrap_or(u32::MAX).saturating_sub(2);
+        bound(config.min_backoff, Duration::MAX, doublings).saturating_sub(self.status_backoff)
     }
 
     /// A random pause, whose bound doubles with each attempt.
@@ -124,10 +151,7 @@ impl FabricLoop<'_> {
         }
         let pause = full_jitter(config.min_backoff, config.max_backoff, self.attempts_made.saturating_sub(1));
         let FailureCause::Status(_) = cause else { return pause };
-        // All pauses of a page that does not exist take at most about as long as on average.
-        let doublings = config.max_attempts.unwrap_or(u32::MAX).saturating_sub(2);
-        let most = bound(config.min_backoff, Duration::MAX, doublings);
-        let pause = pause.min(most.saturating_sub(self.status_backoff));
+        let pause = pause.min(self.backoff_left());
         self.status_backoff += pause;
         pause
     }
@@ -156,6 +180,20 @@ impl FabricLoop<'_> {
             Some(Err(error)) if !error.is_temporary() => Err(self.call.resolve_error(error)),
             _ => Ok(()),
         }
+    }
+
+    /// Waits until something newer is known; whether that was within the limit.
+    async fn becomes_newer(
+        &mut self,
+        limit: Duration,
+        caller: &mut dyn ClientBody,
+    ) -> Result<bool, GatewayError> {
+        let Some((partition, used)) = &self.call.used else { return Ok(false) };
+        let began_at = Instant::now();
+        let changed = self.call.route.resolver.wait_changed(partition, used.version);
+        let is_newer = until_deadline(changed, caller, Some(began_at + limit)).await?.is_some();
+        self.status_backoff += began_at.elapsed();
+        Ok(is_newer)
     }
 
     /// The last response or error, or a timeout as configured.

@@ -53,7 +53,7 @@ impl FailureCause {
 #[derive(Debug)]
 pub(super) struct Failure {
     pub cause: FailureCause,
-    pub outcome: RouteResult,
+    pub outcome: Box<RouteResult>,
 }
 
 /// The final outcome, or a failure after which another attempt may be made.
@@ -69,7 +69,7 @@ pub(super) fn classify(
     };
     match cause {
         // What was sent of the body must be there for the next replica.
-        Some(cause) if caller.rewind() => Err(Failure { cause, outcome }),
+        Some(cause) if caller.rewind() => Err(Failure { cause, outcome: Box::new(outcome) }),
         _ => Ok(outcome),
     }
 }

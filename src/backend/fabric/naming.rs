@@ -259,13 +259,13 @@ fn endpoints(snapshot: &PartitionSnapshot) -> Vec<Value> {
 fn replica_items(view: &PartitionView) -> Vec<Value> {
     let kind = view.service.kind().unwrap_or(ServiceKind::Stateless);
     let snapshot = view.partition.snapshot();
-    let item = |(replica, node): (&super::service::Replica, &Box<str>)| {
+    let item = |(replica, node): (&super::service::Replica, &str)| {
         let address = replica.address.as_ref().map_or("", |address| &address.text);
         let mut item = json!({
             "ServiceKind": kind.name(),
             "ReplicaStatus": "Ready",
             "Address": address,
-            "NodeName": &**node,
+            "NodeName": node,
         });
         match replica.role {
             ReplicaRole::Instance => item["InstanceId"] = (&*replica.id).into(),
@@ -277,7 +277,7 @@ fn replica_items(view: &PartitionView) -> Vec<Value> {
         }
         item
     };
-    snapshot.replicas.iter().zip(&view.nodes).map(item).collect()
+    snapshot.replicas.iter().zip(view.nodes.iter().map(|node| &**node)).map(item).collect()
 }
 
 #[derive(Deserialize)]

@@ -40,7 +40,8 @@ pub fn add(document: &mut Value, report: &mut Report) -> Result<(), String> {
             Ok(explanation) if explanation.route.as_ref().is_some_and(|route| route.name == key) => {
                 tests.push(test(key, &sample, &explanation, route));
             }
-            _ => report.skip(format!("Routes.{key}"), "no test: a request made of its template does not reach it"),
+            _ => report
+                .skip(format!("Routes.{key}"), "no test: a request made of its template does not reach it"),
         }
     }
     report.counts.push(("tests", tests.len()));

@@ -20,6 +20,7 @@ mod fabric;
 mod guard;
 mod health;
 mod host;
+mod hubs;
 mod limits;
 mod log_level;
 mod log_override;
@@ -87,6 +88,10 @@ fn pages() -> OpenApiRouter<AdminContext> {
         .routes(routes!(cache::list_cache))
         .routes(routes!(cache::purge_cache))
         .routes(routes!(ocelot::ocelot_clear_region))
+        .routes(routes!(hubs::list_hubs))
+        .routes(routes!(hubs::list_hub_connections))
+        .routes(routes!(hubs::list_hub_groups))
+        .routes(routes!(hubs::close_hub_connection))
 }
 
 /// The pages whose bodies are configurations.

@@ -2,11 +2,7 @@
 //! they could make a change look harmful.
 
 use crate::pipeline::error::{ErrorCode, Fault};
-use crate::telemetry::{
-    RouteMetrics,
-    counters::Totals,
-    histogram::BUCKET_BOUNDS,
-};
+use crate::telemetry::{RouteMetrics, counters::Totals, histogram::BUCKET_BOUNDS};
 use std::iter::Sum;
 
 /// The number of latency buckets, with that of the slowest requests.

@@ -267,7 +267,7 @@ impl ResolverCompiler<'_, '_> {
             match HttpUrl::parse(text.trim()) {
                 Ok(url) if !url.target.contains('?') => urls.push(url),
                 Ok(_) => {
-                    self.error(text.span, "invalid endpoint: it has a query".to_owned(), "remove the query")
+                    self.error(text.span, "invalid endpoint: it has a query".to_owned(), "remove the query");
                 }
                 Err(why) => {
                     let message = format!("invalid endpoint \"{}\": {why}", text.value);

@@ -27,6 +27,7 @@ mod route_names;
 pub(super) mod limits;
 mod provider_settings;
 mod route;
+mod route_backend;
 mod route_cluster;
 mod route_compiler;
 mod shared_state;
@@ -36,13 +37,15 @@ mod transforms;
 mod unix_sockets;
 mod weights;
 
+use self::route_compiler::DocumentContext;
 use super::blueprint::{Blueprint, DynamicBlueprint, Listener, RouteBlueprint, discovery::Registry};
 use super::check::{self, CheckContext, items};
 use super::document::{self, Document, GlobalDocument, TraceContextMode};
+use super::hubs::{self, HubsBlueprint};
 use super::route_tests;
 use super::routing::{RouteTable, RoutingRules};
 use crate::config::values::value_or_default;
-use crate::config::{Diagnostics, Loaded, ReferencedFiles, Span, codes};
+use crate::config::{Diagnostics, Loaded, ReferencedFiles, Span, Spanned, codes};
 use crate::stages::{
     GatewayStages,
     ascii_headers::AsciiHeaders,
@@ -119,10 +122,9 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
     let administration =
         administration::administration(document, &listeners, scope.sources, attached, diagnostics);
     check::targets::check(scope, &administration.address, diagnostics);
-    let provider = scope.global.discovery.as_ref();
-    let registry = provider.and_then(|provider| discovery::registry(scope, provider, diagnostics));
+    let registry = registry(scope, diagnostics);
     let store = discovery::store(scope, registry.as_ref(), diagnostics);
-    let Routes { routes, table, rules, dynamic, resolvers } = routes(scope, registry, diagnostics);
+    let Routes { routes, table, rules, dynamic, resolvers, hubs } = routes(scope, registry, diagnostics);
     fabric_open::warn_open(&routes, &listeners, diagnostics);
     let written_limits = document.limits.as_ref().map(|limits| &limits.value);
     let stages = gateway_stages(scope, &listeners, diagnostics);
@@ -146,11 +148,17 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         escaped_separators: value_or_default(&scope.global.path_with_escaped_separators),
         dynamic,
         resolvers,
+        hubs,
         store,
         data_directory: data_directory(scope, diagnostics),
         tests,
         tests_before_apply: document.tests_before_apply.as_ref().is_some_and(|on| on.value),
     }
+}
+
+fn registry(scope: &CheckContext, diagnostics: &mut Diagnostics) -> Option<Registry> {
+    let provider = scope.global.discovery.as_ref()?;
+    discovery::registry(scope, provider, diagnostics)
 }
 
 fn cache_memory(document: &Document, diagnostics: &mut Diagnostics) -> MemoryConfig {
@@ -206,14 +214,27 @@ struct Routes {
     rules: RoutingRules,
     dynamic: Option<DynamicBlueprint>,
     resolvers: Vec<crate::backend::fabric::ResolverConfig>,
+    hubs: HubsBlueprint,
 }
 
-fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Diagnostics) -> Routes {
-    let rules = if scope.ocelot { RoutingRules::ocelot() } else { RoutingRules::default() };
+/// What routes refer to.
+fn document_context<'d>(
+    scope: &CheckContext<'d>,
+    registry: Option<Registry>,
+    diagnostics: &mut Diagnostics,
+) -> DocumentContext<'d> {
     let clusters = clusters::Clusters::read(scope, registry.as_ref(), diagnostics);
     let listeners = listeners::names(scope.document);
     let forwarded = scope.document.forwarded_headers.as_ref().map(|forwarded| &forwarded.value);
-    let context = route_compiler::DocumentContext {
+    let find_cluster = |name: &Spanned<String>, diagnostics: &mut Diagnostics| {
+        let found = clusters.named(name).cloned();
+        if found.is_none() {
+            clusters.unknown(name, diagnostics);
+        }
+        found
+    };
+    let hubs = hubs::compile(scope, &find_cluster, diagnostics);
+    DocumentContext {
         registry,
         listeners,
         members: aggregate_members::AggregateMembers::new(scope),
@@ -221,7 +242,13 @@ fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Di
         resolvers: fabric_resolvers::FabricResolvers::read(scope, diagnostics),
         adds_forwarded_fields: limits::forwarded(forwarded, scope.ocelot, &mut Diagnostics::default())
             .add_to_request,
-    };
+        hubs,
+    }
+}
+
+fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Diagnostics) -> Routes {
+    let rules = if scope.ocelot { RoutingRules::ocelot() } else { RoutingRules::default() };
+    let context = document_context(scope, registry, diagnostics);
     let mut routes = Vec::with_capacity(scope.routes().len());
     let mut specs = Vec::with_capacity(scope.routes().len());
     for (index, document) in scope.routes().iter().enumerate() {
@@ -240,7 +267,8 @@ fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Di
     warn_unreachable_routes(&table, &routes, scope, diagnostics);
     let dynamic = dynamic_routes::read(scope, &context, &rules, diagnostics);
     context.resolvers.report_unused(diagnostics);
-    Routes { routes, table, rules, dynamic, resolvers: context.resolvers.into_configs() }
+    let (resolvers, hubs) = (context.resolvers.into_configs(), context.hubs);
+    Routes { routes, table, rules, dynamic, resolvers, hubs }
 }
 
 /// Warns of routes that can never match; duplicates have been reported already.

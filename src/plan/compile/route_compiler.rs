@@ -7,6 +7,7 @@ use crate::config::{Diagnostics, OcelotTolerated, Span, Spanned};
 use crate::plan::blueprint::{Sourced, UnservableRoute, discovery::Registry};
 use crate::plan::check::CheckContext;
 use crate::plan::document::{RouteDocument, Setting};
+use crate::plan::hubs::HubsBlueprint;
 use crate::stages::feature::{CompileContext, RouteFacts};
 
 /// The parts of a document that routes refer to.
@@ -23,6 +24,8 @@ pub struct DocumentContext<'d> {
     pub resolvers: FabricResolvers,
     /// Backends get `X-Forwarded-*`.
     pub adds_forwarded_fields: bool,
+    /// The hub services.
+    pub hubs: HubsBlueprint,
 }
 
 /// Compiles the settings of one route.

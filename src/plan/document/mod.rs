@@ -29,6 +29,7 @@ pub use crate::config::options::{GlobalOptions, Options};
 pub use crate::config::values::{
     BoxedSetting, DurationSetting, List, ListMap, OneOrMany, Setting, StringList,
 };
+use crate::plan::hubs::documents::{HubServiceDocument, RealtimeDocument};
 pub use crate::stages::authentication::AuthenticationSchemeDocument;
 pub use crate::stages::cache::CacheDocument;
 pub use administration::{AdminRole, AdminTokenDocument, AdministrationDocument, HealthDocument};
@@ -72,6 +73,11 @@ pub struct Document {
     pub clusters: Setting<SpannedMap<Spanned<ClusterDocument>>>,
     /// Options that apply to every route, unless the route sets them itself. Source: Ocelot, Configuration.
     pub global_configuration: Setting<GlobalDocument>,
+    /// Realtime hubs that run in the gateway: name → keys, public addresses and hubs; routes reference services in
+    /// `DownstreamHubService`. Default: none.
+    pub hub_services: Setting<SpannedMap<Spanned<HubServiceDocument>>>,
+    /// What all hubs of the process share.
+    pub realtime: Setting<RealtimeDocument>,
     /// The public address of the gateway if `GlobalConfiguration.BaseUrl` is absent. Source: Ocelot, Configuration.
     pub base_url: Setting<String>,
     /// The addresses on which requests are accepted. Default: one, `127.0.0.1:8080`.

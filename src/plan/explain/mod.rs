@@ -293,7 +293,8 @@ async fn run_stages(
         let (ran, early) = run_request(&stages[..=at], exchange, &mut NoClient).await;
         let mut description = describe_stage(entry);
         let used = exchange.response.rate_limits[counted..].iter();
-        let used = used.map(|limit| format!("{} of {}", limit.quota.saturating_sub(limit.remaining), limit.quota));
+        let used =
+            used.map(|limit| format!("{} of {}", limit.quota.saturating_sub(limit.remaining), limit.quota));
         let used = used.collect::<Vec<_>>().join(", ");
         if !used.is_empty() {
             description.description += &format!(" (would use {used})");

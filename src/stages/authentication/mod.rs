@@ -11,6 +11,7 @@
 
 mod api_key;
 mod basic;
+mod bearer;
 mod cpu_budget;
 mod compile;
 mod credential_location;
@@ -29,11 +30,11 @@ pub mod settings;
 mod state;
 #[cfg(test)]
 mod testing;
-pub mod token;
 mod verification_pool;
 mod verifier;
 
 pub use basic::check_hash;
+pub use bearer::BearerAuthenticator;
 pub use jwks::{Fetch, HttpFetch};
 pub use options::{AuthenticationOptions, GlobalAuthenticationOptions};
 pub use scheme_document::AuthenticationSchemeDocument;

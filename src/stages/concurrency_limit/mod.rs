@@ -26,7 +26,7 @@ use crate::{
     state::{OnFailure, PerState, SharedState},
 };
 use queue::{Queue, QueueGuard};
-use shared::{Refusal, SharedSlotGuard, SlotCell, SlotKeeper};
+use shared::{Refusal, SharedSlotGuard, SharedSlots, SlotCell, SlotKeeper};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -159,6 +159,20 @@ impl Gate {
         GatewayError::new(ErrorCode::LimitQueueTimeout, detail).with_details(add_retry_after)
     }
 
+    /// The error of a request without a shared slot; `None`: it is admitted without one.
+    fn refusal_error(
+        &self,
+        refusal: Refusal,
+        has_waited: bool,
+        on_failure: OnFailure,
+    ) -> Option<GatewayError> {
+        match refusal {
+            Refusal::Full if has_waited => Some(self.queue_timeout()),
+            Refusal::Full => Some(self.queue_full()),
+            Refusal::Unavailable => (on_failure == OnFailure::Refuse).then(state_unavailable),
+        }
+    }
+
     fn wait_for_slot(self: &Arc<Self>, slots: Arc<Slots>, position: QueueGuard) -> Step {
         let gate = self.clone();
         Step::Suspend(Box::pin(async move {
@@ -196,30 +210,38 @@ impl Gate {
             exchange.response.guards.push(ResponseGuard::new(SlotGuard { _shared: Some(slot), ..guard }));
             return Step::Next;
         }
-        let (gate, keeper) = (self.clone(), keeper.clone());
         // Waiting for a slot of another gateway takes a position in the queue of this one.
         let position = slots.queue.enter(exchange.client.ip.into(), self.settings.queue);
+        let (gate, keeper) = (self.clone(), keeper.clone());
         Step::Suspend(Box::pin(async move {
-            let deadline = position.is_some().then(|| Instant::now() + gate.settings.queue_timeout);
-            let entered = tokio::select! {
-                biased;
-                entered = keeper.enter(shared.clone(), deadline) => entered,
-                () = evicted(position.as_ref()) => return Step::Fail(gate.queue_full()),
-            };
-            let slot = match entered {
-                Ok(slot) => slot,
-                Err(Refusal::Full) if deadline.is_some() => return Step::Fail(gate.queue_timeout()),
-                Err(Refusal::Full) => return Step::Fail(gate.queue_full()),
-                Err(Refusal::Unavailable) if keeper.state.on_failure() == OnFailure::Refuse => {
-                    return Step::Fail(state_unavailable());
-                }
-                Err(Refusal::Unavailable) => shared.enter_anyway(),
-            };
-            Step::ResumeAt(Box::new(move |exchange| {
-                exchange.response.guards.push(ResponseGuard::new(SlotGuard { _shared: Some(slot), ..guard }));
-                Step::Next
-            }))
+            match gate.wait_for_shared_slot(&keeper, &shared, position).await {
+                Err(error) => Step::Fail(error),
+                Ok(slot) => Step::ResumeAt(Box::new(move |exchange| {
+                    let guard = SlotGuard { _shared: Some(slot), ..guard };
+                    exchange.response.guards.push(ResponseGuard::new(guard));
+                    Step::Next
+                })),
+            }
         }))
+    }
+
+    /// Waits until the gateways together have a slot for this one.
+    async fn wait_for_shared_slot(
+        &self,
+        keeper: &Arc<SlotKeeper>,
+        shared: &Arc<SharedSlots>,
+        position: Option<QueueGuard>,
+    ) -> Result<SharedSlotGuard, GatewayError> {
+        let deadline = position.is_some().then(|| Instant::now() + self.settings.queue_timeout);
+        let entered = tokio::select! {
+            biased;
+            entered = keeper.enter(shared.clone(), deadline) => entered,
+            () = evicted(position.as_ref()) => return Err(self.queue_full()),
+        };
+        entered.or_else(|refusal| {
+            let error = self.refusal_error(refusal, deadline.is_some(), keeper.state.on_failure());
+            error.map_or_else(|| Ok(shared.enter_anyway()), Err)
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use crate::state::{
     Cmd, SharedStateConfig, SharedStates, Value,
     testing::{RedisServer, connect, wait_until},
 };
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 fn exchange(from: &str) -> Exchange {
     let from = from.parse().expect("address");

@@ -162,7 +162,12 @@ fn a_gateway_is_reached_over_tls_with_a_client_certificate() {
     };
     let credentials = ["--certificate-file", "robot.pem", "--key-file", "robot.key"];
     let untrusted = run(&["status"]);
-    assert_eq!((untrusted.code, untrusted.stderr.contains("--ca-file")), (Some(1), true), "{}", untrusted.stderr);
+    assert_eq!(
+        (untrusted.code, untrusted.stderr.contains("--ca-file")),
+        (Some(1), true),
+        "{}",
+        untrusted.stderr
+    );
     let missing = run(&["status", "--ca-file", "ca.pem"]);
     assert_eq!((missing.code, missing.stderr.contains("401")), (Some(1), true), "{}", missing.stderr);
     let status = run(&[&["status", "--ca-file", "ca.pem"][..], &credentials].concat());

@@ -75,7 +75,8 @@ fn failed_requests(gateway: &Gateway, run: impl FnOnce()) -> u64 {
                 while !stop.load(SeqCst) {
                     let mut client = gateway.connect();
                     for _ in 0..50 {
-                        let is_ok = client.ask(&Request::get("/b")).is_ok_and(|response| response.status == 200);
+                        let is_ok =
+                            client.ask(&Request::get("/b")).is_ok_and(|response| response.status == 200);
                         if is_ok { &served } else { &failed }.fetch_add(1, SeqCst);
                         std::thread::sleep(Duration::from_millis(1));
                     }

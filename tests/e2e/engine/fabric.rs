@@ -1,6 +1,6 @@
 //! Services with partitions: a page that does not exist, a look-up storm, a cluster that is gone, what operators see.
 
-use crate::support::client::{Body, Request};
+use crate::support::client::{Body, Request, once};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
 use crate::support::stub_backend::StubResponse;
@@ -55,13 +55,15 @@ pub fn change(gateway: &Gateway, method: &str, path: &str, body: &Value) -> u16 
 fn a_missing_page_of_a_service_that_knows_nothing_of_the_header_is_answered_within_half_a_second() {
     let origin = Origin::with(|_| StubResponse::new(404, "no such page"));
     let gateway = with_registry(&services(&primary(origin.port())), &json!({}));
-    for _ in 0..10 {
+    for round in 0..10 {
         let (calls, since) = (origin.calls(), Instant::now());
         let response = gateway.get("/A/S/missing");
         let took = since.elapsed();
         assert_eq!((response.status, &*response.text()), (404, "no such page"));
         assert!(took < Duration::from_millis(500), "{took:?}");
-        assert_eq!(origin.calls() - calls, 5, "all attempts are made");
+        let attempts = origin.calls() - calls;
+        // The retry budget of the service is ten retries.
+        assert!(if round < 2 { attempts == 5 } else { (1..=5).contains(&attempts) }, "{attempts} attempts");
     }
 }
 
@@ -83,7 +85,10 @@ fn the_access_log_explain_and_the_administration_name_service_partition_and_repl
         (partition["id"].as_str(), partition["replicas"][0]["role"].as_str()),
         (Some(&*id), Some("primary"))
     );
-    let explained = gateway.admin("/explain?method=GET&url=/A/S/x%3FPartitionKey%3D1%26y").text();
+    let explained = json!({ "url": "/A/S/x?PartitionKey=1&y" }).to_string();
+    let explained =
+        Request::new("POST", "/v1/explain").header("Content-Type", "application/json").body(explained);
+    let explained = once(gateway.admin, &explained).expect("a response").text();
     let url = format!("http://127.0.0.1:{}/base/x?y", origin.port());
     assert!(explained.contains(&url) && explained.contains(&id), "{explained}");
     let metrics = gateway.admin("/metrics").text();

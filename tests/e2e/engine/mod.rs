@@ -38,6 +38,7 @@ mod h2_hostile;
 mod h2_limits;
 mod h2_secure;
 mod headers;
+mod hub_attacks;
 mod health;
 mod informational;
 mod internal;

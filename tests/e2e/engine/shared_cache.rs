@@ -1,13 +1,12 @@
 //! Several gateways with one cache on Redis.
 
 use super::{document, over};
-use crate::support::announce;
 use crate::support::client::{Request, Response, once};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
 use crate::support::redis::Redis;
 use crate::support::stub_backend::StubResponse;
-use crate::support::until;
+use crate::support::{announce, measures_time, until};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -121,7 +120,8 @@ fn a_purge_reaches_every_gateway() {
         "a purge reached another gateway after {:?} (median), {:?} (worst)",
         durations[10], durations[19]
     ));
-    assert!(durations[10] < Duration::from_millis(20) && durations[19] < Duration::from_millis(250));
+    let is_fast = durations[10] < Duration::from_millis(20) && durations[19] < Duration::from_millis(250);
+    assert!(is_fast || !measures_time(), "{durations:?}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::support::client::{Request, Response, once};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
 use crate::support::redis::Redis;
-use crate::support::{announce, until};
+use crate::support::{announce, measures_time, until};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -129,11 +129,11 @@ fn a_server_that_stops_costs_one_timeout_and_no_request_fails() {
     redis.signal("STOP");
     let durations: Vec<_> = (0..200).map(|_| timed()).collect();
     let slow = durations.iter().filter(|duration| **duration > Duration::from_millis(25)).count();
-    assert!(slow <= 5, "{slow} requests waited: the circuit opens after 5 timeouts");
+    assert!(slow <= 5 || !measures_time(), "{slow} requests waited: the circuit opens after 5 timeouts");
     wait_for(&gateway, false);
     redis.signal("CONT");
     wait_for(&gateway, true);
-    assert!(timed() < Duration::from_millis(50));
+    assert!(timed() < Duration::from_millis(50) || !measures_time());
     assert!(
         gateway.admin("/metrics").text().contains("margay_shared_state_errors_total{reason=\"timeout\"} 5")
     );
@@ -219,6 +219,8 @@ fn a_request_holds_a_shared_slot_until_its_response_ends() {
     let (one, two) = (start(), start());
     let mut slow = one.connect();
     slow.send(b"POST /a HTTP/1.1\r\nHost: gw\r\nContent-Length: 5\r\n\r\nab");
+    let held = || (redis.command(&["DBSIZE"]) == ":1").then_some(());
+    until(Duration::from_secs(5), held).expect("the slot is held");
     let full = || (two.get("/a").status == 503).then_some(());
     until(Duration::from_secs(5), full).expect("the slot is in use");
     slow.send(b"cde");

@@ -1,5 +1,6 @@
 //! A stub of the OpenTelemetry Collector: OTLP over HTTP or gRPC, everything received is kept.
 
+use super::tls::Issued;
 use opentelemetry_proto::tonic::collector::{
     logs::v1::{
         ExportLogsServiceRequest, ExportLogsServiceResponse,
@@ -20,17 +21,16 @@ use opentelemetry_proto::tonic::{
     metrics::v1::Metric,
     trace::v1::Span,
 };
-use super::tls::Issued;
 use prost::Message;
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use tokio_rustls::rustls::{ServerConnection, StreamOwned, crypto::ring};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service};
-use tokio_rustls::rustls::{ServerConnection, StreamOwned, crypto::ring};
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 

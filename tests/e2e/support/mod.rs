@@ -29,6 +29,11 @@ pub fn announce(text: &str) {
     let _ = err.write_all(format!("{text}\n").as_bytes());
 }
 
+/// Whether tests judge times as well, as `make soak` does: on a shared machine they mean nothing.
+pub fn measures_time() -> bool {
+    std::env::var_os("SOAK").is_some()
+}
+
 /// Sets a flag on drop. Threads of a scope that loop until it is set end after a failed assertion too; otherwise the scope
 /// would wait for them forever.
 pub struct StopGuard<'f>(pub &'f AtomicBool);

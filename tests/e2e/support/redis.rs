@@ -55,6 +55,11 @@ impl Redis {
             .stdout(Stdio::null())
             .status();
         assert!(created.expect("redis-cli").success(), "the cluster is not created");
+        for node in &nodes {
+            // A node may refuse commands for a moment after the slots are assigned.
+            let serves = || (!node.command(&["GET", "probe"]).starts_with("-CLUSTERDOWN")).then_some(());
+            super::until(Duration::from_secs(10), serves).expect("the cluster serves all slots");
+        }
         nodes
     }
 
@@ -121,15 +126,27 @@ impl Redis {
 impl Drop for Redis {
     fn drop(&mut self) {
         self.stop();
+        remove_file(self.port);
     }
 }
 
 fn spawn(port: u16, options: &[String]) -> Child {
+    remove_file(port);
     Command::new("redis-server")
         .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"])
+        // A replication writes this file, and a server reads it when it starts.
         .args(["--dir", std::env::temp_dir().to_str().expect("UTF-8")])
+        .args(["--dbfilename", &file_name(port)])
         .args(options)
         .stdout(Stdio::null())
         .spawn()
         .expect("redis-server, from the package of this name")
+}
+
+fn file_name(port: u16) -> String {
+    format!("margay-test-{port}.rdb")
+}
+
+fn remove_file(port: u16) {
+    let _ = std::fs::remove_file(std::env::temp_dir().join(file_name(port)));
 }

@@ -21,8 +21,7 @@ static TABLE_CHANGE: Mutex<()> = Mutex::new(());
 pub(super) fn apply_resolved(service: &Arc<Service>, resolved: ResolvedPartition) -> bool {
     let _guard = TABLE_CHANGE.lock().unwrap_or_else(PoisonError::into_inner);
     let table = service.partitions.load_full();
-    let known =
-        table.entries().iter().find(|entry| entry.id == (*resolved.id).into() && entry.info == resolved.info);
+    let known = table.entries().iter().find(|entry| *entry.id == *resolved.id && entry.info == resolved.info);
     let before = known.map(|partition| partition.snapshot());
     let replicas: Vec<Replica> =
         resolved.replicas.iter().map(|(role, address)| replica(*role, address, before.as_deref())).collect();
@@ -178,8 +177,8 @@ mod tests {
         let service = service();
         apply_resolved(&service, resolved("a", 0, 9, "http://h:1", "1"));
         let used = find(&service, 0).unwrap().last_used_ms();
-        assert_eq!(remove_unused(&[service.clone()], used + 599_000), 1);
-        assert_eq!(remove_unused(&[service.clone()], used + 601_000), 0);
+        assert_eq!(remove_unused(std::slice::from_ref(&service), used + 599_000), 1);
+        assert_eq!(remove_unused(std::slice::from_ref(&service), used + 601_000), 0);
         assert!(find(&service, 0).is_none());
     }
 }

@@ -18,6 +18,7 @@ mod discovery;
 mod fabric;
 mod fallback;
 mod features;
+mod hubs;
 mod listeners;
 mod options;
 mod own;

@@ -66,7 +66,7 @@ fn invalid_settings_are_reported_without_the_password() {
         (r#""Url": "redis://a", "Prefix": "a:b""#, "invalid SharedState.Prefix"),
         (r#""Url": "redis://a", "Timeout": "20s""#, "SharedState.Timeout is 20s"),
         (r#""Url": "redis://a", "Connections": 99"#, "SharedState.Connections is 99"),
-        (r#""Url": "redis://a", "Type": "etcd""#, "Type"),
+        (r#""Url": "redis://a", "Type": "etcd""#, "MG0104"),
     ] {
         let found = faults(settings);
         assert!(found.iter().any(|line| line.contains(expected)), "{settings}: {found:?}");

@@ -21,9 +21,12 @@ use std::{
 const QUEUE_CAPACITY: usize = 4096;
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Applies a message of another gateway.
+type OnMessage = fn(&SharedCache, &[u8]);
+
 /// Subscribes to all channels.
 pub(super) fn start(cache: &Arc<SharedCache>) {
-    let follow: [(&str, fn(&SharedCache, &[u8])); 2] = [("done", on_done), ("invalidate", on_invalidate)];
+    let follow: [(&str, OnMessage); 2] = [("done", on_done), ("invalidate", on_invalidate)];
     for (name, on_message) in follow {
         let (weak, mut subscription) =
             (Arc::downgrade(cache), cache.state.subscribe(&cache.channel(name), QUEUE_CAPACITY));

@@ -6,14 +6,13 @@
 
 mod slots;
 
-pub use slots::SharedSlotGuard;
+pub use slots::{SharedSlotGuard, SharedSlots};
 
 use crate::{
     stages::key_hasher::Digest,
     state::{Script, SharedState, StateError, Value},
 };
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use slots::SharedSlots;
 use std::{
     collections::HashMap,
     sync::{Arc, OnceLock, Weak},

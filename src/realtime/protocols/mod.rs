@@ -1,7 +1,7 @@
 //! The subprotocols of Web PubSub: the bodies of WebSocket messages to messages, and back. Pure functions.
 //!
 //! Entry points: [`decode`] for what clients send, [`encode_control`] and [`encode_publication`] for what they receive;
-//! [`envelope`] adds a sequence number to a shared body. Nothing here holds state.
+//! [`envelope()`] adds a sequence number to a shared body. Nothing here holds state.
 
 mod checks;
 mod codec;

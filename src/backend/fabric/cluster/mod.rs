@@ -1,6 +1,6 @@
 //! A cluster: its naming interface as the resolver of names and keys, with what is known about it.
 //!
-//! Entry points: [`Cluster::find`], [`Cluster::ask_service`], [`Cluster::ask_partition`] and [`Cluster::refresh`]. Callers:
+//! Entry points: [`Cluster::find`], [`Cluster::ask_service`], [`Cluster::ask_partition`] and [`Cluster::begin_refresh`]. Callers:
 //! `resolver` for requests, `control` for the list of what is known. Look-ups run in the background and outlive the
 //! requests that cause them; what is known outlives a reload as long as a plan has a resolver with equal settings.
 

@@ -9,6 +9,7 @@
 pub mod deadline;
 pub mod background;
 pub mod buffer;
+pub mod buffered_client;
 pub mod backend_request;
 pub mod connect;
 pub mod descriptors;
@@ -25,6 +26,7 @@ pub mod otlp;
 pub mod resolver;
 pub mod http_client;
 pub mod unix_address;
+pub mod websocket;
 pub mod pool;
 pub mod pool_key;
 pub mod proxy_protocol;

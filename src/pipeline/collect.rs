@@ -3,9 +3,11 @@
 use super::{
     body::{BodyRead, Chunk, ClientBody},
     error::{ErrorCode, GatewayError},
-    inspection::{BodyInspector, Inspection},
 };
-use crate::base::data_rate::{MinDataRate, RateWindow};
+use crate::base::{
+    budget::BufferCharge,
+    data_rate::{MinDataRate, RateWindow},
+};
 use bytes::Bytes;
 use std::{
     future::poll_fn,
@@ -30,69 +32,102 @@ fn poll_chunks(
     Poll::Pending
 }
 
+/// A body while it is collected, charged to its client.
+#[derive(Debug, Default)]
+pub struct CollectedBody {
+    bytes: Vec<u8>,
+    charge: Option<BufferCharge>,
+}
+
+impl CollectedBody {
+    /// Continues a body that begins with `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// `gateway.buffering_limit` if the memory is not available.
+    pub fn new(bytes: Vec<u8>, mut charge: Option<BufferCharge>) -> Result<CollectedBody, GatewayError> {
+        if !bytes.is_empty() {
+            reserve(&mut charge, bytes.len())?;
+        }
+        Ok(CollectedBody { bytes, charge })
+    }
+
+    /// The bytes that have arrived.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Replaces the first `count` bytes by what follows them.
+    pub fn remove_first(&mut self, count: usize) {
+        self.bytes.drain(..count);
+    }
+
+    /// Adds the next bytes.
+    ///
+    /// # Errors
+    ///
+    /// `gateway.buffering_limit` if the memory is not available.
+    pub fn push(&mut self, data: &[u8]) -> Result<(), GatewayError> {
+        reserve(&mut self.charge, self.bytes.len() + data.len())?;
+        self.bytes.extend_from_slice(data);
+        Ok(())
+    }
+
+    /// The body, charged until it is dropped.
+    pub fn into_bytes(self) -> Bytes {
+        match self.charge {
+            Some(charge) if !self.bytes.is_empty() => charge.into_bytes(self.bytes),
+            _ => self.bytes.into(),
+        }
+    }
+}
+
+fn reserve(charge: &mut Option<BufferCharge>, size: usize) -> Result<(), GatewayError> {
+    match charge.as_mut().is_none_or(|charge| charge.reserve(size)) {
+        true => Ok(()),
+        false => {
+            let detail = "the memory for buffered bodies is in use (Limits.MaxBufferingMemory)";
+            Err(GatewayError::new(ErrorCode::GatewayBufferingLimit, detail))
+        }
+    }
+}
+
+/// A generated body, charged until it is sent.
+///
+/// # Errors
+///
+/// `gateway.buffering_limit` if the memory is not available.
+pub fn charged_bytes(mut charge: Option<BufferCharge>, bytes: Vec<u8>) -> Result<Bytes, GatewayError> {
+    reserve(&mut charge, bytes.len())?;
+    Ok(CollectedBody { bytes, charge }.into_bytes())
+}
+
 /// Reads the whole request body.
 ///
 /// # Errors
 ///
 /// `request.body` if the body is larger than `max_bytes`, `request.timeout` if no byte arrives for the idle timeout or fewer
-/// than the minimum rate, and the errors of the body itself.
+/// than the minimum rate, `gateway.buffering_limit` if `charge` does not permit more, and the errors of the body itself.
 pub async fn collect_body(
     client: &mut dyn ClientBody,
     max_bytes: usize,
     mut pace: BodyPace,
+    charge: Option<BufferCharge>,
 ) -> Result<Bytes, GatewayError> {
-    let (mut bytes, mut last_read) = (Vec::new(), Instant::now());
+    let (mut body, mut last_read) = (CollectedBody { bytes: Vec::new(), charge }, Instant::now());
     let mut sink = |data: &[u8]| {
-        if data.len() > max_bytes - bytes.len() {
+        if data.len() > max_bytes - body.bytes.len() {
             let detail = format!("the request body is larger than {max_bytes} bytes");
             return Err(GatewayError::new(ErrorCode::RequestBody, detail));
         }
-        bytes.extend_from_slice(data);
-        Ok(())
+        body.push(data)
     };
     poll_fn(|cx| match poll_chunks(client.as_body(), cx, &mut last_read, &mut sink) {
         Poll::Pending => pace.poll_stalled(cx, client, last_read).map(Err),
         end => end,
     })
     .await?;
-    Ok(bytes.into())
-}
-
-/// Reads the request body into `held` and passes it to an inspector, up to its end or until it is not held back any longer.
-///
-/// # Errors
-///
-/// Those of [`collect_body`], and the decision of the inspector.
-pub async fn inspect_chunks(
-    client: &mut dyn ClientBody,
-    mut pace: BodyPace,
-    held: &mut Vec<u8>,
-    max_bytes: u64,
-    inspector: &mut dyn BodyInspector,
-) -> Result<Inspection, GatewayError> {
-    let (mut last_read, mut step) = (Instant::now(), Inspection::Hold);
-    poll_fn(|cx| {
-        while step == Inspection::Hold {
-            let count = match client.poll_fill(cx) {
-                Poll::Pending => return pace.poll_stalled(cx, client, last_read).map(Err),
-                Poll::Ready(Err(cause)) => return Poll::Ready(Err(cause)),
-                Poll::Ready(Ok(Chunk::End)) => return Poll::Ready(Ok(Inspection::Hold)),
-                Poll::Ready(Ok(Chunk::Data(data))) => {
-                    if (held.len() + data.len()) as u64 > max_bytes {
-                        let detail = format!("the request body is larger than {max_bytes} bytes");
-                        return Poll::Ready(Err(GatewayError::new(ErrorCode::RequestBody, detail)));
-                    }
-                    step = inspector.inspect(data)?;
-                    held.extend_from_slice(data);
-                    data.len()
-                }
-            };
-            client.consume(count);
-            last_read = Instant::now();
-        }
-        Poll::Ready(Ok(step))
-    })
-    .await
+    Ok(body.into_bytes())
 }
 
 /// How fast a request body must arrive while it is waited for.
@@ -142,18 +177,19 @@ impl BodyPace {
 ///
 /// # Errors
 ///
-/// `backend.truncated` if no byte arrives for `idle_timeout`, the errors of `reserve`, and those of the body itself.
+/// `backend.truncated` if no byte arrives for `idle_timeout`, `gateway.buffering_limit` if `charge` does not permit more, the
+/// errors of `reserve`, and those of the body itself.
 pub async fn collect_response(
     mut body: Box<dyn BodyRead>,
     client: &mut dyn ClientBody,
     idle_timeout: Duration,
+    charge: Option<BufferCharge>,
     mut reserve: impl FnMut(usize) -> Result<(), GatewayError>,
 ) -> Result<Bytes, GatewayError> {
-    let (mut bytes, mut last_read) = (Vec::new(), Instant::now());
+    let (mut collected, mut last_read) = (CollectedBody { bytes: Vec::new(), charge }, Instant::now());
     let mut sink = |data: &[u8]| {
         reserve(data.len())?;
-        bytes.extend_from_slice(data);
-        Ok(())
+        collected.push(data)
     };
     poll_fn(|cx| {
         // A backend that stops reading the request may still respond completely.
@@ -167,7 +203,7 @@ pub async fn collect_response(
     })
     .await?;
     body.finish();
-    Ok(bytes.into())
+    Ok(collected.into_bytes())
 }
 
 /// Discards what has already arrived of a body, at most about `max_bytes`; if that is all of it, its connection can be reused.

@@ -3,12 +3,14 @@
 
 use super::{
     body::{BodyRead, Chunk, ClientBody, Framing},
-    error::GatewayError,
+    collect::{BodyPace, CollectedBody},
+    error::{ErrorCode, GatewayError},
     head::Head,
     trailer_filter::TrailerFilter,
 };
 use std::{
     fmt,
+    future::poll_fn,
     sync::{Mutex, PoisonError},
     task::{Context, Poll, ready},
     time::Instant,
@@ -38,17 +40,54 @@ pub trait BodyInspector: Send {
     fn poll_end(&mut self, cx: &mut Context) -> Poll<Result<(), GatewayError>>;
 }
 
+/// Reads the request body into `held` and passes it to an inspector, up to its end or until it is not held back any longer.
+///
+/// # Errors
+///
+/// Those of [`super::collect::collect_body`], and the decision of the inspector.
+pub async fn inspect_chunks(
+    client: &mut dyn ClientBody,
+    mut pace: BodyPace,
+    held: &mut CollectedBody,
+    max_bytes: u64,
+    inspector: &mut dyn BodyInspector,
+) -> Result<Inspection, GatewayError> {
+    let (mut last_read, mut step) = (Instant::now(), Inspection::Hold);
+    poll_fn(|cx| {
+        while step == Inspection::Hold {
+            let count = match client.poll_fill(cx) {
+                Poll::Pending => return pace.poll_stalled(cx, client, last_read).map(Err),
+                Poll::Ready(Err(cause)) => return Poll::Ready(Err(cause)),
+                Poll::Ready(Ok(Chunk::End)) => return Poll::Ready(Ok(Inspection::Hold)),
+                Poll::Ready(Ok(Chunk::Data(data))) => {
+                    if (held.as_slice().len() + data.len()) as u64 > max_bytes {
+                        let detail = format!("the request body is larger than {max_bytes} bytes");
+                        return Poll::Ready(Err(GatewayError::new(ErrorCode::RequestBody, detail)));
+                    }
+                    step = inspector.inspect(data)?;
+                    held.push(data)?;
+                    data.len()
+                }
+            };
+            client.consume(count);
+            last_read = Instant::now();
+        }
+        Poll::Ready(Ok(step))
+    })
+    .await
+}
+
 /// The beginning of a body that is relayed, and the inspector of the rest.
 pub struct RelayedBody {
     /// The bytes that were held back.
-    pub held: Vec<u8>,
+    pub held: CollectedBody,
     /// Inspects the rest; none if it is not inspected. In a mutex, so that references to an exchange may be sent.
     pub inspector: Option<Mutex<Box<dyn BodyInspector>>>,
 }
 
 impl fmt::Debug for RelayedBody {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "RelayedBody({} bytes)", self.held.len())
+        write!(f, "RelayedBody({} bytes)", self.held.as_slice().len())
     }
 }
 
@@ -56,7 +95,7 @@ impl fmt::Debug for RelayedBody {
 /// rejected body never ends cleanly.
 pub struct InspectedBody<'c> {
     client: &'c mut dyn ClientBody,
-    held: Vec<u8>,
+    held: CollectedBody,
     /// The bytes of `held` that were relayed, and those that may be.
     relayed: usize,
     released: usize,
@@ -70,7 +109,7 @@ impl<'c> InspectedBody<'c> {
         let RelayedBody { held, inspector } = body;
         let inspector =
             inspector.map(|inspector| inspector.into_inner().unwrap_or_else(PoisonError::into_inner));
-        let released = held.len();
+        let released = held.as_slice().len();
         InspectedBody { client, held, relayed: 0, released, inspector, is_ended: false }
     }
 
@@ -80,15 +119,15 @@ impl<'c> InspectedBody<'c> {
         match ready!(self.client.poll_fill(cx))? {
             Chunk::Data(data) => {
                 inspector.inspect(data)?;
-                self.held.drain(..self.relayed);
-                (self.relayed, self.released) = (0, self.held.len());
-                self.held.extend_from_slice(data);
+                self.held.remove_first(self.relayed);
+                (self.relayed, self.released) = (0, self.held.as_slice().len());
+                self.held.push(data)?;
                 let count = data.len();
                 self.client.consume(count);
             }
             Chunk::End => {
                 ready!(inspector.poll_end(cx))?;
-                self.released = self.held.len();
+                self.released = self.held.as_slice().len();
                 self.is_ended = true;
                 self.inspector = None;
             }
@@ -103,7 +142,7 @@ impl BodyRead for InspectedBody<'_> {
             ready!(self.poll_next(cx))?;
         }
         if self.relayed < self.released {
-            return Poll::Ready(Ok(Chunk::Data(&self.held[self.relayed..self.released])));
+            return Poll::Ready(Ok(Chunk::Data(&self.held.as_slice()[self.relayed..self.released])));
         }
         if self.is_ended {
             return Poll::Ready(Ok(Chunk::End));

@@ -3,10 +3,10 @@
 use super::{
     body::ClientBody,
     cancel::until_client_closes,
-    collect::{BodyPace, collect_body, inspect_chunks},
+    collect::{BodyPace, CollectedBody, collect_body},
     error::{Fault, GatewayError},
     exchange::Exchange,
-    inspection::{BodyInspector, InspectedBody, Inspection, RelayedBody},
+    inspection::{BodyInspector, InspectedBody, Inspection, RelayedBody, inspect_chunks},
     response::{Response, RouteResult},
 };
 use crate::telemetry::{
@@ -170,11 +170,14 @@ async fn read_body(
 ) -> Result<(), GatewayError> {
     let max_bytes = most.min(saturating_usize(exchange.body.limit));
     let pace = BodyPace::new(BODY_IDLE_TIMEOUT, exchange.body.min_rate);
+    let started_at = Instant::now();
+    let charge = exchange.buffer_charge();
     let collected = match exchange.body.relayed.take() {
-        Some(relayed) => collect_body(&mut InspectedBody::new(caller, relayed), max_bytes, pace).await?,
-        None => collect_body(caller, max_bytes, pace).await?,
+        Some(relayed) => collect_body(&mut InspectedBody::new(caller, relayed), max_bytes, pace, charge).await,
+        None => collect_body(caller, max_bytes, pace, charge).await,
     };
-    exchange.body.collected = Some(collected);
+    exchange.record.client_wait += started_at.elapsed();
+    exchange.body.collected = Some(collected?);
     Ok(())
 }
 
@@ -185,19 +188,23 @@ async fn inspect_body(
     mut inspector: Box<dyn RequestInspector>,
 ) -> Result<Step, GatewayError> {
     let pace = BodyPace::new(BODY_IDLE_TIMEOUT, exchange.body.min_rate);
-    let mut held = exchange.body.collected.take().map(Vec::from).unwrap_or_default();
-    let mut step = if held.is_empty() { Inspection::Hold } else { inspector.inspect(&held)? };
+    let begin = exchange.body.collected.take().map(Vec::from).unwrap_or_default();
+    let mut step = if begin.is_empty() { Inspection::Hold } else { inspector.inspect(&begin)? };
+    let mut held = CollectedBody::new(begin, exchange.buffer_charge())?;
     if step == Inspection::Hold {
-        step = inspect_chunks(caller, pace, &mut held, exchange.body.limit, &mut *inspector).await?;
+        let started_at = Instant::now();
+        let chunks = inspect_chunks(caller, pace, &mut held, exchange.body.limit, &mut *inspector).await;
+        exchange.record.client_wait += started_at.elapsed();
+        step = chunks?;
     }
     if step == Inspection::Relay {
         let inspector = Mutex::new(inspector as Box<dyn BodyInspector>);
         exchange.body.relayed = Some(RelayedBody { held, inspector: Some(inspector) });
         return Ok(Step::Next);
     }
-    let decision = inspector.decide(&held);
+    let decision = inspector.decide(held.as_slice());
     match step {
-        Inspection::Hold => exchange.body.collected = Some(held.into()),
+        Inspection::Hold => exchange.body.collected = Some(held.into_bytes()),
         _ => exchange.body.relayed = Some(RelayedBody { held, inspector: None }),
     }
     Ok(decision)

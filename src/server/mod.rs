@@ -15,8 +15,8 @@ pub mod context;
 pub mod drain;
 pub mod gateway;
 pub mod listeners;
+mod hub;
 pub mod internal;
-pub mod internal_client;
 pub mod internal_gateway;
 #[cfg(test)]
 mod scripted_client;

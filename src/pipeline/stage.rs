@@ -173,7 +173,9 @@ async fn read_body(
     let started_at = Instant::now();
     let charge = exchange.buffer_charge();
     let collected = match exchange.body.relayed.take() {
-        Some(relayed) => collect_body(&mut InspectedBody::new(caller, relayed), max_bytes, pace, charge).await,
+        Some(relayed) => {
+            collect_body(&mut InspectedBody::new(caller, relayed), max_bytes, pace, charge).await
+        }
         None => collect_body(caller, max_bytes, pace, charge).await,
     };
     exchange.record.client_wait += started_at.elapsed();

@@ -3,8 +3,13 @@
 pub use super::peer::Peer;
 pub use super::record::AccessRecord;
 use super::{
-    body::Framing, client_certificate::ClientCertificate, guard::ResponseGuard, head::Head,
-    identity::Identity, inspection::RelayedBody, response::RouteResult,
+    body::Framing,
+    client_certificate::ClientCertificate,
+    guard::ResponseGuard,
+    head::Head,
+    identity::Identity,
+    inspection::{RelayedBody, ResponseInspector},
+    response::RouteResult,
 };
 use crate::base::{
     budget::{Budget, BufferCharge},
@@ -154,6 +159,8 @@ pub struct ResponseContext {
     pub accepted_coding: AcceptedCoding,
     /// The state that the cache stage keeps from request to response.
     pub cache_context: Option<Box<dyn Any + Send + Sync>>,
+    /// Inspects the response before the client receives it.
+    pub inspector: Option<Box<dyn ResponseInspector>>,
     /// The memory of an earlier response head, for the next one.
     pub spare_head: Head,
 }
@@ -165,6 +172,7 @@ impl ResponseContext {
         self.cors_origin.clear();
         self.accepted_coding = AcceptedCoding::default();
         self.cache_context = None;
+        self.inspector = None;
     }
 }
 

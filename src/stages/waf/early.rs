@@ -43,6 +43,7 @@ impl Stage for WafEarly {
     fn on_request(&self, exchange: &mut Exchange) -> Step {
         let Some(policy) = self.route.policy(exchange) else { return Step::Next };
         let mut record = new_record(exchange, policy);
+        exchange.record.firewall = exchange.record.enabled.then(|| record.entry.clone());
         let rules = &policy.custom_rules[..policy.first_body_rule];
         let has_further_rules = policy.first_body_rule < policy.custom_rules.len();
         let mut decision = run_custom_rules(rules, &mut record, &[], exchange, &self.shared);
@@ -93,6 +94,8 @@ fn new_record(exchange: &Exchange, policy: &Arc<WafPolicyConfig>) -> WafRecord {
         own: Vec::new(),
         action: WafAction::Passed,
         started_at: exchange.now,
+        entry: Arc::default(),
+        response: None,
     }
 }
 

@@ -74,12 +74,16 @@ impl Transaction {
         self.run(2);
     }
 
-    /// Runs the rules of the head and the body of the response.
-    pub fn run_response(&mut self, body: &[u8]) {
+    /// Runs the rules of the head and the body of the response; returns why it is blocked.
+    pub fn run_response(&mut self, body: &[u8]) -> Option<Denial> {
+        let earlier = self.state.denial.take();
         self.run(3);
         let body = self.request.add_text(body);
         self.request.add(Kind::ResponseBody, Span::default(), body);
         self.run(4);
+        let denial = self.state.denial;
+        self.state.denial = earlier.or(denial);
+        denial
     }
 
     /// Runs the rules of the log phase.

@@ -278,6 +278,9 @@ pub(super) struct Explain {
     /// A header of the request.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
+    /// The body of the request; `@FILE` reads it from a file. Without a Content-Type it is a form.
+    #[arg(short = 'd', long, value_name = "TEXT")]
+    pub data: Option<String>,
     /// The address of the client.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub from: IpAddr,
@@ -304,6 +307,8 @@ pub(super) enum WafCommand {
     Rules(WafRules),
     /// Propose exclusions for matches that the firewall logged in Detection.
     Replay(WafReplay),
+    /// Evaluate requests and compare the decisions of the firewall with the expected ones.
+    Test(WafTest),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -317,6 +322,15 @@ pub(super) struct WafRules {
     /// List the rules with their ids, levels and messages.
     #[arg(long)]
     pub list: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct WafTest {
+    /// A file with one JSON object a line: method, path, headers, body, and expect: "pass", "block", an error code or a status.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub configuration: Configuration,
 }
 
 #[derive(Args, Clone, Debug)]

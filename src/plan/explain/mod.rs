@@ -16,7 +16,7 @@ pub use fabric::{ReplicaExplanation, ServiceExplanation};
 pub use report::{
     Explanation, MatchedRoute, NearMiss, PartExplanation, Rejection, Setting, StageDescription,
 };
-pub use request::{parse_request, parse_request_from};
+pub use request::{add_body, parse_request, parse_request_from};
 
 use super::{
     blueprint::{Blueprint, DynamicBlueprint, RouteBlueprint, Sourced},

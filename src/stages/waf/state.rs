@@ -11,9 +11,13 @@ use crate::telemetry::firewall::{FirewallEngine, FirewallMetrics};
 use crate::waf::library::Library;
 use crate::waf::policy::compiled::Policy;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 /// The bytes of requests that wait for a thread.
 const MAX_QUEUED_BYTES: usize = 256 << 20;
+
+/// A dry run ends before, and compiles only what it needs.
+const PREPARATION_DELAY: Duration = Duration::from_millis(200);
 
 /// The state of the firewall.
 #[derive(Debug, Default)]
@@ -87,7 +91,7 @@ impl WafState {
         }
     }
 
-    /// Measures a policy, and compiles the expressions of a new library before requests need them.
+    /// Counts the rules of a policy, and compiles the expressions of a new library before requests need them.
     fn add_policy(&self, policy: &WafPolicyConfig, context: &BuildContext) {
         let table = context.metrics.firewall();
         table.policy(&policy.name).set_rules(policy.rules.rules.len());
@@ -99,18 +103,10 @@ impl WafState {
         }
         known.push(Arc::downgrade(&policy.rules));
         drop(known);
-        let library = policy.rules.library.clone();
-        let is_new = !all.iter().any(|other| Arc::ptr_eq(&other.library, &library));
-        let engine = table.engine().clone();
-        let all: Vec<Arc<Policy>> = all.into_iter().chain([policy.rules.clone()]).collect();
-        context.background.spawn(async move {
-            drop(tokio::task::spawn_blocking(move || {
-                if is_new {
-                    library.compile();
-                }
-                engine.set_memory_bytes(memory_bytes(&all));
-            }));
-        });
+        let is_new = !all.iter().any(|other| Arc::ptr_eq(&other.library, &policy.rules.library));
+        let new = is_new.then(|| policy.rules.library.clone());
+        let all = all.into_iter().chain([policy.rules.clone()]).collect();
+        prepare(new, all, table.engine().clone(), context.background);
     }
 
     fn opened(&self, engine: &WafEngineConfig, context: &BuildContext) -> Arc<Opened> {
@@ -130,6 +126,22 @@ impl WafState {
         all.push((key, opened.clone()));
         opened
     }
+}
+
+/// Compiles expressions, which otherwise happens at their first use, and measures the memory.
+fn prepare(
+    library: Option<Arc<Library>>,
+    policies: Vec<Arc<Policy>>,
+    engine: Arc<FirewallEngine>,
+    background: &BackgroundRuntime,
+) {
+    background.spawn(async move {
+        tokio::time::sleep(PREPARATION_DELAY).await;
+        drop(tokio::task::spawn_blocking(move || {
+            library.iter().for_each(|library| library.compile());
+            engine.set_memory_bytes(memory_bytes(&policies));
+        }));
+    });
 }
 
 /// The memory of policies and of the libraries that they share.

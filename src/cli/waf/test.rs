@@ -56,7 +56,9 @@ fn run_line(line: &str, dry_run: &DryRun<'_>) -> Result<(), String> {
             expected => expected == code,
         },
         _ => {
-            return Err("missing `expect`: expected \"pass\", \"block\", an error code or a status".to_owned());
+            return Err(
+                "missing `expect`: expected \"pass\", \"block\", an error code or a status".to_owned()
+            );
         }
     };
     let (method, path) = (explanation.method.as_str(), explanation.target.as_str());

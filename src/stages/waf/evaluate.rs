@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 const MAX_INLINE_ARGUMENTS: usize = 64;
 
 /// A request with more text is evaluated by the pool.
-const MAX_INLINE_BYTES: usize = 16 << 10;
+const MAX_INLINE_BYTES: usize = 8 << 10;
 
 /// Whether a worker may evaluate the request itself.
 pub fn is_short(record: &WafRecord) -> bool {

@@ -6,6 +6,7 @@ use super::scrubbing::MASK;
 use super::state::WafShared;
 use crate::base::date::Timestamp;
 use crate::telemetry::firewall::{FirewallMatch, FirewallRecord};
+use crate::waf::request::head::decoded_path;
 use crate::waf::request::parts::{Kind, Request};
 use crate::waf::transaction::matches::RuleMatch;
 use crate::waf::transaction::run::Transaction;
@@ -166,7 +167,6 @@ impl WafRecord {
     fn line(&self, route: &str, status: Option<u16>) -> Value {
         let request = self.transaction.request();
         let text = |kind: Kind| String::from_utf8_lossy(request.first(kind)).into_owned();
-        let target = text(Kind::RawUri);
         let address =
             if self.policy.scrubbing.hides_address { MASK.to_owned() } else { self.address.to_string() };
         json!({
@@ -175,7 +175,7 @@ impl WafRecord {
             "client_ip": address,
             "method": text(Kind::Method),
             "host": String::from_utf8_lossy(request.header("host").unwrap_or_default()),
-            "path": target.split('?').next().unwrap_or_default(),
+            "path": String::from_utf8_lossy(&decoded_path(request.first(Kind::RawUri))),
             "route": route,
             "listener": self.listener.as_deref().unwrap_or_default(),
             "policy": self.policy.name,
@@ -227,7 +227,7 @@ impl WafRecord {
     /// What a dry run shows: every match with its part, the score, and the exclusion to paste.
     pub fn explanation(&self) -> String {
         let request = self.transaction.request();
-        let path = String::from_utf8_lossy(request.first(Kind::Path)).into_owned();
+        let path = String::from_utf8_lossy(&decoded_path(request.first(Kind::RawUri))).into_owned();
         let mut text = String::new();
         for found in &self.own {
             let _ = write!(text, "{} matches {}; ", found.rule, found.part);

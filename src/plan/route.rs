@@ -3,7 +3,7 @@
 use super::aggregate::{AggregateConfig, PartTerms};
 use super::routing::{EscapedSeparators, Target as RequestTarget, UrlTemplate};
 use crate::{
-    backend::{Cluster, attempt::AttemptConfig, fabric::FabricRoute},
+    backend::{Cluster, affinity::ConnectionAffinity, attempt::AttemptConfig, fabric::FabricRoute},
     base::{data_rate::MinDataRate, hash::stable_hash},
     pipeline::{
         error::{ErrorCode, GatewayError},
@@ -32,6 +32,8 @@ pub struct Route {
     /// The path placeholder that is the hash key of the load balancer.
     pub affinity: Option<PathHashKey>,
     pub target: Target,
+    /// The affinity of SignalR connections to endpoints of the cluster.
+    pub connections: Option<Box<ConnectionAffinity>>,
     pub pace: ClientPace,
     pub metrics: Arc<RouteMetrics>,
 }

@@ -120,8 +120,9 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         backend: Backend,
         effective: &EffectiveOptions,
     ) -> RouteBlueprint {
-        let (state_key, tried, stages) =
+        let (state_key, tried, mut stages) =
             self.behavior((context, index), (&matches, names), &backend, effective);
+        self.check_signalr(&backend, &tried.timeout, &mut stages);
         RouteBlueprint {
             index,
             span: self.document.span,

@@ -27,6 +27,8 @@ pub mod path_params;
 pub mod percent;
 pub mod secret;
 pub mod hash;
+pub mod expr;
+pub mod json_path;
 pub mod status_set;
 pub mod stream_limit;
 pub mod units;

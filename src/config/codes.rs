@@ -1,7 +1,8 @@
 //! The one table of all diagnostic codes. A code never changes its meaning and is never reused.
 //!
 //! Families: MG00 reading files and syntax, MG01 keys and types, MG02 placeholders, merge and policies,
-//! MG03 routes and templates, MG04 options, MG05 aggregates, MG06 listeners and limits, MG07 discovery, MG09 not supported yet.
+//! MG03 routes and templates, MG04 options, MG05 aggregates, MG06 listeners and limits, MG07 discovery, MG09 not supported yet,
+//! MG10 API management.
 //! Keep the table sorted.
 
 use super::diagnostics::Code;
@@ -185,7 +186,26 @@ codes! {
     BAD_DYNAMIC = "MG0708", "Dynamic route without or with duplicate service", "Each entry of DynamicRoutes needs a ServiceName, and no two entries may have the same name and namespace.";
     BAD_SERVICE_NAME = "MG0709", "Malformed service name", "A service name has 1 to 253 characters: letters, digits and ._-; with ServiceFabric also / and placeholders.";
     UNKNOWN_STORE = "MG0710", "Unknown configuration store", "ConfigurationStore is Consul, or absent.";
+    POLICY_NOT_YET = "MG0910", "Not supported yet: policy statement", "This version does not have the statement or the attribute of a policy document; it is refused rather than ignored.";
     PENDING_PROTOCOLS = "MG0921", "Not supported yet: HTTP/3", "This version does not support HTTP/3 as the only acceptable version; the setting is rejected rather than ignored.";
+    POLICY_STATEMENT = "MG1001", "Unknown statement", "A policy document contains statements of the table in docs/policy-statements.md; an object has one statement, apart from id, // and x-... members.";
+    POLICY_ATTRIBUTE = "MG1002", "Missing or invalid attribute", "A statement lacks an attribute that it needs, or an attribute has a value that it cannot have.";
+    POLICY_PLACE = "MG1003", "Statement in the wrong place", "A statement stands in a section or a scope where it may not stand, or more often than it may.";
+    POLICY_BASE = "MG1004", "Misplaced base", "base stands directly in a section, once; fragments have none.";
+    POLICY_FRAGMENT = "MG1005", "Unknown or circular fragment", "include-fragment contains the id of a file in policies/fragments; fragments may include fragments, 8 deep, without a circle.";
+    NAMED_VALUE = "MG1006", "Unknown or invalid named value", "{{name}} in a policy document refers to an entry of NamedValues.";
+    POLICY_EXPRESSION = "MG1007", "Invalid expression", "An expression is CEL in @( ), of at most 16 KiB; docs/policy-expressions.md lists the members of context and the functions.";
+    POLICY_ORPHAN = "MG1008", "Policy document without owner", "The document belongs to an API, an operation, a product or a workspace that does not exist: it would protect nothing.";
+    API_ENTITY = "MG1009", "Invalid API management entity", "An entry of Apis, Products, Subscriptions, Users, Groups, Backends, VersionSets, NamedValues, Loggers, Identities or ApiManagement has a value that it cannot have.";
+    UNKNOWN_ENTITY = "MG1010", "Unknown API management entity", "The setting contains the id of another entity, which does not exist.";
+    POLICY_BACKEND = "MG1011", "Unknown backend, logger or identity", "A statement names an entry of Backends, Clusters, Loggers or Identities that does not exist.";
+    PROTECTION_LOST = "MG1020", "Inherited protection lost", "The inbound section has no base, and a broader document has a statement that protects.";
+    NO_FORWARD_REQUEST = "MG1021", "No forward-request", "The effective backend section has no forward-request, and no statement of it answers: every response is empty.";
+    LIMIT_WITHOUT_SUBSCRIPTION = "MG1022", "Limit without subscription", "rate-limit and quota count by subscription; without one they do nothing.";
+    PRODUCT_DOCUMENT_SKIPPED = "MG1023", "Product document does not run for a subscription", "Documents of products do not run for subscriptions of an API or of all APIs.";
+    CORS_NOT_FIRST = "MG1024", "cors is not the first statement", "Statements in front of cors run for requests from other origins before they are rejected.";
+    POLICY_CALLOUT_TARGET = "MG1025", "Call-out to a host that clients choose", "The URL of a call-out is built from the request, and ApiManagement.Callouts.Allow is empty.";
+    UNUSED_FRAGMENT = "MG1026", "Unused fragment", "No document includes this fragment.";
     UNKNOWN_SERVICE = "MG1201", "Unknown internal service", "DownstreamService is the name of a service of the gateway itself: administration. Names are case-sensitive.";
     SERVICE_AND_ENDPOINTS = "MG1202", "Endpoint settings on a route with DownstreamService", "A route with DownstreamService has no endpoints, and none of the options that concern them: addresses, cluster, scheme, HTTP version, load balancing, health checks, TLS, QoS, retries and fallback.";
     ADMINISTRATION_UNPROTECTED = "MG1203", "Administration address without credentials", "An address that is neither loopback nor a Unix domain socket needs Administration.Tokens, or Administration.Tls with ClientCertificates. Health.Address serves /live, /ready and /metrics alone, without credentials.";
@@ -213,7 +233,7 @@ mod tests {
     use std::fmt::Write;
     use std::path::Path;
 
-    const FAMILIES: [(&str, &str); 10] = [
+    const FAMILIES: [(&str, &str); 11] = [
         ("MG00", "Reading files, syntax"),
         ("MG01", "Keys and types"),
         ("MG02", "Placeholders, merge, policies"),
@@ -223,6 +243,7 @@ mod tests {
         ("MG06", "Listeners and limits"),
         ("MG07", "Service discovery"),
         ("MG09", "Not supported yet"),
+        ("MG10", "API management"),
         ("MG12", "Administration and telemetry"),
     ];
 

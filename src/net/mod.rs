@@ -9,6 +9,7 @@
 pub mod deadline;
 pub mod background;
 pub mod buffer;
+pub mod buffered_client;
 pub mod backend_request;
 pub mod connect;
 pub mod descriptors;

@@ -109,6 +109,10 @@ pub struct Routing {
     pub query: Vec<u8>,
     /// The hash key taken from the path, if the cluster balances by a path placeholder.
     pub balancer_key: Option<u64>,
+    /// Of an API: the path behind its own, as the client spelled it.
+    pub operation_path: Vec<u8>,
+    /// Of an API: the methods of the path, if none of its operations takes the method of the request.
+    pub allowed_methods: Vec<u8>,
 }
 
 impl Routing {
@@ -117,6 +121,8 @@ impl Routing {
         self.path_params.clear();
         self.spelled_path.clear();
         self.query.clear();
+        self.operation_path.clear();
+        self.allowed_methods.clear();
     }
 }
 
@@ -143,6 +149,8 @@ pub struct ResponseContext {
     pub accepted_coding: AcceptedCoding,
     /// The state that the cache stage keeps from request to response.
     pub cache_context: Option<Box<dyn Any + Send + Sync>>,
+    /// What the subscription check found, for the program behind it.
+    pub caller_context: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl ResponseContext {
@@ -152,6 +160,7 @@ impl ResponseContext {
         self.cors_origin.clear();
         self.accepted_coding = AcceptedCoding::default();
         self.cache_context = None;
+        self.caller_context = None;
     }
 }
 
@@ -265,6 +274,8 @@ impl Exchange {
                 spelled_path: routing.spelled_path.clone(),
                 query: routing.query.clone(),
                 balancer_key: None,
+                operation_path: routing.operation_path.clone(),
+                allowed_methods: Vec::new(),
             },
             response: ResponseContext {
                 cors_origin: self.response.cors_origin.clone(),

@@ -3,6 +3,7 @@
 
 use super::{
     aggregate,
+    apis::{self, blueprint::ApisBlueprint, build::PlanApis},
     blueprint::{
         self, Blueprint, ClusterBlueprint, DynamicBlueprint, HttpVersion, RouteBlueprint, Scheme,
         discovery::DiscoveredService,
@@ -29,7 +30,10 @@ use crate::{
         head::Version,
         stage::{BoxStage, StageEntry},
     },
-    stages::feature::{BuildContext, RouteRole},
+    stages::{
+        feature::{BuildContext, RouteRole},
+        program::{entities::Shared, run::RouteProgram},
+    },
     telemetry::Metrics,
 };
 use std::{
@@ -42,7 +46,7 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
     process_state.names.dns().configure(&blueprint.dns);
     // Held from here on: the stages of the routes share the tracer.
     let telemetry = PlanTelemetry::open(&blueprint.telemetry, &process_state.telemetry)?;
-    let routes = routes(blueprint, process_state);
+    let (routes, apis) = routes(blueprint, process_state);
     Ok(Plan {
         id,
         ocelot: blueprint.ocelot,
@@ -59,12 +63,15 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
         escaped_separators: blueprint.escaped_separators,
         clusters: all_clusters(&routes),
         routes,
+        apis,
         dynamic: blueprint.dynamic.as_ref().map(|options| dynamic_routes(blueprint, options, process_state)),
     })
 }
 
 /// The routes, followed by the parts of aggregates.
-fn routes(blueprint: &Blueprint, process_state: &ProcessState) -> Box<[Arc<Route>]> {
+fn routes(blueprint: &Blueprint, process_state: &ProcessState) -> (Box<[Arc<Route>]>, Option<PlanApis>) {
+    let nothing = ApisBlueprint::default();
+    let shared = apis::build::shared(blueprint.apis.as_deref().unwrap_or(&nothing), blueprint, process_state);
     let (mut routes, mut parts, mut clusters) = (Vec::new(), Vec::new(), Clusters::default());
     for (at, route) in blueprint.routes.iter().enumerate() {
         let (role, target) = match &route.aggregate {
@@ -76,10 +83,61 @@ fn routes(blueprint: &Blueprint, process_state: &ProcessState) -> Box<[Arc<Route
         };
         let names = blueprint.table.names(at);
         let url = route.url(names, &blueprint.rules);
-        routes.push(self::route(route, role, url, names, target, blueprint, process_state));
+        let program = route.documents.clone().map(|program| {
+            Arc::new(RouteProgram::Route { program, shared: shared.clone(), names: names.into() })
+        });
+        let built = self::route(route, role, url, names, target, blueprint, process_state);
+        routes.push(with_program(built, program));
     }
     routes.append(&mut parts);
-    routes.into()
+    let apis = blueprint.apis.as_ref().map(|apis| {
+        let (more, plan) = api_routes(apis, &shared, routes.len(), blueprint, process_state, &mut clusters);
+        routes.extend(more);
+        plan
+    });
+    (routes.into(), apis)
+}
+
+/// The route with a policy program around its target.
+fn with_program(route: Arc<Route>, program: Option<Arc<RouteProgram>>) -> Arc<Route> {
+    match (program, Arc::try_unwrap(route)) {
+        (program @ Some(_), Ok(route)) => Arc::new(Route { program, ..route }),
+        (_, Ok(route)) => Arc::new(route),
+        (_, Err(route)) => route,
+    }
+}
+
+/// The routes of the operations of all APIs.
+fn api_routes(
+    apis: &Arc<ApisBlueprint<RouteBlueprint>>,
+    shared: &Arc<Shared>,
+    first: usize,
+    blueprint: &Blueprint,
+    process_state: &ProcessState,
+    clusters: &mut Clusters,
+) -> (Vec<Arc<Route>>, PlanApis) {
+    let targets: Vec<Target> =
+        apis.apis.iter().map(|api| target(&api.route, blueprint, process_state, clusters)).collect();
+    let (routes, plan) = apis::build::routes(apis, shared, &targets, first);
+    let build = |one: apis::build::ApiRoute| {
+        let api = one.api.and_then(|at| Some((&apis.apis.get(at)?.route, targets.get(at)?)));
+        let (options, target) = match api {
+            Some((options, target)) => (options, target.clone_for_part()),
+            None => {
+                let (code, detail) = one.failure.unwrap_or((ErrorCode::OperationNotFound, String::new()));
+                (apis.apis.first().map(|api| &api.route)?, Target::Fail(code, detail))
+            }
+        };
+        let mut options = RouteBlueprint { name: one.name, ..options.clone() };
+        if one.api.is_none() {
+            options.stages = Default::default();
+        }
+        options.stages.subscription = one.check;
+        let url = UrlTemplate::after_first_segment(&blueprint.rules);
+        let built = route(&options, RouteRole::Standalone, url, &[], target, blueprint, process_state);
+        Some(with_program(built, Some(one.program)))
+    };
+    (routes.into_iter().filter_map(build).collect(), plan)
 }
 
 /// Routes of discovered services, built on demand.
@@ -127,6 +185,8 @@ pub(super) fn route(
         url,
         affinity: affinity(&route.cluster, names),
         target,
+        program: None,
+        is_catch_all: is_catch_all(&route.matcher.client_path.value),
         preflight: route.stages.cors.is_some(),
         escaped_separators: route.escaped_separators,
         metrics: process_state.metrics.route(&route.name),
@@ -151,6 +211,12 @@ impl Plan {
         let dynamic = self.dynamic.iter().flat_map(DynamicRoutes::labels);
         self.routes.iter().map(|route| &*route.label).chain(dynamic).collect()
     }
+}
+
+/// Whether a template is `/{name}`.
+fn is_catch_all(template: &str) -> bool {
+    let name = template.strip_prefix("/{").and_then(|rest| rest.strip_suffix('}'));
+    name.is_some_and(|name| !name.contains(['{', '}', '/']))
 }
 
 /// What the features of a route need to build their stages.

@@ -11,7 +11,7 @@ use crate::{
         tls::server::{ClientAuth, TicketKeys},
     },
     pipeline::internal::ServiceRegistry,
-    stages::StageState,
+    stages::{StageState, program::ProgramState},
     telemetry::{Metrics, TelemetryState},
 };
 use std::sync::Arc;
@@ -38,6 +38,8 @@ pub struct ProcessState {
     pub telemetry: Arc<TelemetryState>,
     /// Internal services of the process that routes may name.
     pub services: ServiceRegistry,
+    /// The counters of policy programs, and the keys that verify their tokens.
+    pub programs: Arc<ProgramState>,
     /// Maximum number of connections if the document sets no limit.
     pub connections: usize,
 }
@@ -66,6 +68,7 @@ impl ProcessState {
             telemetry: Arc::new(TelemetryState::new(metrics.clone(), None)),
             metrics,
             services: ServiceRegistry::default(),
+            programs: Arc::default(),
             connections,
         }
     }

@@ -40,7 +40,7 @@ pub async fn handle_exchange<C: ClientIo>(conn: &mut C, mut ctx: Context<'_>) ->
         None => dispatch(ctx.exchange, ctx.plan, hop, conn).await,
     };
     let response = match outcome {
-        Ok(response) => Some(response),
+        Ok(response) => Some(ctx.count_program_error(route.as_deref(), response)),
         Err(cause) => error_response(&mut ctx, cause),
     };
     let next = match response {
@@ -84,6 +84,15 @@ pub async fn reject_request<C: ClientIo>(
 }
 
 impl Context<'_> {
+    /// Counts the error of a response that a program made.
+    fn count_program_error(&self, route: Option<&Route>, response: Response) -> Response {
+        let code = self.exchange.record.error_code;
+        if let Some(code) = code.filter(|_| route.is_some_and(|route| route.program.is_some())) {
+            self.worker.gateway.metrics().record_error(code.name());
+        }
+        response
+    }
+
     /// Prepares the exchange for routing.
     fn begin(&mut self) -> Result<HopByHop, GatewayError> {
         self.exchange.now = Instant::now();

@@ -16,7 +16,6 @@ pub mod drain;
 pub mod gateway;
 pub mod listeners;
 pub mod internal;
-pub mod internal_client;
 pub mod internal_gateway;
 #[cfg(test)]
 mod scripted_client;

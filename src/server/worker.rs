@@ -1,6 +1,7 @@
 //! A worker: one thread with its own runtime; a connection stays on the worker that accepted it.
 
-use super::{dispatch::run_route, gateway::Gateway, internal_client::BufferedClient};
+use super::{dispatch::run_route, gateway::Gateway};
+use crate::net::buffered_client::BufferedClient;
 use crate::{
     net::{
         connection_limit::ConnectionLimiter, descriptors, h1::hop_by_hop::HopByHop, h2, pool,

@@ -25,8 +25,10 @@ pub mod forwarded_headers;
 pub mod header_transform;
 pub mod method;
 pub mod partition_key;
+pub mod program;
 pub mod rate_limit;
 pub mod request_id;
+pub mod statements;
 pub mod table;
 #[cfg(test)]
 pub mod testing;
@@ -35,4 +37,5 @@ pub mod request_size;
 pub mod websocket_limit;
 pub mod via;
 
+use program::subscription;
 pub use table::{GatewayStages, StageConfigs, StageOrder, StageState, TABLE};

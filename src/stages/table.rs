@@ -48,6 +48,8 @@ macro_rules! with_stages {
                 /// IP filter: client addresses that are allowed or blocked. Default: all are allowed. Source: Ocelot, Security.
                 ip_filter: SecurityOptions [aggregate _ _]
             };
+            "Apis.SubscriptionRequired" (subscription::NAME, route subscription: SubscriptionCheck,
+                "after the addresses, before limits and authentication: an unknown key costs one look-up");
             "CorsOptions" (cors::NAME_PREFLIGHT,
                 "browsers send preflights without credentials and as often as they like: before authentication and limits");
             "RequestSizeOptions" (request_size::NAME,

@@ -21,15 +21,16 @@ mod aggregate_members;
 mod route_names;
 pub(super) mod limits;
 mod provider_settings;
-mod route;
+pub(super) mod route;
 mod route_cluster;
-mod route_compiler;
+pub(super) mod route_compiler;
 mod state_keys;
 mod telemetry;
 mod transforms;
 mod unix_sockets;
 mod weights;
 
+use super::apis::{self, blueprint::ApisBlueprint, compile::CompiledApis};
 use super::blueprint::{Blueprint, DynamicBlueprint, Listener, RouteBlueprint, discovery::Registry};
 use super::check::{self, CheckContext, items};
 use super::document::{self, Document, GlobalDocument, TraceContextMode};
@@ -77,6 +78,7 @@ pub fn compile_with_stages(
         handlers: Some((stages, root)),
         services,
         attached: Some(&loaded.attached),
+        policies: Some(&loaded.policies),
         ..CheckContext::new(&document, &nothing, &loaded.sources, gateway)
     };
     check::check_document(&scope, out);
@@ -115,7 +117,7 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
     let provider = scope.global.discovery.as_ref();
     let registry = provider.and_then(|provider| discovery::registry(scope, provider, diagnostics));
     let store = discovery::store(scope, registry.as_ref(), diagnostics);
-    let Routes { routes, table, rules, dynamic } = routes(scope, registry, diagnostics);
+    let Routes { routes, table, rules, dynamic, apis } = routes(scope, registry, diagnostics);
     let written_limits = document.limits.as_ref().map(|limits| &limits.value);
     let stages = gateway_stages(scope, &listeners, diagnostics);
     let tests = route_tests::compile(document, &routes, &listeners, dynamic.is_some(), diagnostics);
@@ -139,6 +141,7 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         store,
         data_directory: data_directory(scope, diagnostics),
         tests,
+        apis: apis.map(Arc::new),
         tests_before_apply: document.tests_before_apply.as_ref().is_some_and(|on| on.value),
     }
 }
@@ -190,6 +193,7 @@ struct Routes {
     table: RouteTable,
     rules: RoutingRules,
     dynamic: Option<DynamicBlueprint>,
+    apis: Option<ApisBlueprint<RouteBlueprint>>,
 }
 
 fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Diagnostics) -> Routes {
@@ -209,6 +213,7 @@ fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Di
         routes.push(route);
         specs.extend(spec);
     }
+    let apis = compile_apis(scope, &context, &mut routes, diagnostics);
     context.clusters.report_unused(diagnostics);
     for (route, spec) in aggregate::aggregates(scope, &context, &rules, &routes, diagnostics) {
         routes.push(route);
@@ -218,7 +223,29 @@ fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Di
     let table = RouteTable::new(specs, rules);
     warn_unreachable_routes(&table, &routes, scope, diagnostics);
     let dynamic = dynamic_routes::read(scope, &context, &rules, diagnostics);
-    Routes { routes, table, rules, dynamic }
+    Routes { routes, table, rules, dynamic, apis }
+}
+
+/// The APIs, and the programs of the documents that routes name.
+fn compile_apis(
+    scope: &CheckContext,
+    context: &route_compiler::DocumentContext,
+    routes: &mut [RouteBlueprint],
+    diagnostics: &mut Diagnostics,
+) -> Option<ApisBlueprint<RouteBlueprint>> {
+    let policies = scope.policies?;
+    let root = scope.handlers.as_ref().map(|(_, root)| *root);
+    let CompiledApis { apis, documents } =
+        apis::compile::compile(scope, context, policies, root, diagnostics);
+    let mut builder = apis::programs::ProgramBuilder::new(&documents);
+    for route in routes {
+        let named: Vec<String> = route.policies.iter().map(|name| name.to_lowercase()).collect();
+        if named.iter().any(|name| documents.all.contains_key(name)) {
+            let chain = named.into_iter().rev().chain(["global".to_owned()]);
+            route.documents = Some(builder.program(chain.collect()));
+        }
+    }
+    apis
 }
 
 /// Warns of routes that can never match; duplicates have been reported already.

@@ -119,8 +119,8 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         let identity = || request_identity(&matches, &backend.path.value, backend.method.as_deref());
         let facts = route_facts(self.document, effective, &state_key, &identity);
         let tried = self.attempts(effective, facts, &context.clusters);
-        let stages = self.compile_stages(index, names, backend.method.as_deref(), effective, facts);
         RouteBlueprint {
+            stages: self.compile_stages(index, names, backend.method.as_deref(), effective, facts),
             index,
             span: self.document.span,
             name: String::new(),
@@ -141,8 +141,8 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             escaped_separators: self.document.path_with_escaped_separators.as_ref().map(|set| set.value),
             policies: texts(&self.document.policies),
             metadata: metadata(self.scope, self.document),
-            stages,
             broken: self.unservable,
+            documents: None,
             aggregate: None,
         }
     }

@@ -1,6 +1,7 @@
 //! Calls of aggregate parts: each is an exchange that runs through the complete route of its part.
 
 use crate::{
+    net::buffered_client::BufferedClient,
     net::h1::hop_by_hop::HopByHop,
     pipeline::{
         body::{Body, ClientBody},
@@ -11,7 +12,7 @@ use crate::{
         response::{Response, RouteResult},
     },
     plan::{Aggregate, AggregatePart, Route, aggregate::compose::failed},
-    server::{internal_client::BufferedClient, part_trace::finish_part},
+    server::part_trace::finish_part,
     telemetry::{RequestEnd, RouteMetrics},
 };
 use bytes::Bytes;

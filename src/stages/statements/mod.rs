@@ -1,0 +1,36 @@
+//! The statements of policy documents: one folder or file a group, one line of [`table`] a statement.
+
+pub mod access;
+pub mod args;
+pub mod arguments;
+pub mod caching;
+pub mod callouts;
+pub mod compile;
+pub mod compiler;
+pub mod control;
+pub mod cors;
+pub mod counting;
+pub mod credentials;
+pub mod document;
+pub mod forward;
+pub mod json_xml;
+pub mod limits;
+pub mod liquid;
+pub mod logger;
+pub mod loops;
+pub mod message_bodies;
+pub mod messages;
+pub mod observe;
+pub mod quota;
+pub mod rate;
+pub mod response_cache;
+pub mod return_response;
+pub mod schema;
+pub mod spec;
+pub mod structure;
+pub mod table;
+pub mod token_source;
+pub mod tokens;
+pub mod validate_token;
+pub mod value_cache;
+pub mod values;

@@ -199,6 +199,7 @@ codes! {
     API_ENTITY = "MG1009", "Invalid API management entity", "An entry of Apis, Products, Subscriptions, Users, Groups, Backends, VersionSets, NamedValues, Loggers, Identities or ApiManagement has a value that it cannot have.";
     UNKNOWN_ENTITY = "MG1010", "Unknown API management entity", "The setting contains the id of another entity, which does not exist.";
     POLICY_BACKEND = "MG1011", "Unknown backend, logger or identity", "A statement names an entry of Backends, Clusters, Loggers or Identities that does not exist.";
+    POLICY_XML = "MG1012", "Malformed policy XML", "The document is not well-formed in the form that Azure API Management accepts, or it contains a DTD.";
     PROTECTION_LOST = "MG1020", "Inherited protection lost", "The inbound section has no base, and a broader document has a statement that protects.";
     NO_FORWARD_REQUEST = "MG1021", "No forward-request", "The effective backend section has no forward-request, and no statement of it answers: every response is empty.";
     LIMIT_WITHOUT_SUBSCRIPTION = "MG1022", "Limit without subscription", "rate-limit and quota count by subscription; without one they do nothing.";

@@ -11,6 +11,7 @@ use crate::{
         statements::{
             compiler::{Facts, Fragment, StatementCompiler},
             document::compile_document,
+            xml_document::{translate_expressions, xml_document},
         },
     },
 };
@@ -133,14 +134,17 @@ impl DocumentCompiler<'_> {
     }
 
     fn prepare(&self, file: &PolicyDocumentFile, diagnostics: &mut Diagnostics) -> Option<Prepared> {
-        if file.is_xml {
-            let span = Span { file: file.file, start: 0, end: 1 };
-            diagnostics
-                .error(codes::POLICY_NOT_YET, span, "policy documents in XML are not supported yet")
-                .help("write the document in JSON");
-        }
-        let mut tree = file.tree.clone()?;
+        let mut tree = match file.is_xml {
+            true => {
+                let text = self.sources.get(file.file).map_or("", |source| source.text.as_str());
+                xml_document(file.file, text, diagnostics)?
+            }
+            false => file.tree.clone()?,
+        };
         let masks = self.named_values.substitute(&mut tree, diagnostics);
+        if file.is_xml {
+            translate_expressions(&mut tree, &|span| masks.contains_key(&span), diagnostics);
+        }
         Some(Prepared { name: file.name.clone(), file: self.relative_name(file), tree, masks })
     }
 

@@ -3,6 +3,7 @@
 
 use super::{
     admin::{self, AdminContext},
+    fabric_naming,
     gateway_handle::GatewayHandle,
     service_names::NAMES,
 };
@@ -12,7 +13,8 @@ use axum::Router;
 type MakeService = fn(&GatewayHandle) -> Router;
 
 /// In the order of `NAMES`.
-const SERVICES: [MakeService; NAMES.len()] = [|gateway| admin::router(AdminContext::health(gateway))];
+const SERVICES: [MakeService; NAMES.len()] =
+    [|gateway| admin::router(AdminContext::health(gateway)), |_| fabric_naming::router()];
 
 /// All services.
 pub fn registry(gateway: &GatewayHandle) -> ServiceRegistry {

@@ -26,6 +26,7 @@ pub mod otlp;
 pub mod resolver;
 pub mod http_client;
 pub mod unix_address;
+pub mod websocket;
 pub mod pool;
 pub mod pool_key;
 pub mod proxy_protocol;

@@ -62,60 +62,82 @@ const PROXY_PROVIDED: &[&[u8]] = &[
 ];
 
 const FORWARDED_PREFIX: &[u8] = b"x-forwarded-";
-/// The longest name of the table is shorter.
+/// The longest name of the tables is shorter.
 const MAX_NAME_LEN: usize = 32;
-/// Names of one length are at most this many.
-const MAX_SAME_LEN: usize = 8;
+const NAME_COUNT: usize = NAMES.len() + PROXY_PROVIDED.len();
+const SLOT_BITS: u32 = 9;
 
-/// The names of one length and their tags, so that a lookup compares all tags at once and hardly ever a name.
-struct SameLen {
-    tags: [u32; MAX_SAME_LEN],
-    names: [(&'static [u8], KnownHeader); MAX_SAME_LEN],
+/// A perfect hash of the names: each has its own slot, so that a lookup compares at most one name.
+struct NameTable {
+    multiplier: u32,
+    /// One more than the position of a name; 0 where there is none.
+    slots: [u8; 1 << SLOT_BITS],
 }
 
-static NAMES_BY_LEN: [SameLen; MAX_NAME_LEN] = names_by_len();
+static NAME_TABLE: NameTable = name_table();
 
-const fn names_by_len() -> [SameLen; MAX_NAME_LEN] {
-    const EMPTY: SameLen =
-        SameLen { tags: [0; MAX_SAME_LEN], names: [(b"", KnownHeader::Other); MAX_SAME_LEN] };
-    let mut table = [EMPTY; MAX_NAME_LEN];
-    let mut used = [0; MAX_NAME_LEN];
-    let mut at = 0;
-    while at < NAMES.len() + PROXY_PROVIDED.len() {
-        let row = match at < NAMES.len() {
-            true => NAMES[at],
-            false => (PROXY_PROVIDED[at - NAMES.len()], KnownHeader::ProxyProvided),
-        };
-        let len = row.0.len();
-        table[len].tags[used[len]] = tag(row.0);
-        table[len].names[used[len]] = row;
-        used[len] += 1;
-        at += 1;
+/// Tries multipliers until no two names have the same slot.
+const fn name_table() -> NameTable {
+    let mut multiplier = 0x9e37_79b1_u32;
+    loop {
+        let mut table = NameTable { multiplier, slots: [0; 1 << SLOT_BITS] };
+        let mut at = 0;
+        while at < NAME_COUNT {
+            let slot = slot(hash_key(name_at(at).0), multiplier);
+            if table.slots[slot] != 0 {
+                break;
+            }
+            table.slots[slot] = at as u8 + 1;
+            at += 1;
+        }
+        if at == NAME_COUNT {
+            return table;
+        }
+        multiplier = multiplier.wrapping_add(2);
     }
-    table
 }
 
-/// Three bytes of a name, regardless of case; never 0. Most lookups end without comparing a whole name.
-const fn tag(name: &[u8]) -> u32 {
+const fn name_at(position: usize) -> (&'static [u8], KnownHeader) {
+    match position < NAMES.len() {
+        true => NAMES[position],
+        false => (PROXY_PROVIDED[position - NAMES.len()], KnownHeader::ProxyProvided),
+    }
+}
+
+/// The length and three bytes of a name, regardless of case. The name must not be empty.
+const fn hash_key(name: &[u8]) -> u32 {
     let (first, middle, last) = (name[0], name[name.len() / 2], name[name.len() - 1]);
-    u32::from_le_bytes([first | 0x20, middle | 0x20, last | 0x20, 0])
+    u32::from_le_bytes([first | 0x20, middle | 0x20, last | 0x20, name.len() as u8])
+}
+
+const fn slot(hash_key: u32, multiplier: u32) -> usize {
+    (hash_key.wrapping_mul(multiplier) >> (u32::BITS - SLOT_BITS)) as usize
+}
+
+/// Whether a name is this one of the tables, regardless of case. No character of a token but a letter's other case
+/// differs from a character of the tables in this bit only.
+fn is_same_name(name: &[u8], lower_case: &[u8]) -> bool {
+    const FOLD: u64 = 0x2020_2020_2020_2020;
+    let (words, rest) = name.as_chunks::<8>();
+    let (lower_words, lower_rest) = lower_case.as_chunks::<8>();
+    let is_same = |(a, b): (&[u8; 8], &[u8; 8])| u64::from_ne_bytes(*a) | FOLD == u64::from_ne_bytes(*b);
+    name.len() == lower_case.len()
+        && words.iter().zip(lower_words).all(is_same)
+        && rest.iter().zip(lower_rest).all(|(a, b)| a | 0x20 == *b)
 }
 
 impl KnownHeader {
     /// The field of this name; case-insensitive.
     pub fn of(name: &[u8]) -> KnownHeader {
-        let Some(same_len) = NAMES_BY_LEN.get(name.len()).filter(|_| !name.is_empty()) else {
+        if name.is_empty() || name.len() >= MAX_NAME_LEN {
             return KnownHeader::of_prefix(name);
-        };
-        let tag = tag(name);
-        let mut rest =
-            same_len.tags.iter().enumerate().fold(0, |set, (at, of)| set | (u32::from(*of == tag) << at));
-        while rest != 0 {
-            let (text, known) = same_len.names[rest.trailing_zeros() as usize];
-            if name.eq_ignore_ascii_case(text) {
+        }
+        let found = NAME_TABLE.slots[slot(hash_key(name), NAME_TABLE.multiplier)];
+        if found > 0 {
+            let (text, known) = name_at(usize::from(found) - 1);
+            if is_same_name(name, text) {
                 return known;
             }
-            rest &= rest - 1;
         }
         KnownHeader::of_prefix(name)
     }

@@ -3,29 +3,38 @@
 //! A blueprint is plain data: the same document always results in the same blueprint. `build` makes the plan from it
 //! and resolves what needs the running process (metric handles, balancer state, descriptor limits).
 
+pub mod cluster;
 pub mod discovery;
 pub mod endpoint;
+pub mod fabric;
 pub mod https_redirect;
+pub mod protocol;
+pub mod sourced;
 pub mod telemetry;
 
 use super::administration::Administration;
 use super::aggregate::{AggregateConfig, PartTerms};
 use super::clusters::{buffering::BufferingConfig, data_rate::DataRateConfig};
+use super::hubs::{HubRouteBlueprint, HubsBlueprint};
 use super::route_tests::RouteTest;
 use super::routing::{EscapedSeparators, RouteTable, RoutingRules, UrlTemplate, without_query_rest};
 pub use crate::backend::{balance::BalancerKind, health::HealthConfig};
 use crate::base::{data_rate::MinDataRate, stream_limit::StreamLimits};
 use crate::config::Span;
-use crate::net::{connection_limit::PoolConfig, dns::DnsSettings};
+use crate::net::dns::DnsSettings;
 use crate::net::h1::client::ClientLimits;
-use crate::net::{h2, listener::Address};
 use crate::net::proxy_protocol::ProxyProtocolConfig;
-use crate::net::tls::{client::ClientTls, server::ServerTls};
+use crate::net::tls::server::ServerTls;
+use crate::net::{h2, listener::Address};
 pub use crate::pipeline::client_fields::{RequestTrailers, UnderscoresInHeaders};
 pub use crate::stages::feature::UnservableRoute;
 use crate::stages::{GatewayStages, StageConfigs};
+use crate::state::SharedStateConfig;
+pub use cluster::ClusterBlueprint;
 pub use endpoint::Endpoint;
 pub use https_redirect::HttpsRedirect;
+pub use protocol::{HttpVersion, Scheme};
+pub use sourced::Sourced;
 use std::path::PathBuf;
 use std::sync::{Arc, atomic::AtomicBool};
 use std::time::Duration;
@@ -42,6 +51,8 @@ pub struct Blueprint {
     pub dns: DnsSettings,
     pub limits: Limits,
     pub telemetry: TelemetryConfig,
+    /// The state that several gateways share.
+    pub shared_state: Option<SharedStateConfig>,
     /// Maximum memory for cached responses.
     pub cache: crate::stages::cache::MemoryConfig,
     /// The stages that all routes have.
@@ -58,8 +69,11 @@ pub struct Blueprint {
     pub rules: RoutingRules,
     /// What is done with escaped separators in paths, unless the listener or the route differs.
     pub escaped_separators: EscapedSeparators,
+    pub hubs: HubsBlueprint,
     /// Dynamic routing: the service that the path names is looked up in a registry.
     pub dynamic: Option<DynamicBlueprint>,
+    /// The resolvers of services with partitions.
+    pub resolvers: Vec<crate::backend::fabric::ResolverConfig>,
     /// The configuration store, if the configuration is not in files.
     pub store: Option<discovery::StoreBlueprint>,
     /// The directory of what is kept between two starts.
@@ -92,15 +106,16 @@ pub struct Listener<Tls = Arc<ServerTls>> {
     pub outdated: Arc<AtomicBool>,
     /// None: as the document has it.
     pub escaped_separators: Option<EscapedSeparators>,
+    /// It accepts no more while the gateway has so many connections.
+    pub max_connections: usize,
 }
 
 impl<Tls> Listener<Tls> {
     /// A plain HTTP listener.
     pub fn plain(name: impl Into<Arc<str>>, address: impl Into<Address>) -> Self {
-        let (name, address) = (name.into(), address.into());
         Listener {
-            name,
-            address,
+            name: name.into(),
+            address: address.into(),
             mode: None,
             proxy: None,
             span: None,
@@ -109,6 +124,7 @@ impl<Tls> Listener<Tls> {
             redirect: None,
             outdated: Arc::default(),
             escaped_separators: None,
+            max_connections: usize::MAX,
         }
     }
 
@@ -126,6 +142,7 @@ impl<Tls> Listener<Tls> {
             redirect: redirect.clone(),
             outdated: Arc::default(),
             escaped_separators: *escaped_separators,
+            max_connections: self.max_connections,
         }
     }
 }
@@ -184,88 +201,6 @@ impl Limits {
     }
 }
 
-/// A value and where it was written; no origin: the default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sourced<T> {
-    pub value: T,
-    pub origin: Option<Span>,
-}
-
-impl<T> Sourced<T> {
-    /// `origin` is where the document sets the value; `None` for a default.
-    pub fn new(value: T, origin: Option<Span>) -> Self {
-        Sourced { value, origin }
-    }
-}
-
-/// The scheme used with a backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// The scheme of the incoming request.
-    SameAsClient,
-    Http,
-    Https,
-}
-
-/// The HTTP version used with a backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HttpVersion {
-    Http10,
-    Http11,
-    /// HTTP/2 over TLS if the backend negotiates it; otherwise 1.1.
-    Http2OverTls,
-    /// HTTP/2 only; without TLS by prior knowledge.
-    Http2,
-}
-
-impl HttpVersion {
-    /// The version as `explain` prints it.
-    pub fn name(self) -> &'static str {
-        match self {
-            HttpVersion::Http10 => "1.0",
-            HttpVersion::Http11 => "1.1",
-            HttpVersion::Http2OverTls => "2 over https if the backend negotiates it, otherwise 1.1",
-            HttpVersion::Http2 => "2",
-        }
-    }
-}
-
-/// Where requests are sent: a named cluster that routes share, or a route's own.
-#[derive(Clone, Debug)]
-pub struct ClusterBlueprint {
-    /// The key under which its state outlives plans.
-    pub key: String,
-    /// The name in `Clusters`; `None`: a route's own.
-    pub name: Option<String>,
-    pub scheme: Scheme,
-    /// The TLS settings of connections to the backend.
-    pub tls: ClientTls,
-    /// Pool settings: keep-alive, lifetime and number of connections.
-    pub pooling: PoolConfig,
-    pub endpoints: Vec<Endpoint>,
-    pub balancer: Sourced<BalancerKind>,
-    pub health: Sourced<HealthConfig>,
-    /// The endpoints are discovered instead of configured.
-    pub discovery: Option<discovery::DiscoveredService>,
-}
-
-impl ClusterBlueprint {
-    /// The cluster of a route without one: an aggregate, which has parts, or an internal service.
-    pub fn none() -> Self {
-        ClusterBlueprint {
-            key: String::new(),
-            name: None,
-            scheme: Scheme::SameAsClient,
-            tls: ClientTls::default(),
-            endpoints: Vec::new(),
-            balancer: Sourced::new(BalancerKind::default(), None),
-            health: Sourced::new(HealthConfig::default(), None),
-            pooling: PoolConfig::default(),
-            discovery: None,
-        }
-    }
-}
-
 /// Which requests a route matches.
 #[derive(Clone, Debug)]
 pub struct Match {
@@ -278,7 +213,7 @@ pub struct Match {
     pub host: Option<String>,
     /// Header name and template as written.
     pub header_templates: Vec<(String, String)>,
-    /// The names of the listeners; empty: all.
+    /// Empty: all.
     pub listeners: Vec<String>,
 }
 
@@ -305,8 +240,13 @@ pub struct RouteBlueprint {
     pub backend_path: Sourced<String>,
     /// The cluster of its backend.
     pub cluster: Arc<ClusterBlueprint>,
-    /// The internal service that responds instead of a cluster.
+    /// The internal or the hub service that responds instead of a cluster.
     pub service: Option<Sourced<String>>,
+    /// The naming interface that the internal service stands for.
+    pub naming: Option<fabric::NamingBlueprint>,
+    /// The services with partitions that the route leads to, instead of a cluster.
+    pub fabric: Option<Box<fabric::FabricBlueprint>>,
+    pub hub: Option<Box<HubRouteBlueprint>>,
     /// The name of the service in the reverse proxy of Service Fabric; it precedes the path.
     pub service_fabric_path: Option<Sourced<String>>,
     /// The key of the route's counters across plans: Ocelot's LoadBalancerKey.
@@ -340,6 +280,9 @@ impl RouteBlueprint {
     /// The URL of requests to the backend; `names` are those of the route's values.
     pub fn url(&self, names: &[Box<str>], rules: &RoutingRules) -> UrlTemplate {
         let client_path = &self.matcher.client_path.value;
+        // The query of a request for a service with partitions is forwarded byte for byte.
+        let byte_for_byte = RoutingRules { ocelot_value_extraction: false, ..*rules };
+        let rules = if self.fabric.is_some() { &byte_for_byte } else { rules };
         let backend_path = match rules.ocelot_value_extraction {
             true => self.backend_path.value.as_str().into(),
             false => without_query_rest(&self.backend_path.value, client_path),

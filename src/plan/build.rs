@@ -11,18 +11,22 @@ use super::{
     client_fields,
     compiled::{ClientPace, PathHashKey, Plan, Route, Target},
     dynamic_routes::DynamicRoutes,
+    fabric_target,
+    hubs::{self, HubRouteBlueprint, build::PlanHubs},
     internal_target, listeners,
     process_state::ProcessState,
     routing::UrlTemplate,
+    shared_sessions::SharedSessions,
     telemetry::PlanTelemetry,
 };
 use crate::{
     backend::{
         Cluster,
         attempt::{AttemptConfig, Http2, Resilience},
-        balance::{BalancerKind, HashPolicy},
+        balance::{BalancerKind, HashPolicy, SessionDirectories},
         cluster::ClusterSpec,
         endpoint::{Instance, TlsMode},
+        fabric::Resolver,
     },
     net::tls::trust::TrustAnchors,
     pipeline::{
@@ -39,29 +43,43 @@ use crate::{
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
+
+/// Time for the complete response of an event handler, unless its own is set.
+const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Builds the plan. The error is an invalid template that was not checked before.
 pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) -> Result<Plan, String> {
     process_state.names.dns().configure(&blueprint.dns);
     // Held from here on: the stages of the routes share the tracer.
     let telemetry = PlanTelemetry::open(&blueprint.telemetry, &process_state.telemetry)?;
-    let (routes, apis) = routes(blueprint, process_state);
+    let shared_state = blueprint.shared_state.as_ref().map(|config| process_state.shared_states.get(config));
+    let resolvers = fabric_target::open_resolvers(blueprint, process_state);
+    let mut clusters = Clusters::default();
+    let hubs = hubs::build::services(&blueprint.hubs, process_state, |cluster, label| {
+        (clusters.get(cluster, label, blueprint, process_state), attempts(blueprint, process_state))
+    });
+    let (routes, apis) = routes(blueprint, process_state, (&resolvers, &hubs), &mut clusters);
     Ok(Plan {
+        resolvers,
         id,
         ocelot: blueprint.ocelot,
         client_fields: client_fields::rules(blueprint, process_state),
         proxies: blueprint.stages.forwarded_headers.clone().unwrap_or_default().proxies,
         limits: blueprint.limits.in_process(process_state.connections),
+        buffering_memory: process_state.buffering_memory.clone(),
         listeners: listeners::listeners(blueprint, process_state)?,
         administration: blueprint.administration.clone(),
         expiries: listeners::certificate_expiries(blueprint),
         telemetry,
+        shared_state,
         preflight: blueprint.routes.iter().any(|route| route.stages.cors.is_some()),
         matches_by_listener: blueprint.by_listener(),
         table: blueprint.table.clone(),
         escaped_separators: blueprint.escaped_separators,
-        clusters: all_clusters(&routes),
+        clusters: all_clusters(&routes, &hubs),
+        hubs,
         routes,
         apis,
         dynamic: blueprint.dynamic.as_ref().map(|options| dynamic_routes(blueprint, options, process_state)),
@@ -69,13 +87,21 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
 }
 
 /// The routes, followed by the parts of aggregates.
-fn routes(blueprint: &Blueprint, process_state: &ProcessState) -> (Box<[Arc<Route>]>, Option<PlanApis>) {
+fn routes(
+    blueprint: &Blueprint,
+    process_state: &ProcessState,
+    (resolvers, hubs): (&[Arc<Resolver>], &PlanHubs),
+    clusters: &mut Clusters,
+) -> (Box<[Arc<Route>]>, Option<PlanApis>) {
     let nothing = ApisBlueprint::default();
     let shared = apis::build::shared(blueprint.apis.as_deref().unwrap_or(&nothing), blueprint, process_state);
-    let (mut routes, mut parts, mut clusters) = (Vec::new(), Vec::new(), Clusters::default());
+    let (mut routes, mut parts) = (Vec::new(), Vec::new());
     for (at, route) in blueprint.routes.iter().enumerate() {
         let (role, target) = match &route.aggregate {
-            None => (RouteRole::Standalone, target(route, blueprint, process_state, &mut clusters)),
+            None => match &route.hub {
+                Some(hub) => (RouteRole::Standalone, hub_target(route, hub, hubs)),
+                None => (RouteRole::Standalone, target(route, blueprint, resolvers, process_state, clusters)),
+            },
             Some(several) => (
                 RouteRole::Aggregate,
                 aggregate::build::build_aggregate(several, &routes, &mut parts, blueprint, process_state),
@@ -91,7 +117,8 @@ fn routes(blueprint: &Blueprint, process_state: &ProcessState) -> (Box<[Arc<Rout
     }
     routes.append(&mut parts);
     let apis = blueprint.apis.as_ref().map(|apis| {
-        let (more, plan) = api_routes(apis, &shared, routes.len(), blueprint, process_state, &mut clusters);
+        let (more, plan) =
+            api_routes(apis, (&shared, routes.len()), blueprint, (resolvers, process_state), clusters);
         routes.extend(more);
         plan
     });
@@ -110,14 +137,16 @@ fn with_program(route: Arc<Route>, program: Option<Arc<RouteProgram>>) -> Arc<Ro
 /// The routes of the operations of all APIs.
 fn api_routes(
     apis: &Arc<ApisBlueprint<RouteBlueprint>>,
-    shared: &Arc<Shared>,
-    first: usize,
+    (shared, first): (&Arc<Shared>, usize),
     blueprint: &Blueprint,
-    process_state: &ProcessState,
+    (resolvers, process_state): (&[Arc<Resolver>], &ProcessState),
     clusters: &mut Clusters,
 ) -> (Vec<Arc<Route>>, PlanApis) {
-    let targets: Vec<Target> =
-        apis.apis.iter().map(|api| target(&api.route, blueprint, process_state, clusters)).collect();
+    let targets: Vec<Target> = apis
+        .apis
+        .iter()
+        .map(|api| target(&api.route, blueprint, resolvers, process_state, clusters))
+        .collect();
     let (routes, plan) = apis::build::routes(apis, shared, &targets, first);
     let build = |one: apis::build::ApiRoute| {
         let api = one.api.and_then(|at| Some((&apis.apis.get(at)?.route, targets.get(at)?)));
@@ -158,7 +187,7 @@ fn dynamic_routes(
 
 fn service_route(route: &RouteBlueprint, blueprint: &Blueprint, process_state: &ProcessState) -> Arc<Route> {
     let url = UrlTemplate::after_first_segment(&blueprint.rules);
-    let target = target(route, blueprint, process_state, &mut Clusters::default());
+    let target = target(route, blueprint, &[], process_state, &mut Clusters::default());
     self::route(route, RouteRole::Standalone, url, &[], target, blueprint, process_state)
 }
 
@@ -171,7 +200,11 @@ pub(super) fn route(
     blueprint: &Blueprint,
     process_state: &ProcessState,
 ) -> Arc<Route> {
-    let context = build_context(route, role, blueprint, process_state);
+    let shared_state = blueprint.shared_state.as_ref().map(|config| process_state.shared_states.get(config));
+    let context = BuildContext {
+        shared_state: shared_state.as_ref(),
+        ..build_context(route, role, blueprint, process_state)
+    };
     let stages = route.stages.build(&blueprint.stages, &process_state.stage_state, &context);
     Arc::new(Route {
         label: route.name.as_str().into(),
@@ -202,7 +235,8 @@ impl Plan {
                     && cluster.members().endpoints.iter().all(|e| e.primary.transport.addr.is_resolved())
             }
             // The routes of its parts are among the routes.
-            Target::Aggregate(_) | Target::Internal { .. } | Target::Fail(..) => true,
+            Target::Fabric(fabric) => fabric.resolver.is_loaded(),
+            Target::Aggregate(_) | Target::Internal { .. } | Target::Hub(_) | Target::Fail(..) => true,
         })
     }
 
@@ -231,12 +265,13 @@ fn build_context<'b>(
         ocelot: blueprint.ocelot,
         route: &route.name,
         role,
-        is_proxied: role != RouteRole::Aggregate && route.service.is_none(),
+        is_proxied: role != RouteRole::Aggregate && route.service.is_none() && route.hub.is_none(),
         max_compression_memory: blueprint.limits.compression,
         cache_memory: &blueprint.cache,
         has_http_cache: blueprint.has_http_cache,
         metrics: &process_state.metrics,
         background: &process_state.background,
+        shared_state: None,
         clock: &process_state.clock,
         tracer: tracer.and_then(Result::ok),
     }
@@ -257,6 +292,7 @@ fn with_metrics(stages: Box<[BoxStage]>, metrics: &Metrics) -> Box<[StageEntry]>
 fn target(
     route: &RouteBlueprint,
     blueprint: &Blueprint,
+    resolvers: &[Arc<Resolver>],
     process_state: &ProcessState,
     clusters: &mut Clusters,
 ) -> Target {
@@ -266,15 +302,31 @@ fn target(
         return Target::Fail(code, broken.reason.clone());
     }
     if let Some(service) = &route.service {
-        return internal_target::target(service, route.timeout.value, process_state);
+        let timeout = route.timeout.value;
+        return match &route.naming {
+            Some(naming) => {
+                fabric_target::naming_target(naming, &service.value, timeout, resolvers, process_state)
+            }
+            None => internal_target::target(service, timeout, process_state),
+        };
     }
-    let terms = AttemptConfig {
+    let terms = attempt_config(route, blueprint, process_state, clusters);
+    if let Some(fabric) = &route.fabric {
+        return fabric_target::target(route, fabric, terms, resolvers, process_state);
+    }
+    Target::Cluster { cluster: clusters.get(&route.cluster, &route.name, blueprint, process_state), terms }
+}
+
+/// The settings of the attempts of a route.
+fn attempt_config(
+    route: &RouteBlueprint,
+    blueprint: &Blueprint,
+    process_state: &ProcessState,
+    clusters: &mut Clusters,
+) -> AttemptConfig {
+    AttemptConfig {
         timeout: route.timeout.value,
-        connect_timeout: blueprint.limits.connect_timeout,
-        body_idle_timeout: blueprint.limits.body_idle,
         request_buffer_bytes: route.buffering.request_bytes,
-        buffering_memory: process_state.buffering_memory.clone(),
-        max_informational: blueprint.limits.max_informational,
         preserve_host: route.preserve_host.value,
         version: match route.http_version.value {
             HttpVersion::Http10 => Version::Http10,
@@ -286,15 +338,44 @@ fn target(
             HttpVersion::Http2 => Http2::Always,
         },
         resilience: resilience(route, blueprint, process_state, clusters),
-    };
-    Target::Cluster { cluster: clusters.get(&route.cluster, &route.name, blueprint, process_state), terms }
+        ..attempts(blueprint, process_state)
+    }
 }
 
-/// The target clusters of the routes, each once.
-fn all_clusters(routes: &[Arc<Route>]) -> Box<[Arc<Cluster>]> {
+/// The target of a route to a hub service. Its service was found when the document was compiled.
+fn hub_target(route: &RouteBlueprint, hub: &HubRouteBlueprint, hubs: &PlanHubs) -> Target {
+    match hubs.target(hub, route.stages.cors.is_some(), route.timeout.value) {
+        Some(target) => Target::Hub(Box::new(target)),
+        None => Target::Fail(
+            ErrorCode::GatewayInternal,
+            format!("the plan has no hub service \"{}\"", hub.service.value),
+        ),
+    }
+}
+
+/// The settings of calls that a route does not change: HTTP/1.1, no retries.
+fn attempts(blueprint: &Blueprint, process_state: &ProcessState) -> AttemptConfig {
+    AttemptConfig {
+        timeout: HANDLER_TIMEOUT,
+        connect_timeout: blueprint.limits.connect_timeout,
+        body_idle_timeout: blueprint.limits.body_idle,
+        request_buffer_bytes: 0,
+        buffering_memory: process_state.buffering_memory.clone(),
+        max_informational: blueprint.limits.max_informational,
+        preserve_host: false,
+        version: Version::Http11,
+        http2: Http2::Never,
+        resilience: None,
+    }
+}
+
+/// The target clusters of the routes and of event handlers, each once.
+fn all_clusters(routes: &[Arc<Route>], hubs: &PlanHubs) -> Box<[Arc<Cluster>]> {
     let mut seen = HashSet::new();
     let targets = routes.iter().filter_map(|route| route.cluster().ok());
     let clusters = targets.flat_map(|(cluster, terms)| [Some(cluster), terms.fallback()]).flatten();
+    let handlers = hubs.services.iter().flat_map(|service| service.backends.iter());
+    let clusters = clusters.chain(handlers.map(|backend| &backend.cluster));
     clusters.filter(|cluster| seen.insert(Arc::as_ptr(cluster))).cloned().collect()
 }
 
@@ -312,7 +393,12 @@ impl Clusters {
     ) -> Arc<Cluster> {
         let name = cluster.name.as_deref().unwrap_or(route);
         let make = || {
-            let made = process_state.cluster_states.cluster(&cluster_config(cluster, name, blueprint));
+            let shared =
+                blueprint.shared_state.as_ref().map(|config| process_state.shared_states.get(config));
+            let sessions =
+                shared.map(|shared| Arc::new(SharedSessions(shared)) as Arc<dyn SessionDirectories>);
+            let spec = ClusterSpec { sessions, ..cluster_config(cluster, name, blueprint) };
+            let made = process_state.cluster_states.cluster(&spec);
             if let Some(found) = &cluster.discovery {
                 let DiscoveredService { registry, service, is_unnamed } = found;
                 made.attach_source(&process_state.registries.watch(registry, service, *is_unnamed));
@@ -339,6 +425,7 @@ fn cluster_config(cluster: &ClusterBlueprint, name: &str, blueprint: &Blueprint)
         pooling: cluster.pooling,
         instances: cluster.discovery.is_none().then(|| cluster.endpoints.iter().map(instance).collect()),
         balancer: cluster.balancer.value.clone(),
+        sessions: None,
     }
 }
 

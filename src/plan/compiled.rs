@@ -7,14 +7,15 @@ use super::apis::{
 };
 use super::blueprint::{Limits, Listener};
 use super::dynamic_routes::DynamicRoutes;
+use super::hubs::build::PlanHubs;
 pub use super::route::{Aggregate, AggregatePart, ClientPace, PathHashKey, Route, Target};
 use super::routing::{
     EscapedSeparators, HeaderLookup, Query, RouteTable, RouteTrace, Target as RequestTarget,
 };
 use super::telemetry::PlanTelemetry;
 use crate::{
-    backend::Cluster,
-    base::path_params::PathParams,
+    backend::{Cluster, fabric::Resolver},
+    base::{budget::Budget, path_params::PathParams},
     net::tls::server::TlsAcceptor,
     pipeline::{
         client_fields::ClientFieldRules,
@@ -23,6 +24,7 @@ use crate::{
         head::{Head, KnownHeader},
     },
     stages::{cors::preflight_method, forwarded_headers::TrustedProxies},
+    state::SharedState,
     telemetry::{CertificateExpiry, TlsMetrics},
 };
 use std::{borrow::Cow, ops::Deref, sync::Arc};
@@ -35,6 +37,8 @@ pub struct Plan {
     /// Ocelot compatibility: its status codes and errors without a body.
     pub ocelot: bool,
     pub limits: Limits,
+    /// Memory for buffered bodies.
+    pub buffering_memory: Arc<Budget>,
     /// What clients may not send.
     pub client_fields: Arc<ClientFieldRules>,
     /// The proxies whose fields are trusted.
@@ -45,8 +49,14 @@ pub struct Plan {
     /// Expiry of the listener certificates.
     pub expiries: Vec<CertificateExpiry>,
     pub telemetry: PlanTelemetry,
+    /// The state that several gateways share.
+    pub shared_state: Option<Arc<SharedState>>,
     /// The clusters of all routes, without duplicates.
     pub clusters: Box<[Arc<Cluster>]>,
+    /// The resolvers of services with partitions.
+    pub resolvers: Box<[Arc<Resolver>]>,
+    /// Realtime hubs.
+    pub hubs: PlanHubs,
     /// Whether any route responds to CORS preflight requests.
     pub preflight: bool,
     /// Whether any route is restricted to some listeners.

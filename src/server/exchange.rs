@@ -19,7 +19,7 @@ use crate::{
         head::{Head, KnownHeader, Version},
         response::{Response, RouteResult},
     },
-    plan::{Route, telemetry::PlanTelemetry},
+    plan::{Route, Target, telemetry::PlanTelemetry},
     telemetry::{HeaderValues, Removed, RequestEnd},
 };
 use std::time::Instant;
@@ -40,7 +40,10 @@ pub async fn handle_exchange<C: ClientIo>(conn: &mut C, mut ctx: Context<'_>) ->
         None => dispatch(ctx.exchange, ctx.plan, hop, conn).await,
     };
     let response = match outcome {
-        Ok(response) => Some(ctx.count_program_error(route.as_deref(), response)),
+        Ok(response) => {
+            ctx.count_data_plane_error(route.as_deref());
+            Some(ctx.count_program_error(route.as_deref(), response))
+        }
         Err(cause) => error_response(&mut ctx, cause),
     };
     let next = match response {
@@ -142,6 +145,14 @@ impl Context<'_> {
         log_access(conn, self.exchange, self.worker, &telemetry.access_logs, labels, end);
         if self.exchange.trace.is_some() {
             trace::finish(self.exchange, labels, route, end, conn.version().as_str());
+        }
+    }
+
+    /// Counts an error that the data plane of a hub reports in its own form.
+    fn count_data_plane_error(&self, route: Option<&Route>) {
+        let code = self.exchange.record.error_code;
+        if let (Some(code), Some(Target::Hub(_))) = (code, route.map(|route| &route.target)) {
+            self.worker.gateway.metrics().record_error(code.name());
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     connection::ConnectionContext,
-    gateway::{ConnectionLimitError, Gateway},
+    gateway::{ConnectionGuard, ConnectionLimitError, Gateway},
     http1::{ServeFuture, serve},
     read_ahead::ReadAheadLimit,
     relay::TransferLimits,
@@ -11,7 +11,7 @@ use super::{
 use crate::{
     net::{
         client_io::ClientIo,
-        descriptors::{self, DescriptorGuard},
+        descriptors::{self, DESCRIPTOR_RETRY_INTERVAL, DescriptorGuard, MAX_DESCRIPTOR_WAIT},
         h1::client::ClientConn,
         io::Stream,
         listener::{Accepted, Acceptor, Address, BoundSocket, bind},
@@ -146,32 +146,92 @@ async fn accept(bound: Arc<BoundListener>, worker: Arc<Worker>, mut stopped: one
     }
 }
 
-/// Serves a connection within the connection limits, or rejects it.
+/// Serves a connection within the connection limits. Behind the PROXY protocol, the limit per client applies to the client
+/// and not to the proxy: it is checked later.
 fn handle_connection(accepted: Accepted, listener: Arc<ListenerPlan>, worker: &Arc<Worker>) {
+    match try_acquire(&accepted, &listener, worker) {
+        Ok(guard) => serve_counted(accepted, listener, worker.clone(), guard),
+        Err(too_many) => match RejectionGuard::try_acquire() {
+            // Neither a handshake nor a descriptor is spent on many rejections.
+            None => worker.gateway.metrics().record_error(too_many.error_code().name()),
+            Some(guard) => drop(tokio::spawn(handle_excess(accepted, listener, worker.clone(), guard))),
+        },
+    }
+}
+
+fn max_connections(listener: &ListenerPlan, worker: &Worker) -> usize {
+    worker.plan().limits.connections.unwrap_or(usize::MAX).min(listener.max_connections)
+}
+
+fn try_acquire(
+    accepted: &Accepted,
+    listener: &ListenerPlan,
+    worker: &Worker,
+) -> Result<ConnectionGuard, ConnectionLimitError> {
+    let limits = worker.plan().limits;
+    let max = max_connections(listener, worker);
+    let per_client = match listener.proxy {
+        Some(_) => usize::MAX,
+        None => limits.connections_per_client.min(listener.max_connections / 4),
+    };
+    worker.gateway.connections.try_acquire(accepted.peer.ip().to_canonical(), max, per_client)
+}
+
+/// Serves a connection that is counted.
+fn serve_counted(
+    accepted: Accepted,
+    listener: Arc<ListenerPlan>,
+    worker: Arc<Worker>,
+    guard: ConnectionGuard,
+) {
     if listener.proxy.is_some() {
-        return handle_proxied_connection(accepted, listener, worker);
+        return serve_proxied(accepted, listener, worker, guard);
     }
     let Accepted { io, peer, local, .. } = accepted;
     let peer = Peer::new(peer, local, listener.tls.is_some());
-    let limits = worker.plan().limits;
-    let max = limits.connections.unwrap_or(usize::MAX);
-    let guard = worker.gateway.connections.try_acquire(peer.ip(), max, limits.connections_per_client);
-    let worker = worker.clone();
-    match guard {
-        Ok(guard) => drop(tokio::spawn(async move {
-            worker.gateway.metrics().accepted(worker.index);
-            serve_accepted(io, peer, listener, worker.clone()).await;
-            worker.gateway.metrics().closed(worker.index);
-            drop(guard);
-        })),
-        // Neither a handshake nor a descriptor is spent on many rejections.
-        Err(too_many) => match RejectionGuard::try_acquire().filter(|_| listener.tls.is_none()) {
-            None => worker.gateway.metrics().record_error(too_many.error_code().name()),
-            Some(guard) => drop(tokio::spawn(async move {
-                reject_connection(io, peer, worker, too_many).await;
-                drop(guard);
-            })),
-        },
+    drop(tokio::spawn(async move {
+        worker.gateway.metrics().accepted(worker.index);
+        serve_accepted(io, peer, listener, worker.clone()).await;
+        worker.gateway.metrics().closed(worker.index);
+        drop(guard);
+    }));
+}
+
+/// Waits until an idle connection is closed for one beyond the limits, or rejects it.
+async fn handle_excess(
+    accepted: Accepted,
+    listener: Arc<ListenerPlan>,
+    worker: Arc<Worker>,
+    rejection: RejectionGuard,
+) {
+    match wait_for_room(&accepted, &listener, &worker).await {
+        Ok(guard) => serve_counted(accepted, listener, worker, guard),
+        // The client expects a handshake, or the peer has not sent its PROXY header yet.
+        Err(too_many) if listener.tls.is_some() || listener.proxy.is_some() => {
+            worker.gateway.metrics().record_error(too_many.error_code().name());
+        }
+        Err(too_many) => {
+            let peer = Peer::new(accepted.peer, accepted.local, false);
+            reject_connection(accepted.io, peer, worker, too_many).await;
+        }
+    }
+    drop(rejection);
+}
+
+async fn wait_for_room(
+    accepted: &Accepted,
+    listener: &ListenerPlan,
+    worker: &Worker,
+) -> Result<ConnectionGuard, ConnectionLimitError> {
+    let deadline = Instant::now() + MAX_DESCRIPTOR_WAIT;
+    loop {
+        worker.evict_idle(max_connections(listener, worker));
+        match try_acquire(accepted, listener, worker) {
+            Err(ConnectionLimitError::Total) if Instant::now() < deadline => {
+                tokio::time::sleep(DESCRIPTOR_RETRY_INTERVAL).await;
+            }
+            result => return result,
+        }
     }
 }
 
@@ -217,16 +277,13 @@ impl Drop for RejectionGuard {
     }
 }
 
-/// The same for a listener with the PROXY protocol: the limit per client applies to the client, not to the proxy.
-fn handle_proxied_connection(accepted: Accepted, listener: Arc<ListenerPlan>, worker: &Arc<Worker>) {
-    let max_connections = worker.plan().limits.connections.unwrap_or(usize::MAX);
-    let mut guard =
-        match worker.gateway.connections.try_acquire(accepted.peer.ip(), max_connections, usize::MAX) {
-            Ok(guard) => guard,
-            // The peer has not sent its PROXY header yet and does not expect a response.
-            Err(too_many) => return worker.gateway.metrics().record_error(too_many.error_code().name()),
-        };
-    let worker = worker.clone();
+/// Serves a counted connection of a listener with the PROXY protocol.
+fn serve_proxied(
+    accepted: Accepted,
+    listener: Arc<ListenerPlan>,
+    worker: Arc<Worker>,
+    mut guard: ConnectionGuard,
+) {
     drop(tokio::spawn(async move {
         worker.gateway.metrics().accepted(worker.index);
         // Boxed: other listeners should not reserve memory for it.

@@ -15,6 +15,7 @@ pub mod context;
 pub mod drain;
 pub mod gateway;
 pub mod listeners;
+mod hub;
 pub mod internal;
 pub mod internal_gateway;
 #[cfg(test)]

@@ -26,7 +26,8 @@ pub fn error_response(ctx: &mut Context<'_>, cause: GatewayError) -> Option<Resp
     exchange.record.status = cause.status(ocelot);
     ctx.worker.gateway.metrics().record_error(cause.code.name());
     log::debug!("{}: {}", cause.code.name(), cause.detail);
-    if cause.code == ErrorCode::ClientClosed {
+    let is_aborted = cause.extra.as_ref().is_some_and(|extra| extra.aborts);
+    if cause.code == ErrorCode::ClientClosed || is_aborted {
         return None;
     }
     let mut response = match grpc::is_grpc(&exchange.request) {
@@ -51,6 +52,8 @@ pub async fn send_response<C: ClientIo>(
     let framing = framing(&response, for_head, conn.version());
     let keep = keep && framing != Framing::UntilClose;
     conn.send_head(&response.head, framing, keep);
+    response.head.clear();
+    ctx.exchange.response.spare_head = std::mem::take(&mut response.head);
     if framing == Framing::None && !matches!(response.body, Body::Stream(_)) {
         response.body = Body::Empty;
     }

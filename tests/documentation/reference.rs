@@ -55,6 +55,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("HealthDocument", "Health"),
     ("LimitsDocument", "Limits"),
     ("CacheDocument", "Cache"),
+    ("SharedStateDocument", "SharedState"),
     ("CacheRegionDocument", "Cache.Regions.NAME"),
     ("DnsDocument", "Dns"),
     ("ForwardedHeadersDocument", "ForwardedHeaders"),
@@ -64,6 +65,13 @@ const SECTIONS: &[(&str, &str)] = &[
     ("AuthenticationSchemeDocument", "AuthenticationSchemes.NAME"),
     ("ApiKeyDocument", "AuthenticationSchemes.NAME.Keys[]"),
     ("UserDocument", "AuthenticationSchemes.NAME.Users[]"),
+    ("NegotiateOptions", "NegotiateOptions"),
+    ("RealtimeDocument", "Realtime"),
+    ("RealtimeLimitsDocument", "Realtime.Limits"),
+    ("HubServiceDocument", "HubServices.NAME"),
+    ("HubDocument", "HubServices.NAME.Hubs.NAME"),
+    ("HubLimitsDocument", "HubServices.NAME.Hubs.NAME.Limits"),
+    ("EventHandlerDocument", "HubServices.NAME.Hubs.NAME.EventHandlers[]"),
     ("AggregateDocument", "Aggregates[]"),
     ("RouteKeyConfigDocument", "Aggregates[].RouteKeysConfig[]"),
     ("DynamicRouteDocument", "DynamicRoutes[]"),
@@ -96,6 +104,10 @@ const SECTIONS: &[(&str, &str)] = &[
 const API_SECTIONS: &[(&str, &str)] = &[
     ("OperationDocument", "Apis.ID.Operations.ID"),
     ("KeyNamesDocument", "Apis.ID.SubscriptionKeyParameterNames"),
+    ("ServiceFabricDocument", "ServiceFabric"),
+    ("ResolverDocument", "ServiceFabric.Resolvers.NAME"),
+    ("ServiceFabricOptions", "ServiceFabricOptions"),
+    ("ServiceCertificatesDocument", "ServiceFabricOptions.ServiceCertificates"),
 ];
 
 fn schema<T: schemars::JsonSchema>() -> Value {

@@ -29,7 +29,7 @@ use crate::{
         guard::{GuardedBody, ResponseGuard},
         head::{Head, KnownHeader},
         response::{Response, RouteResult},
-        upgrade::Upgrade,
+        upgrade::{Upgrade, UpgradePeer},
     },
 };
 use std::{
@@ -77,6 +77,7 @@ impl<'a> EndpointCall<'a> {
         caller: &mut dyn ClientBody,
     ) -> RouteResult {
         let (mut needs_new, mut refused, mut ended) = (false, 0, 0);
+        self.head = std::mem::take(&mut exchange.response.spare_head);
         loop {
             exchange.record.attempts += 1;
             let mut conn = self.connect(exchange, needs_new, caller).await?;
@@ -335,7 +336,7 @@ impl<'a> EndpointCall<'a> {
         let body = match request {
             BackendRequest::H1(conn) if self.head.status == 101 => {
                 let guards = in_flight.map(ResponseGuard::new).into_iter().collect();
-                let upgrade = Some(Upgrade { backend: conn, guards });
+                let upgrade = Some(Upgrade { peer: UpgradePeer::Backend(conn), guards });
                 return Ok(Response { head: self.head, upgrade, ..Response::default() });
             }
             request => request.into_body(),

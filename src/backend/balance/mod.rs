@@ -10,12 +10,14 @@ mod endpoint_set;
 mod least_request;
 pub(super) mod peak_ewma;
 mod round_robin;
+mod session_directory;
 mod sticky;
 #[cfg(test)]
 mod tests;
 
 pub use consistent_hash::HashPolicy;
 pub use endpoint_set::EndpointSet;
+pub use session_directory::{SessionDirectories, SessionDirectory};
 pub use sticky::{DEFAULT_EXPIRY, SessionStore, Sessions, Sticky};
 
 use super::{

@@ -10,6 +10,7 @@ use crate::{
     },
 };
 use memchr::{memchr, memmem};
+use std::sync::LazyLock;
 
 /// Limits of a head.
 #[derive(Clone, Copy, Debug)]
@@ -28,8 +29,13 @@ const MAX_LEADING_EMPTY_BYTES: usize = 4;
 /// The end of the head, its empty line included; `None` while it is incomplete. `scanned` is the progress of earlier calls,
 /// so that a head received byte by byte costs no more than a whole one.
 pub fn head_end(bytes: &[u8], scanned: &mut usize) -> Option<usize> {
+    // Finding prepares its search at every call otherwise.
+    static EMPTY_LINE: LazyLock<memmem::Finder> = LazyLock::new(|| memmem::Finder::new(b"\r\n\r\n"));
+    if bytes.len() <= *scanned {
+        return None;
+    }
     let from = scanned.saturating_sub(3);
-    match memmem::find(&bytes[from..], b"\r\n\r\n") {
+    match EMPTY_LINE.find(&bytes[from..]) {
         Some(at) => Some(from + at + 4),
         None => {
             *scanned = bytes.len();

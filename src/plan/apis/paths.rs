@@ -67,9 +67,9 @@ fn add_version(
         }
     }
     if source.own.is_online.as_ref().is_none_or(|online| online.value) {
-        names.into_iter().for_each(|name| drop(known.revisions.insert(name, index)));
+        known.revisions.extend(names.into_iter().map(|name| (name, index)));
     } else {
-        names.into_iter().for_each(|name| drop(known.revisions.remove(&name)));
+        known.revisions.retain(|name, _| !names.contains(name));
     }
     let mut operations: Vec<OperationEntry> = blueprint
         .operations

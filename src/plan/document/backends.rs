@@ -5,7 +5,6 @@ use crate::config::{
     values::{List, Setting},
 };
 use schemars::JsonSchema;
-use serde::de::Deserialize;
 
 /// A backend that APIs and statements name.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]

@@ -12,7 +12,7 @@ pub struct SchemeSet {
 }
 
 impl SchemeSet {
-    /// The scheme with this name.
+    /// The valid scheme of that name.
     pub fn get(&self, name: &str) -> Option<&Arc<SchemeConfig>> {
         self.valid.get(name)
     }

@@ -22,7 +22,8 @@ pub async fn collect_request(context: &mut Context<'_>) -> Result<(), Failure> {
             .max_body_bytes
             .min(usize::try_from(context.exchange.body.limit).unwrap_or(usize::MAX));
         let pace = BodyPace::new(BODY_IDLE_TIMEOUT, context.exchange.body.min_rate);
-        let body = collect_body(context.client, max, pace).await.map_err(Failure::from_gateway)?;
+        let charge = context.exchange.buffer_charge();
+        let body = collect_body(context.client, max, pace, charge).await.map_err(Failure::from_gateway)?;
         context.exchange.body.collected = Some(body);
     }
     let Some(coding) = coding(&context.exchange.request) else { return Ok(()) };
@@ -48,7 +49,8 @@ pub async fn collect_backend_response(context: &mut Context<'_>) -> Result<(), F
         && let Body::Stream(body) = std::mem::take(&mut response.body)
     {
         let mut held = 0;
-        let collected = collect_response(body, context.client, BODY_IDLE_TIMEOUT, |n| {
+        let charge = context.exchange.buffer_charge();
+        let collected = collect_response(body, context.client, BODY_IDLE_TIMEOUT, charge, |n| {
             held += n;
             if held > max {
                 return Err(GatewayError::new(

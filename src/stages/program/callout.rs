@@ -153,7 +153,7 @@ async fn hold(
             false => Ok(()),
         }
     };
-    collect_response(body, client, timeout, reserve).await.map_err(|error| failure(&error))
+    collect_response(body, client, timeout, None, reserve).await.map_err(|error| failure(&error))
 }
 
 fn failure(error: &GatewayError) -> Failure {

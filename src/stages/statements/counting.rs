@@ -27,17 +27,17 @@ pub(super) struct Increment {
 }
 
 impl Increment {
-    fn usage(&self) -> Usage {
+    pub(super) fn usage(&self) -> Usage {
         usage_of(self.condition.iter().chain(&self.count))
     }
 
-    fn value(&self, context: &Context<'_>) -> Result<u64, Failure> {
+    pub(super) fn value(&self, context: &Context<'_>) -> Result<u64, Failure> {
         let counts = self.condition.as_ref().map_or(Ok(true), |condition| condition.bool_value(context))?;
         let count = self.count.as_ref().map_or(Ok(1), |count| count.int(context))?;
         Ok(if counts { u64::try_from(count).unwrap_or(0) } else { 0 })
     }
 
-    fn at_once(&self, context: &Context<'_>) -> Result<Option<u64>, Failure> {
+    pub(super) fn at_once(&self, context: &Context<'_>) -> Result<Option<u64>, Failure> {
         if self.usage().response { Ok(None) } else { self.value(context).map(Some) }
     }
 }
@@ -75,7 +75,7 @@ pub(super) fn parts(apis: &[Args]) -> Vec<PartLimit> {
 }
 
 impl PartLimit {
-    fn applies(&self, context: &Context<'_>) -> bool {
+    pub(super) fn applies(&self, context: &Context<'_>) -> bool {
         let Some(target) = context.operation else { return false };
         let is =
             |known: &str, id: &str, name: &str| id.to_lowercase() == *known || name.to_lowercase() == *known;
@@ -85,7 +85,7 @@ impl PartLimit {
             })
     }
 
-    fn key(&self) -> String {
+    pub(super) fn key(&self) -> String {
         format!("{}\n{}", self.api, self.operation.as_deref().unwrap_or_default())
     }
 }

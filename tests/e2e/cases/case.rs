@@ -6,17 +6,17 @@ use serde_json::{Map, Value, json};
 pub struct Case {
     pub id: String,
     pub feature: String,
-    /// Whether the configuration is in margay's own vocabulary.
-    pub is_own: bool,
+    /// Whether it is a case of API management.
+    pub is_api_management: bool,
     pub all: Value,
 }
 
 impl Case {
-    pub fn read(line: &str, is_own: bool) -> Case {
+    pub fn read(line: &str, is_api_management: bool) -> Case {
         let all: Value =
             serde_json::from_str(line).unwrap_or_else(|e| panic!("a case is no JSON: {e}\n{line}"));
         let text = |key: &str| all[key].as_str().expect("id and feature").to_owned();
-        Case { id: text("id"), feature: text("feature"), is_own, all }
+        Case { id: text("id"), feature: text("feature"), is_api_management, all }
     }
 
     pub fn list(&self, key: &str) -> &[Value] {
@@ -31,6 +31,11 @@ impl Case {
     pub fn is_for_another_build(&self) -> bool {
         let requires = self.all["requires"].as_object();
         requires.is_some_and(|r| r.iter().any(|(k, v)| k != "reload_on_change" && v == &json!(false)))
+    }
+
+    /// Whether it is in margay's own vocabulary, with further files next to the configuration.
+    pub fn is_own(&self) -> bool {
+        self.feature.starts_with("fabric-")
     }
 
     pub fn must_fail(&self) -> bool {
@@ -55,6 +60,9 @@ impl Case {
     /// A document of the case for margay: Ocelot's statuses, and the requirements in our own sections.
     pub fn document(&self, config: &Value) -> Value {
         let mut document = config.clone();
+        if self.is_own() {
+            return document;
+        }
         let Value::Object(map) = &mut document else { return document };
         let global = map.entry("GlobalConfiguration").or_insert_with(|| json!({}));
         if global.is_null() {

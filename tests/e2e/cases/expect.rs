@@ -100,7 +100,10 @@ fn response_fits(want: &Value, request: &Request, response: &Response, wrong: &m
 
 /// The expected JSON or XML of a body.
 fn content_fits(what: &str, want: &Value, found: &str, wrong: &mut Vec<String>) {
-    if let Some(want) = want.get("json") {
+    let pointers = want["json"].as_object().filter(|want| want.keys().all(|key| key.starts_with('/')));
+    if let Some(pointers) = pointers {
+        pointers_fit(pointers, found, wrong);
+    } else if let Some(want) = want.get("json") {
         match serde_json::from_str(found) {
             Ok(found) => json_fits(want, &found, what, wrong),
             Err(_) => wrong.push(format!("{what}: expected JSON, got {:?}", short(found))),
@@ -110,6 +113,21 @@ fn content_fits(what: &str, want: &Value, found: &str, wrong: &mut Vec<String>) 
         && canonical_xml(want) != canonical_xml(found)
     {
         wrong.push(format!("{what}: expected {want:?}, got {:?}", short(found)));
+    }
+}
+
+/// JSON pointer → value, or a regular expression for a text.
+fn pointers_fit(want: &serde_json::Map<String, Value>, text: &str, wrong: &mut Vec<String>) {
+    let body: Value = serde_json::from_str(text).unwrap_or_default();
+    for (pointer, value) in want {
+        let found = body.pointer(pointer).cloned().unwrap_or_default();
+        let fits = match found.as_str().filter(|_| value["regex"].is_string()) {
+            Some(text) => value_fits(value, text),
+            None => found == *value,
+        };
+        if !fits {
+            wrong.push(format!("{pointer}: expected {value}, got {found} in {:?}", short(text)));
+        }
     }
 }
 

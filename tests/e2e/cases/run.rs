@@ -3,6 +3,7 @@
 use super::case::Case;
 use super::environment::{Environment, pretty};
 use super::expect::{self, StepResult};
+use super::own;
 use super::tokens::header_value;
 use crate::reasons::{CAPABILITIES, codes_for};
 use crate::support::client::{Body, Client, Request};
@@ -31,7 +32,7 @@ pub enum Outcome {
 const MUST_FAIL_WITHIN: Duration = Duration::from_secs(10);
 
 pub fn run(case: &Case) -> Outcome {
-    if case.is_own {
+    if case.is_api_management {
         return super::margay::run(case);
     }
     if case.is_for_another_build() {
@@ -39,6 +40,9 @@ pub fn run(case: &Case) -> Outcome {
     }
     let environment = Environment::new(case);
     let began = Instant::now();
+    if case.is_own() && case.must_fail() {
+        return own::refused(case, &environment);
+    }
     match (environment.start(case), case.must_fail()) {
         (Ok(gateway), false) => steps(case, &environment, gateway),
         (Err(ended), true) if began.elapsed() < MUST_FAIL_WITHIN => refused(case, &ended),
@@ -106,7 +110,7 @@ pub fn steps_of(case: &Case) -> &[Value] {
     case.list("steps")
 }
 
-fn steps(case: &Case, environment: &Environment, mut gateway: Gateway) -> Outcome {
+pub fn steps(case: &Case, environment: &Environment, mut gateway: Gateway) -> Outcome {
     for (number, step) in case.list("steps").iter().enumerate() {
         let wrong = one_step(case, environment, &gateway, step);
         std::thread::sleep(Duration::from_millis(step["wait_ms"].as_u64().unwrap_or(0)));
@@ -139,6 +143,10 @@ fn one_step(case: &Case, environment: &Environment, gateway: &Gateway, step: &Va
         gateway.write(&pretty(&environment.ports.fill(&case.document(config))));
     } else if let Some(stub) = step.get("set_stub") {
         environment.set_stub(stub);
+    }
+    own::write_files(environment, gateway, &step["write_files"]);
+    if let Some(action) = step.get("put_partition") {
+        return own::put_partition(gateway, &environment.ports.fill(action));
     }
     if step["reset_calls"] == Value::Bool(true) {
         environment.origins.values().for_each(crate::support::origin::Origin::forget);

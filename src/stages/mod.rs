@@ -35,5 +35,6 @@ pub mod trace_context;
 pub mod request_size;
 pub mod websocket_limit;
 pub mod via;
+pub mod waf;
 
 pub use table::{GatewayStages, StageConfigs, StageOrder, StageState, TABLE};

@@ -203,6 +203,7 @@ codes! {
     BAD_NEGOTIATION = "MG0815", "Invalid negotiation", "NegotiateOptions need DownstreamHubService, and a Hub of that service; placeholders in Roles and Groups are {claim:TYPE}.";
     OPEN_NEGOTIATION = "MG0816", "Negotiation without authentication", "Every caller of the route gets an access token for the hub. Add AuthenticationOptions.";
     HUB_IN_AGGREGATE = "MG0817", "Hub route in an aggregate", "A route with DownstreamHubService cannot be a part of an aggregate.";
+    NO_HUB_BACKPLANE = "MG0818", "Backplane without shared state", "Realtime.Backplane Shared needs SharedState, which connects the nodes.";
     POLICY_NOT_YET = "MG0910", "Not supported yet: policy statement", "This version does not have the statement or the attribute of a policy document; it is refused rather than ignored.";
     PENDING_PROTOCOLS = "MG0921", "Not supported yet: HTTP/3", "This version does not support HTTP/3 as the only acceptable version; the setting is rejected rather than ignored.";
     POLICY_STATEMENT = "MG1001", "Unknown statement", "A policy document contains statements of the table in docs/policy-statements.md; an object has one statement, apart from id, // and x-... members.";
@@ -248,6 +249,18 @@ codes! {
     TEST_UNKNOWN_NAME = "MG1251", "Test expects an unknown name", "Expect.Route is the Key or the UpstreamPathTemplate of a route or an aggregate, Expect.Cluster the name of one of Clusters, Expect.Code an error code; margay help error lists the codes.";
     TEST_EXPECTATION = "MG1252", "Unusable expectation of a test", "Expect needs at least one setting. Status, Code and Headers are about a response of the gateway itself, Cluster and Downstream about a request to a backend: a test expects one or the other.";
     DATA_DIRECTORY = "MG1253", "Invalid DataDirectory", "DataDirectory is the path of a directory; a relative path is resolved against the configuration file.";
+    WAF_POLICY = "MG1301", "Unknown WAF policy", "Waf is Off, Detection, Prevention, or the name of an entry of WafPolicies.";
+    WAF_POLICY_NAME = "MG1302", "Reserved WAF policy name", "Off, Detection and Prevention are built in and cannot be entries of WafPolicies.";
+    WAF_POLICY_UNUSED = "MG1303", "Unused WAF policy", "No GlobalConfiguration, listener or route names the policy in Waf.";
+    WAF_OFF = "MG1304", "WAF switched off", "A route or a listener is not inspected, although a document above it enables the firewall.";
+    WAF_SETTING = "MG1305", "WAF setting out of range", "The setting has a minimum and a maximum; the message contains them.";
+    WAF_MANAGED_RULE = "MG1306", "Unknown managed rule", "The loaded rules contain no rule of this id, or no group of this number; margay waf rules lists them.";
+    WAF_EXCLUSION = "MG1307", "Invalid WAF exclusion", "An exclusion has Variable and, for parts with names, Selector; a Selector that begins with $ is a path to a JSON member.";
+    WAF_CUSTOM_RULE = "MG1308", "Invalid custom rule", "A custom rule has Name, Priority, Action and Conditions, with the variables, operators and transforms of docs/waf.md.";
+    WAF_BOTS = "MG1309", "Invalid bot setting", "Bots has addresses or networks, and verified bots with Agent and Domains.";
+    WAF_RULES = "MG1310", "Rules of the firewall cannot be loaded", "A rule file is missing, older than version 3.3, or has a directive that is not supported; the message contains file and line.";
+    WAF_RULES_WARNING = "MG1311", "Rules of the firewall", "A directive of a rule file has no effect, or the rule set is old.";
+    WAF_COUNTRY_FILE = "MG1312", "Country database cannot be read", "WafEngine.CountryFile is a MaxMind DB file with countries.";
     FABRIC_RESOLVER = "MG1501", "Invalid resolver of services", "A resolver of ServiceFabric.Resolvers has a Type and the settings of that type: File for a Registry, Endpoints for a Cluster.";
     FABRIC_UNKNOWN_RESOLVER = "MG1502", "Unknown resolver of services", "ServiceFabricOptions.Resolver is the name of one of ServiceFabric.Resolvers; it may be absent if there is exactly one.";
     FABRIC_UNUSED_RESOLVER = "MG1503", "Unused resolver of services", "No route uses this resolver.";
@@ -267,7 +280,7 @@ mod tests {
     use std::fmt::Write;
     use std::path::Path;
 
-    const FAMILIES: [(&str, &str); 14] = [
+    const FAMILIES: [(&str, &str); 15] = [
         ("MG00", "Reading files, syntax"),
         ("MG01", "Keys and types"),
         ("MG02", "Placeholders, merge, policies"),
@@ -281,6 +294,7 @@ mod tests {
         ("MG10", "API management"),
         ("MG11", "Shared state"),
         ("MG12", "Administration and telemetry"),
+        ("MG13", "Web application firewall"),
         ("MG15", "Services with partitions"),
     ];
 

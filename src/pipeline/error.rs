@@ -142,6 +142,18 @@ error_codes! {
     IdentityBusy = "identity.busy", Gateway, 503, 401, "Too many pending password or signature checks";
     /// The request has `only-if-cached`, and no stored response matches.
     CacheOnlyIfCached = "cache.only_if_cached", Client, 504, 504, "Not in the cache";
+    /// The anomaly score of the managed rules of the firewall, or a rule that blocks on its own.
+    WafBlocked = "waf.blocked", Client, 403, 403, "Blocked by the firewall";
+    /// A custom rule of the firewall.
+    WafRule = "waf.rule", Client, 403, 403, "Blocked by a rule of the firewall";
+    WafRate = "waf.rate", Client, 429, 429, "Too many requests for a rule of the firewall";
+    WafBot = "waf.bot", Client, 403, 403, "Blocked as a bot";
+    /// The body does not have the format that the request declares.
+    WafMalformed = "waf.malformed", Client, 400, 400, "Malformed body";
+    WafBody = "waf.body", Client, 413, 413, "Body too large for the firewall";
+    /// The queue of the firewall is full, or too slow.
+    WafOverload = "waf.overload", Gateway, 503, 503, "Firewall overloaded";
+    WafFailed = "waf.failed", Gateway, 500, 500, "Firewall failed";
     ClientClosed = "client.closed", Client, 499, 499, "Client closed the connection";
     /// The client accepted the response more slowly than `Limits.MinResponseDataRate`.
     ClientReadTimeout = "client.read_timeout", Client, 408, 408, "Response not accepted in time";

@@ -4,7 +4,7 @@ pub use super::peer::Peer;
 pub use super::record::AccessRecord;
 use super::{
     body::Framing, client_certificate::ClientCertificate, guard::ResponseGuard, head::Head,
-    identity::Identity, response::RouteResult,
+    identity::Identity, inspection::RelayedBody, response::RouteResult,
 };
 use crate::base::{
     budget::{Budget, BufferCharge},
@@ -83,6 +83,8 @@ pub struct RequestBody {
     pub framing: Framing,
     /// The collected body, if a stage returned `Step::ReadBody`; otherwise the body is streamed.
     pub collected: Option<Bytes>,
+    /// A body that is relayed while a stage inspects it; the stage returned `Step::InspectBody`.
+    pub relayed: Option<RelayedBody>,
     /// The maximum size in bytes on this route; `u64::MAX` if only the listener limits it.
     pub limit: u64,
     /// The minimum rate of the client while it is waited for: that of the route.
@@ -91,7 +93,13 @@ pub struct RequestBody {
 
 impl RequestBody {
     fn new() -> RequestBody {
-        RequestBody { framing: Framing::None, collected: None, limit: u64::MAX, min_rate: None }
+        RequestBody {
+            framing: Framing::None,
+            collected: None,
+            relayed: None,
+            limit: u64::MAX,
+            min_rate: None,
+        }
     }
 }
 
@@ -236,6 +244,8 @@ pub struct Exchange {
     pub worker: usize,
     /// Background tasks and subrequests; `None` in a dry run and until the route is matched.
     pub runtime: Option<Arc<dyn Runtime>>,
+    /// What the web application firewall keeps from its first position to its second.
+    pub firewall: Option<Box<dyn Any + Send + Sync>>,
     /// Reusable memory for building values; its content is undefined.
     pub scratch: Vec<u8>,
     /// A dry run (`margay explain`): stages read state, never write it and never wait.
@@ -257,6 +267,7 @@ impl Exchange {
             now,
             worker,
             runtime: None,
+            firewall: None,
             scratch: Vec::new(),
             is_dry_run: false,
         }
@@ -315,5 +326,6 @@ impl Exchange {
         self.trace = None;
         self.now = now;
         self.runtime = None;
+        self.firewall = None;
     }
 }

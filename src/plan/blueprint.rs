@@ -148,9 +148,12 @@ impl<Tls> Listener<Tls> {
 }
 
 impl Blueprint {
-    /// Whether any route is restricted to some listeners.
+    /// Whether any route is restricted to some listeners, or inspected by listener.
     pub fn by_listener(&self) -> bool {
-        self.routes.iter().any(|route| !route.matcher.listeners.is_empty())
+        let policies =
+            |route: &RouteBlueprint| route.stages.waf.as_ref().is_some_and(|waf| waf.is_by_listener());
+        self.routes.iter().any(|route| !route.matcher.listeners.is_empty() || policies(route))
+            || self.dynamic.as_ref().is_some_and(|dynamic| policies(&dynamic.defaults))
     }
 }
 

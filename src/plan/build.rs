@@ -57,9 +57,10 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
     let shared_state = blueprint.shared_state.as_ref().map(|config| process_state.shared_states.get(config));
     let resolvers = fabric_target::open_resolvers(blueprint, process_state);
     let mut clusters = Clusters::default();
-    let hubs = hubs::build::services(&blueprint.hubs, process_state, |cluster, label| {
-        (clusters.get(cluster, label, blueprint, process_state), attempts(blueprint, process_state))
-    });
+    let hubs =
+        hubs::build::services(&blueprint.hubs, shared_state.as_ref(), process_state, |cluster, label| {
+            (clusters.get(cluster, label, blueprint, process_state), attempts(blueprint, process_state))
+        });
     let (routes, apis) = routes(blueprint, process_state, (&resolvers, &hubs), &mut clusters);
     Ok(Plan {
         resolvers,

@@ -11,6 +11,7 @@ use crate::{
         cancel::until_client_closes,
         error::GatewayError,
         exchange::Exchange,
+        inspection::InspectedBody,
         replay::ReplayBody,
         response::{Response, RouteResult},
         stage::{run_request, run_response},
@@ -69,7 +70,13 @@ pub async fn run_route(
             outcome
                 .map(|response| Response { body: collected.with_remaining_upload(response.body), ..response })
         }
-        (None, None) => call_target(route, exchange, hop, client).await,
+        (None, None) => match exchange.body.relayed.take() {
+            Some(relayed) => {
+                let mut inspected = InspectedBody::new(client, relayed);
+                call_target(route, exchange, hop, &mut inspected).await
+            }
+            None => call_target(route, exchange, hop, client).await,
+        },
     };
     run_response(&route.stages[first..ran], exchange, &mut outcome);
     attach_guards(exchange, &mut outcome);

@@ -37,6 +37,7 @@ pub mod trace_context;
 pub mod request_size;
 pub mod websocket_limit;
 pub mod via;
+pub mod waf;
 
 use program::subscription;
 pub use table::{GatewayStages, StageConfigs, StageOrder, StageState, TABLE};

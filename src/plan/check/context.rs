@@ -8,6 +8,8 @@ use crate::plan::document::{AggregateDocument, Document, GlobalDocument, RouteDo
 use crate::plan::stage_options::StageGroups;
 use crate::stages::custom::StageRegistry;
 use crate::stages::feature::GatewayFacts;
+use crate::stages::waf::WafPolicySet;
+use std::sync::Arc;
 
 /// The input of all rules.
 pub struct CheckContext<'d> {
@@ -25,6 +27,8 @@ pub struct CheckContext<'d> {
     pub ocelot: bool,
     /// Facts that compilers of options need.
     pub gateway: GatewayFacts,
+    /// The policies of the web application firewall.
+    pub waf: Arc<WafPolicySet>,
     /// The custom stages, and the tree that contains their settings.
     pub handlers: Option<(&'d StageRegistry, &'d Node)>,
     /// The names of the internal services.
@@ -52,6 +56,7 @@ impl<'d> CheckContext<'d> {
             sources,
             ocelot: gateway.ocelot,
             gateway,
+            waf: Arc::default(),
             handlers: None,
             services: &[],
             attached: None,
@@ -72,6 +77,7 @@ impl<'d> CheckContext<'d> {
             sources: self.sources,
             ocelot: self.ocelot,
             gateway: self.gateway.clone(),
+            waf: self.waf.clone(),
             handlers: None,
             services: self.services,
             attached: self.attached,

@@ -35,6 +35,7 @@ mod state_keys;
 mod telemetry;
 mod transforms;
 mod unix_sockets;
+mod waf;
 mod weights;
 
 use self::route_compiler::DocumentContext;
@@ -82,16 +83,21 @@ pub fn compile_with_stages(
     let document = document::read(root, &mut loaded.diagnostics, options);
     let nothing = GlobalDocument::default();
     let out = &mut loaded.diagnostics;
+    waf::make_strict(&document, out);
+    let waf = Arc::new(waf::policies(&document, &loaded.sources, &loaded.attached, out));
     let gateway = gateway_facts(&document, loaded.ocelot, &loaded.attached, out);
     let scope = CheckContext {
         handlers: Some((stages, root)),
         services,
         attached: Some(&loaded.attached),
         policies: Some(&loaded.policies),
+        waf,
         ..CheckContext::new(&document, &nothing, &loaded.sources, gateway)
     };
     check::check_document(&scope, out);
     let blueprint = blueprint(&scope, &loaded.attached, out);
+    waf::finish(&scope, out);
+    loaded.watched.extend(scope.waf.watched());
     (!out.has_errors()).then_some(blueprint)
 }
 

@@ -7,6 +7,7 @@ use super::route_backend::Backend;
 use super::route_compiler::{DocumentContext, RouteCompiler, text};
 use super::state_keys::{request_identity, state_key};
 use super::transforms;
+use super::waf;
 use crate::config::options::merge_maps;
 use crate::config::ranges::RangeChecker;
 use crate::config::{Diagnostics, Spanned, codes};
@@ -178,6 +179,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         stages.method = method.map(MethodOverride::new);
         stages.custom = Some(options::handlers(scope, document, index, self.diagnostics));
         stages.request_id = self.request_id_key();
+        stages.waf = waf::route(scope, document, self.diagnostics);
         transforms::compile(scope, effective, names.unwrap_or_default(), &mut stages, self.diagnostics);
         stages
     }

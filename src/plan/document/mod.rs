@@ -34,6 +34,7 @@ pub use crate::config::values::{
 use crate::plan::hubs::documents::{HubServiceDocument, RealtimeDocument};
 pub use crate::stages::authentication::AuthenticationSchemeDocument;
 pub use crate::stages::cache::CacheDocument;
+pub use crate::stages::waf::options::{WafEngineDocument, WafPolicyDocument};
 pub use administration::{AdminRole, AdminTokenDocument, AdministrationDocument, HealthDocument};
 pub use aggregate::{AggregateDocument, RouteKeyConfigDocument};
 use apis::*;
@@ -141,6 +142,10 @@ pub struct Document {
     pub trace_context: Setting<TraceContextMode>,
     /// How callers are authenticated: name → scheme; routes reference schemes in `AuthenticationOptions`.
     pub authentication_schemes: Setting<SpannedMap<Spanned<AuthenticationSchemeDocument>>>,
+    /// Policies of the web application firewall: name → what is inspected; documents name them in `Waf`.
+    pub waf_policies: Setting<SpannedMap<Spanned<WafPolicyDocument>>>,
+    /// The engine of the web application firewall.
+    pub waf_engine: Setting<WafEngineDocument>,
     /// Services with names, partitions and replicas, as in Azure Service Fabric: the resolvers that know them.
     pub service_fabric: Setting<ServiceFabricDocument>,
     /// Where the configuration is stored: `"Consul"` for Consul's KV store. Default: these files.

@@ -30,7 +30,7 @@ pub mod settings;
 pub mod state;
 #[cfg(test)]
 mod testing;
-mod verification_pool;
+pub mod verification_pool;
 mod verifier;
 
 pub use basic::check_hash;

@@ -82,7 +82,7 @@ async fn authenticate(
                 let fields = cause.extra.map(|extra| extra.headers).unwrap_or_default();
                 return Err((cause.code.name(), fields.into_iter().map(|(_, value)| value).collect()));
             }
-            Step::Respond(_) | Step::ReadBody(_) => panic!("unexpected step"),
+            Step::Respond(_) | Step::ReadBody(_) | Step::InspectBody(_) => panic!("unexpected step"),
         }
     }
 }

@@ -17,6 +17,7 @@ mod tokens;
 
 use crate::support::announce;
 use case::Case;
+use environment::firewall_rules;
 use known_failures::KnownFailures;
 use run::Outcome;
 use std::collections::BTreeMap;
@@ -32,6 +33,9 @@ const API_MANAGEMENT_FILE: &str = "api_management.jsonl";
 
 /// The minimum number of passing cases; it only grows. "Not supported yet" must not hide what once worked.
 const MIN_PASSED: usize = 705;
+
+/// One of so many cases of the firewall runs.
+const FIREWALL_SAMPLE: usize = 40;
 
 /// Gateways running at the same time.
 const MAX_GATEWAYS: usize = 4;
@@ -71,6 +75,26 @@ fn every_supported_case_passes() {
     if all {
         tally.check_listed_ids(&cases, &known);
         tally.check_minimum();
+    }
+    announce(&tally.summary());
+    assert!(tally.wrong.is_empty(), "{}", tally.failures());
+}
+
+/// The decisions of the firewall with the OWASP Core Rule Set 4.28.0. Each case starts a gateway, so only a sample runs unless
+/// `WAF_CASES=all`.
+#[test]
+fn the_firewall_decides_as_the_core_rule_set() {
+    if firewall_rules().is_none() {
+        announce("skipped: no rule set at MARGAY_CRS or ../shared/crs-4.28.0");
+        return;
+    }
+    let step = if std::env::var("WAF_CASES").is_ok_and(|cases| cases == "all") { 1 } else { FIREWALL_SAMPLE };
+    let known = KnownFailures::load();
+    let text = std::fs::read_to_string(data("cases").join("waf.jsonl")).expect("the cases");
+    let cases: Vec<Case> = text.lines().step_by(step).map(Case::read).collect();
+    let mut tally = Tally::default();
+    for (case, outcome) in cases.iter().zip(run_all(&cases)) {
+        tally.add(case, outcome, &known);
     }
     announce(&tally.summary());
     assert!(tally.wrong.is_empty(), "{}", tally.failures());

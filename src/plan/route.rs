@@ -12,6 +12,7 @@ use crate::{
         stage::StageEntry,
     },
     realtime::service::HubTarget,
+    stages::program::run::RouteProgram,
     telemetry::RouteMetrics,
 };
 use std::{sync::Arc, time::Duration};
@@ -34,6 +35,10 @@ pub struct Route {
     pub target: Target,
     /// The affinity of SignalR connections to endpoints of the cluster.
     pub connections: Option<Box<ConnectionAffinity>>,
+    /// The policy program around the target.
+    pub program: Option<Arc<RouteProgram>>,
+    /// The template matches every path: APIs come first.
+    pub is_catch_all: bool,
     pub pace: ClientPace,
     pub metrics: Arc<RouteMetrics>,
 }

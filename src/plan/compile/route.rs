@@ -339,11 +339,6 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         Sourced::new(time, setting.map(|setting| setting.span))
     }
 
-    fn preserve_host(&self) -> Sourced<bool> {
-        let setting = self.document.preserve_host.as_ref().or(self.scope.global.preserve_host.as_ref());
-        Sourced::new(setting.is_some_and(|on| on.value), setting.map(|on| on.span))
-    }
-
     fn request_id_key(&mut self) -> Option<Spanned<String>> {
         let key = inherit::request_id_key(&self.document.request_id_key, &self.scope.global.request_id_key)?;
         if values::is_token(key) {

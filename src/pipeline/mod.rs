@@ -9,6 +9,7 @@
 
 pub mod response;
 pub mod response_inspection;
+pub mod affinity;
 pub mod body;
 pub mod cancel;
 pub mod collect;

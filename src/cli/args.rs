@@ -4,7 +4,9 @@ use super::client::arguments::{
     ApplyCommand, ClustersCommand, EndpointCommand, HistoryCommand, RollbackCommand, RoutesCommand,
     StatusCommand, TailCommand, TopCommand,
 };
+use super::configuration::Configuration;
 use super::import::arguments::Import;
+use super::waf::args::Waf;
 use crate::net::{listener::Address, unix_address::UnixAddress};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::IpAddr;
@@ -82,27 +84,6 @@ pub(super) enum Command {
     Man(Man),
     /// Explain an error code: `margay help error identity.expired`.
     Help(Help),
-}
-
-/// The location of the configuration.
-#[derive(Args, Clone, Debug, Default)]
-pub(super) struct Configuration {
-    /// A file, or a directory of gateway.*.json or ocelot.*.json; several are merged. Default: gateway.json, then
-    /// ocelot.json.
-    #[arg(long, value_name = "FILE|DIR")]
-    pub config: Vec<PathBuf>,
-    /// The directory of policy files. Default: policies/ next to the configuration.
-    #[arg(long, value_name = "DIR")]
-    pub policies: Option<PathBuf>,
-    /// Behave exactly as Ocelot does; implied by files named ocelot*.json.
-    #[arg(long, value_name = "WITH", ignore_case = true)]
-    pub compat: Option<Compat>,
-}
-
-/// The gateway to be compatible with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Compat {
-    Ocelot,
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -292,61 +273,6 @@ pub(super) struct Explain {
     pub json: bool,
     #[command(flatten)]
     pub configuration: Configuration,
-}
-
-/// A command of the firewall.
-#[derive(Args, Clone, Debug)]
-pub(super) struct Waf {
-    #[command(subcommand)]
-    pub command: WafCommand,
-}
-
-#[derive(Clone, Debug, Subcommand)]
-pub(super) enum WafCommand {
-    /// Print directory, version and number of the managed rules in force.
-    Rules(WafRules),
-    /// Propose exclusions for matches that the firewall logged in Detection.
-    Replay(WafReplay),
-    /// Evaluate requests and compare the decisions of the firewall with the expected ones.
-    Test(WafTest),
-}
-
-#[derive(Args, Clone, Debug)]
-pub(super) struct WafRules {
-    /// The directory of the rules. Default: as for a gateway without `WafEngine.Rules`.
-    #[arg(long, value_name = "DIR")]
-    pub rules: Option<PathBuf>,
-    /// Load the rules of another directory and report whether it succeeds.
-    #[arg(long, value_name = "DIR", conflicts_with = "rules")]
-    pub check: Option<PathBuf>,
-    /// List the rules with their ids, levels and messages.
-    #[arg(long)]
-    pub list: bool,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(super) struct WafTest {
-    /// A file with one JSON object a line: method, path, headers, body, and expect: "pass", "block", an error code or a status.
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    #[command(flatten)]
-    pub configuration: Configuration,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(super) struct WafReplay {
-    /// Files with lines of the log of the firewall.
-    #[arg(value_name = "LOG", required = true)]
-    pub logs: Vec<PathBuf>,
-    /// The number of distinct clients without which nothing is proposed.
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    pub min_clients: usize,
-    /// The number of requests without which nothing is proposed.
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub min_requests: usize,
-    /// Print the exclusions only, as JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// The help topic.

@@ -9,6 +9,7 @@ mod args;
 mod builder;
 mod check;
 mod client;
+mod configuration;
 mod completions;
 pub mod demo;
 mod diff;

@@ -1,12 +1,13 @@
 //! `margay waf`: the rules of the firewall, tests of its decisions, and proposals for exclusions from its log.
 
+pub(super) mod args;
 mod replay;
 mod rules;
 mod test;
 
 use super::Exit;
-use super::args::{Waf, WafCommand};
 use crate::stages::custom::StageRegistry;
+use args::{Waf, WafCommand};
 
 /// Runs one of the commands.
 pub(super) fn run(arguments: &Waf, stages: &StageRegistry) -> Exit {

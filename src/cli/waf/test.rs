@@ -1,6 +1,6 @@
 //! `margay waf test`: requests with the expected decisions of the firewall, the regression test of its operator.
 
-use crate::cli::args::WafTest;
+use super::args::WafTest;
 use crate::cli::{Exit, output, settings};
 use crate::control::candidate::Candidate;
 use crate::control::dry_run::DryRun;

@@ -169,6 +169,8 @@ pub struct ResponseContext {
     pub accepted_coding: AcceptedCoding,
     /// The state that the cache stage keeps from request to response.
     pub cache_context: Option<Box<dyn Any + Send + Sync>>,
+    /// What a stage found in a dry run, for its explanation.
+    pub note: Option<Box<str>>,
     /// Inspects the response before the client receives it.
     pub inspector: Option<Box<dyn ResponseInspector>>,
     /// What the subscription check found, for the program behind it.
@@ -184,7 +186,7 @@ impl ResponseContext {
         self.cors_origin.clear();
         self.accepted_coding = AcceptedCoding::default();
         self.cache_context = None;
-        self.inspector = None;
+        (self.inspector, self.note) = (None, None);
         self.caller_context = None;
     }
 }

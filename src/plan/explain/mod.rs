@@ -299,6 +299,9 @@ async fn run_stages(
         if !used.is_empty() {
             description.description += &format!(" (would use {used})");
         }
+        if let Some(note) = exchange.response.note.take() {
+            description.description += &format!(" ({note})");
+        }
         descriptions.push(description);
         if early.is_some() {
             return (ran, early);

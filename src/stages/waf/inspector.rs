@@ -143,14 +143,24 @@ pub fn decide_request(
 fn finish(
     record: Box<WafRecord>,
     decision: Result<(), GatewayError>,
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     shared: &WafShared,
 ) -> Step {
     // The client of a dry run is the operator.
     if exchange.is_dry_run {
-        let explain = |error| Step::Fail(GatewayError { detail: record.explanation().into(), ..error });
-        return decision.map_or_else(explain, |()| Step::Next);
+        return explain(&record, decision, exchange);
     }
     record.end_request(shared, decision.as_ref().err().map(|error| error.status(false)));
     decision.map_or_else(Step::Fail, |()| Step::Next)
+}
+
+/// Describes the matches instead of logging them: in the error, or beside the description of the stage.
+fn explain(record: &WafRecord, decision: Result<(), GatewayError>, exchange: &mut Exchange) -> Step {
+    match decision {
+        Err(error) => Step::Fail(GatewayError { detail: record.explanation().into(), ..error }),
+        Ok(()) => {
+            exchange.response.note = (!record.is_empty()).then(|| record.explanation().into());
+            Step::Next
+        }
+    }
 }

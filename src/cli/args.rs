@@ -4,7 +4,7 @@ use super::client::arguments::{
     ApplyCommand, ClustersCommand, EndpointCommand, HistoryCommand, RollbackCommand, RoutesCommand,
     StatusCommand, TailCommand, TopCommand,
 };
-use super::configuration::Configuration;
+use super::configuration::{Compat, Configuration};
 use super::import::arguments::Import;
 use super::waf::args::Waf;
 use crate::net::{listener::Address, unix_address::UnixAddress};

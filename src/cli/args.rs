@@ -5,10 +5,10 @@ use super::client::arguments::{
     StatusCommand, TailCommand, TopCommand,
 };
 use super::import::arguments::Import;
+use super::policies::Policies;
 use crate::net::{listener::Address, unix_address::UnixAddress};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::net::IpAddr;
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 /// margay, an API gateway: one binary, one JSON route table, in front of your backends.
 #[derive(Debug, Parser)]
@@ -54,6 +54,8 @@ pub(super) enum Command {
     Fmt(Fmt),
     /// Convert an OpenAPI document, or the configuration of YARP or Kong, into gateway.json.
     Import(Import),
+    /// Policy documents: convert those of Azure API Management.
+    Policies(Policies),
     /// The web application firewall: its rules, and proposals for exclusions from its log.
     Waf(Waf),
     /// Report the status of a running gateway.

@@ -20,6 +20,7 @@ mod import;
 mod log;
 mod new;
 mod output;
+mod policies;
 mod progress;
 mod run;
 mod schema;
@@ -70,6 +71,7 @@ fn command(command: &Command, stages: &StageRegistry) -> Exit {
         Command::Test(arguments) => test::run(arguments, stages),
         Command::Fmt(arguments) => fmt::run(arguments),
         Command::Import(arguments) => import::run(arguments),
+        Command::Policies(arguments) => policies::run(arguments),
         Command::Show(arguments) => show::run(arguments, stages),
         Command::New(arguments) => new::run(arguments),
         Command::Completions(arguments) => completions::completions(arguments),

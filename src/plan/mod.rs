@@ -29,6 +29,7 @@ pub mod compiled;
 mod process_state;
 mod route;
 mod shared_sessions;
+mod targets;
 pub mod route_tests;
 mod stage_options;
 pub mod telemetry;

@@ -91,6 +91,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("DiscoveryDocument", "ServiceDiscoveryProvider"),
     ("ApiManagementDocument", "ApiManagement"),
     ("CalloutsDocument", "ApiManagement.Callouts"),
+    ("StoreDocument", "ApiManagement.Store"),
     ("ProductDocument", "Products.ID"),
     ("SubscriptionDocument", "Subscriptions.ID"),
     ("ApiUserDocument", "Users.ID"),

@@ -7,6 +7,7 @@ mod api;
 pub mod blueprint;
 pub mod build;
 pub mod compile;
+pub mod described;
 mod documents;
 mod entities;
 mod identities;

@@ -26,6 +26,7 @@ use crate::config::Diagnostics;
 pub fn check_document(scope: &CheckContext, diagnostics: &mut Diagnostics) {
     if scope.routes().is_empty()
         && scope.aggregates().is_empty()
+        && scope.document.apis.is_none()
         && scope.global.discovery.is_none()
         && non_blank(&scope.document.configuration_store).is_none()
     {

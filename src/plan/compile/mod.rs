@@ -135,16 +135,15 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
     let Routes { routes, table, rules, dynamic, resolvers, hubs, apis } =
         routes(scope, registry, diagnostics);
     fabric_open::warn_open(&routes, &listeners, diagnostics);
-    let written_limits = document.limits.as_ref().map(|limits| &limits.value);
-    let stages = gateway_stages(scope, &listeners, diagnostics);
-    let tests = route_tests::compile(document, &routes, &listeners, dynamic.is_some(), diagnostics);
+    let limits = document.limits.as_ref().map(|limits| &limits.value);
     Blueprint {
         ocelot: scope.ocelot,
+        stages: gateway_stages(scope, &listeners, diagnostics),
+        tests: route_tests::compile(document, &routes, &listeners, dynamic.is_some(), diagnostics),
         listeners,
         administration: Arc::new(administration),
         dns: dns::dns(document.dns.as_ref(), diagnostics),
-        limits: limits::limits(written_limits, scope.ocelot, diagnostics),
-        stages,
+        limits: limits::limits(limits, scope.ocelot, diagnostics),
         shared_state: shared_state::shared_state(document.shared_state.as_ref(), attached, diagnostics),
         cache: cache_memory(document, diagnostics),
         telemetry: telemetry::telemetry(scope, diagnostics),
@@ -160,7 +159,6 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         hubs,
         store,
         data_directory: data_directory(scope, diagnostics),
-        tests,
         apis: apis.map(Arc::new),
         tests_before_apply: document.tests_before_apply.as_ref().is_some_and(|on| on.value),
     }

@@ -6,6 +6,7 @@
 
 mod discovery;
 mod fabric;
+mod operation;
 mod parts;
 mod report;
 mod request;
@@ -13,6 +14,7 @@ pub(crate) mod resilience;
 
 pub use discovery::DiscoveryLookup;
 pub use fabric::{ReplicaExplanation, ServiceExplanation};
+pub use operation::ApiExplanation;
 pub use report::{
     Explanation, MatchedRoute, NearMiss, PartExplanation, Rejection, Setting, StageDescription,
 };
@@ -100,6 +102,7 @@ impl Explainer<'_> {
             target: text(exchange.request.target()),
             route,
             near_misses,
+            api_management: self.plan.apis.is_some().then(ApiExplanation::default),
             ..Explanation::default()
         }
     }
@@ -171,6 +174,7 @@ impl Explainer<'_> {
             explanation.parts = parts::explain(aggregate, &exchange, dry_run).await;
             return;
         }
+        let Some(early) = explanation.add_program(route, &mut exchange, early) else { return };
         let rewritten = if early.is_none() { route.rewrite(&mut exchange) } else { Ok(()) };
         if let (None, Ok(()), Some((service, request))) =
             (&early, &rewritten, internal_target::describe(route, hop, &exchange))

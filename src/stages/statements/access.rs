@@ -169,7 +169,7 @@ fn ip_filter(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<Ar
             None => {
                 compiler
                     .diagnostics
-                    .error(codes::BAD_ADDRESS_RANGE, args.span, format!("invalid address \"{text}\""))
+                    .error(codes::POLICY_ATTRIBUTE, args.span, format!("invalid address \"{text}\""))
                     .help("write an address such as 10.0.0.1 or a network such as 10.0.0.0/8");
                 return None;
             }

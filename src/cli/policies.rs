@@ -115,15 +115,16 @@ fn save(path: &Path, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
-fn write_document(out: Option<&Path>, file: &Path, document: &Value) -> Result<(), String> {
+fn write_document(directory: Option<&Path>, file: &Path, document: &Value) -> Result<(), String> {
     let text = format::format_value(document, EXPANDED_DEPTH);
-    let Some(out) = out else {
+    let Some(directory) = directory else {
         output::write_stdout(&text);
         return Ok(());
     };
-    fs::create_dir_all(out).map_err(|error| format!("cannot create {}: {error}", out.display()))?;
+    fs::create_dir_all(directory)
+        .map_err(|error| format!("cannot create {}: {error}", directory.display()))?;
     let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    save(&out.join(format!("{stem}.json")), &text)
+    save(&directory.join(format!("{stem}.json")), &text)
 }
 
 fn import_file(file: &Path, is_partial: bool) -> Result<Imported, String> {

@@ -1,8 +1,8 @@
-//! Entities and policy documents that are kept beside the files. The files have precedence.
+//! Entities and policy documents in addition to those of the files. The files have precedence.
 
 use super::codes;
 use super::diagnostics::Diagnostics;
-use super::node::{Node, Value};
+use super::node::Node;
 use super::parse::{Dialect, parse};
 use super::policies::PolicyFile;
 use super::source::Sources;
@@ -75,16 +75,6 @@ fn add_entities(own: &mut Node, mut stored: Node, section: &str, diagnostics: &m
         } else if let Some(members) = own.members_mut() {
             members.push(entity);
         }
-    }
-}
-
-/// Marks texts of the store: placeholders in them have no meaning.
-pub(super) fn mark_literal(node: &mut Node) {
-    match &mut node.value {
-        Value::String(_) => node.interpolated = true,
-        Value::Array(items) => items.iter_mut().for_each(mark_literal),
-        Value::Object(members) => members.iter_mut().for_each(|member| mark_literal(&mut member.value)),
-        _ => {}
     }
 }
 

@@ -15,7 +15,6 @@ use super::node::Node;
 use super::parse::{Dialect, parse};
 use super::source::Sources;
 use super::span::FileId;
-use super::stored_entities::mark_literal;
 use super::vocabulary::{Vocabulary, has_name};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -232,7 +231,7 @@ pub fn read(
         let text = sources.get(file).map_or("", |source| source.text.as_str());
         let mut tree = parse(file, text, dialect, diagnostics);
         if let Some(tree) = tree.as_mut().filter(|_| is_stored) {
-            mark_literal(tree);
+            tree.mark_literal();
         }
         let reader = (options, vocabulary, environment);
         let (document, policy) = divided(name, file, tree, reader, diagnostics);

@@ -8,6 +8,7 @@ mod discovery;
 mod fabric;
 mod operation;
 mod parts;
+mod program;
 mod report;
 mod request;
 pub(crate) mod resilience;

@@ -1,16 +1,11 @@
 //! The operation of an API, the caller and the program of a request.
 
-use super::report::Explanation;
 use crate::{
     pipeline::{error::GatewayError, exchange::Exchange, response::RouteResult},
-    plan::{
-        apis::described::{EffectivePolicy, effective},
-        compiled::Route,
-    },
+    plan::apis::described::{EffectivePolicy, effective},
     stages::program::{
         context::CallerContext,
         run::{OperationTarget, RouteProgram, missing_operation},
-        target::decoded,
     },
 };
 use serde::Serialize;
@@ -120,37 +115,4 @@ impl ApiExplanation {
         }
         rows
     }
-}
-
-impl Explanation {
-    /// Adds the program of a route. The result is the response of the stages, or of a program that does not run; `None`:
-    /// the explanation is complete, because the statements of an API contain its target.
-    pub(super) fn add_program(
-        &mut self,
-        route: &Route,
-        exchange: &mut Exchange,
-        early: Option<RouteResult>,
-    ) -> Option<Option<RouteResult>> {
-        let Some(program) = &route.program else { return Some(early) };
-        if let RouteProgram::Operation(target) = &**program {
-            self.target = masked(&self.target, &target.operation.api.key_query);
-        }
-        let (found, result) = explain(program, exchange, early.as_ref());
-        self.api_management = Some(found);
-        match (result, &**program) {
-            (Err(error), _) => Some(early.or(Some(Err(error)))),
-            (Ok(()), RouteProgram::Operation(_)) if early.is_none() => None,
-            (Ok(()), _) => Some(early),
-        }
-    }
-}
-
-/// A target without the value of a query parameter.
-fn masked(target: &str, name: &str) -> String {
-    let Some((path, query)) = target.split_once('?') else { return target.to_owned() };
-    let part = |part: &str| match part.split_once('=') {
-        Some((key, _)) if decoded(key, true) == name => format!("{key}=***"),
-        _ => part.to_owned(),
-    };
-    format!("{path}?{}", query.split('&').map(part).collect::<Vec<_>>().join("&"))
 }

@@ -2,11 +2,10 @@
 
 use super::super::error::AdminError;
 use super::{
-    Call, empty_response,
+    call::{Call, empty_response, json_response, no_method},
     failure::{bad_body, conflict, of_change, read_only},
-    json_response,
     kinds::{Form, Kind, get, with_first},
-    no_method,
+    shown::{OPERATION_PROPERTIES, shown, shown_operation},
     tree::{Entity, Tree},
 };
 use crate::{
@@ -14,7 +13,7 @@ use crate::{
     pipeline::internal::Response,
 };
 use http::{HeaderMap, Method, StatusCode, header};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// The moves of the state of a subscription.
 const MOVES: [(&str, &[&str]); 3] = [
@@ -22,16 +21,6 @@ const MOVES: [(&str, &[&str]); 3] = [
     ("Active", &["Suspended", "Cancelled", "Expired"]),
     ("Suspended", &["Active", "Cancelled"]),
 ];
-
-/// The form of an entity in the tree.
-pub fn shown(kind: &Kind, entity: &Entity) -> Value {
-    json!({
-        "id": format!("/{}/{}", kind.name, entity.id),
-        "type": format!("Microsoft.ApiManagement/service/{}", kind.name),
-        "name": entity.id,
-        "properties": kind.to_properties(&entity.id, &entity.settings),
-    })
-}
 
 /// Responds to a request for an entity.
 pub fn respond(call: &Call, kind: &'static Kind, id: &str) -> Result<Response, AdminError> {
@@ -219,7 +208,7 @@ pub fn operation(call: &Call, api: &str, id: &str) -> Result<Response, AdminErro
         Method::PUT => {
             check_id(id)?;
             let properties = call.properties();
-            let pairs = super::list::OPERATION_PROPERTIES
+            let pairs = OPERATION_PROPERTIES
                 .iter()
                 .filter_map(|(name, setting)| Some(((*setting).to_owned(), properties.get(*name)?.clone())));
             let settings = Value::Object(pairs.collect());
@@ -249,23 +238,6 @@ fn set_operation(call: &Call, owner: &Entity, id: &str, settings: Option<Value>)
     change(call, |data| {
         data.set("Apis", &owner.id, Value::Object(api));
         Ok(())
-    })
-}
-
-/// The form of an operation in the tree.
-pub fn shown_operation(api: &str, id: &str, settings: &Value) -> Value {
-    let mut properties = Map::new();
-    for (name, setting) in super::list::OPERATION_PROPERTIES {
-        if let Some(value) = get(settings, setting) {
-            properties.insert(name.to_owned(), value.clone());
-        }
-    }
-    properties.entry("displayName".to_owned()).or_insert_with(|| Value::from(id));
-    json!({
-        "id": format!("/apis/{api}/operations/{id}"),
-        "type": "Microsoft.ApiManagement/service/apis/operations",
-        "name": id,
-        "properties": properties,
     })
 }
 

@@ -2,12 +2,11 @@
 
 use super::super::error::AdminError;
 use super::{
-    Call, empty_response,
-    entity::{change, check_owner, shown},
-    json_response,
+    call::{Call, empty_response, json_response, no_method, no_page},
+    entity::{change, check_owner},
     kinds::{Kind, get},
     list::page,
-    no_method, no_page,
+    shown::shown,
     tree::{Entity, Tree},
 };
 use crate::pipeline::internal::Response;

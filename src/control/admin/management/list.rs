@@ -2,11 +2,9 @@
 
 use super::super::error::AdminError;
 use super::{
-    Call,
-    entity::{shown, shown_operation},
-    json_response,
+    call::{Call, json_response, no_method},
     kinds::{Kind, get},
-    no_method,
+    shown::{shown, shown_operation},
     tree::Tree,
 };
 use crate::pipeline::internal::Response;
@@ -17,14 +15,6 @@ use serde_json::{Value, json};
 /// The entries of a page without `$top`, and at most.
 const DEFAULT_PAGE: usize = 100;
 const MAX_PAGE: usize = 1000;
-
-/// The properties of an operation, and its settings.
-pub const OPERATION_PROPERTIES: [(&str, &str); 4] = [
-    ("displayName", "DisplayName"),
-    ("method", "Method"),
-    ("urlTemplate", "UrlTemplate"),
-    ("description", "Description"),
-];
 
 /// The entities of a kind.
 pub fn entities(call: &Call, kind: &Kind) -> Result<Response, AdminError> {

@@ -2,10 +2,9 @@
 
 use super::super::error::AdminError;
 use super::{
-    Call, empty_response,
+    call::{Call, empty_response, json_response, no_method, no_page},
     entity::{change, check_match},
     failure::{bad_body, read_only},
-    json_response, no_method, no_page,
     tree::{Tree, tag_of},
 };
 use crate::{control::entities::POLICIES, pipeline::internal::Response};

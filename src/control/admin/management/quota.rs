@@ -1,7 +1,10 @@
 //! The counters of `quota-by-key` and of `quota`, by their keys.
 
 use super::super::error::AdminError;
-use super::{Call, failure::bad_body, json_response, no_method};
+use super::{
+    call::{Call, json_response, no_method},
+    failure::bad_body,
+};
 use crate::{
     base::expr::format_rfc3339,
     pipeline::internal::Response,

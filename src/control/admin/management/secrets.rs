@@ -2,11 +2,9 @@
 
 use super::super::error::AdminError;
 use super::{
-    Call, empty_response,
+    call::{Call, empty_response, json_response, no_method, no_page},
     entity::{change, check_owner},
-    json_response,
     kinds::get,
-    no_method, no_page,
     tree::{Entity, Tree},
 };
 use crate::{control::entities::new_key, pipeline::internal::Response};

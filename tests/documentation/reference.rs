@@ -111,6 +111,10 @@ const SECTIONS: &[(&str, &str)] = &[
     ("SessionAffinityDocument", "Backends.ID.Pool.SessionAffinity"),
     ("SessionIdDocument", "Backends.ID.Pool.SessionAffinity.SessionId"),
     ("LoggerDocument", "Loggers.ID"),
+    ("ServiceFabricDocument", "ServiceFabric"),
+    ("ResolverDocument", "ServiceFabric.Resolvers.NAME"),
+    ("ServiceFabricOptions", "ServiceFabricOptions"),
+    ("ServiceCertificatesDocument", "ServiceFabricOptions.ServiceCertificates"),
     ("IdentityDocument", "Identities.ID"),
 ];
 
@@ -118,10 +122,6 @@ const SECTIONS: &[(&str, &str)] = &[
 const API_SECTIONS: &[(&str, &str)] = &[
     ("OperationDocument", "Apis.ID.Operations.ID"),
     ("KeyNamesDocument", "Apis.ID.SubscriptionKeyParameterNames"),
-    ("ServiceFabricDocument", "ServiceFabric"),
-    ("ResolverDocument", "ServiceFabric.Resolvers.NAME"),
-    ("ServiceFabricOptions", "ServiceFabricOptions"),
-    ("ServiceCertificatesDocument", "ServiceFabricOptions.ServiceCertificates"),
 ];
 
 fn schema<T: schemars::JsonSchema>() -> Value {

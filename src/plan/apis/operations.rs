@@ -38,6 +38,15 @@ pub fn operation(
             return None;
         }
     };
+    let names: Vec<&str> = template.names().collect();
+    if let Some(name) =
+        names.iter().enumerate().find_map(|(at, name)| names[..at].contains(name).then_some(*name))
+    {
+        let span = document.url_template.as_ref().map_or(document.span, |text| text.span);
+        let message = format!("invalid UrlTemplate: the placeholder {{{name}}} is there twice");
+        diagnostics.error(codes::API_ENTITY, span, message);
+        return None;
+    }
     let name = document.display_name.as_ref().map_or_else(|| id.value.clone(), |name| name.value.clone());
     let responses = document.responses.as_ref().map(|text| text.value.0.as_str());
     Some(Arc::new(Operation {

@@ -53,7 +53,7 @@ pub fn any_arity(name: &str) -> Option<String> {
 
 /// The names of all functions.
 pub fn names() -> Vec<&'static str> {
-    all().map(|f| f.name).collect()
+    all().map(|f| f.name).chain(["coalesce", "cel.bind"]).collect()
 }
 
 /// Whether functions have this prefix.

@@ -68,11 +68,10 @@ impl UserGroups {
         let (ttl, expiry) = expiry.unzip();
         let membership = Membership { expires_at: ttl.map(|ttl| Instant::now() + ttl), expiry };
         let mut memberships = self.lock();
-        let is_full = memberships.count >= MAX_MEMBERSHIPS;
-        let groups = memberships.by_user.entry(user.key()).or_default();
-        if is_full && !groups.contains_key(&group) {
+        if memberships.count >= MAX_MEMBERSHIPS {
             return false;
         }
+        let groups = memberships.by_user.entry(user.key()).or_default();
         let is_new = groups.insert(group, membership).is_none();
         memberships.count += usize::from(is_new);
         true

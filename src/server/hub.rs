@@ -11,8 +11,8 @@ use crate::{
         response::RouteResult,
     },
     realtime::{
-        negotiate,
         config::ServiceType,
+        negotiate,
         service::{
             HubTarget, accept, cors,
             path::{ServicePath, query_pairs},
@@ -61,7 +61,9 @@ async fn serve(
         return match SignalRPath::parse(path) {
             SignalRPath::Client => signalr::connect(target, query, exchange, client).await,
             SignalRPath::Negotiation => signalr::negotiate(target, query, exchange),
-            SignalRPath::Api => internal::call(&target.data_plane, target.timeout, exchange, hop, client).await,
+            SignalRPath::Api => {
+                internal::call(&target.data_plane, target.timeout, exchange, hop, client).await
+            }
             SignalRPath::Unknown => Err(unknown_path(path)),
         };
     }

@@ -54,7 +54,13 @@ pub fn services(
     }
     let engine = (!services.is_empty()).then(|| engine(blueprint, process_state));
     let shared_state = shared_state.filter(|_| blueprint.realtime.is_shared).cloned();
-    PlanHubs { config: blueprint.realtime.clone(), services, engine, shared_state, links: process_state.signalr_links.clone() }
+    PlanHubs {
+        config: blueprint.realtime.clone(),
+        services,
+        engine,
+        shared_state,
+        links: process_state.signalr_links.clone(),
+    }
 }
 
 /// Authenticates servers with the schemes of `ServerSchemes`.

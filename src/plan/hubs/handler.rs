@@ -1,6 +1,8 @@
 //! Event handlers.
 
-use super::{documents::EventHandlerDocument, event_pattern::event_pattern, find_cluster::FindCluster, signalr};
+use super::{
+    documents::EventHandlerDocument, event_pattern::event_pattern, find_cluster::FindCluster, signalr,
+};
 use crate::base::{
     bytes::{is_field_value, is_token},
     secret::Secret,
@@ -84,8 +86,7 @@ fn check_template(
         diagnostics.error(codes::BAD_HANDLER_URL, template.span, message).help(help.to_owned());
     };
     const PATH_HELP: &str = "with DownstreamCluster it must be a path, such as /events/{event}";
-    const URL_HELP: &str =
-        "must be an absolute http or https URL; {hub}, {event} and for SignalR {category} may be in path and query";
+    const URL_HELP: &str = "must be an absolute http or https URL; {hub}, {event} and for SignalR {category} may be in path and query";
     let (authority, target) = split_authority(template);
     if is_path_only && (!authority.is_empty() || !target.starts_with('/')) {
         report("the cluster has the host", PATH_HELP);
@@ -193,5 +194,6 @@ fn headers(document: &EventHandlerDocument, diagnostics: &mut Diagnostics) -> Ve
 fn is_reserved(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     const NAMES: [&str; 4] = ["host", "connection", "transfer-encoding", "upgrade"];
-    NAMES.contains(&&*name) || ["content-", "ce-", "webhook-", "x-asrs-"].iter().any(|start| name.starts_with(start))
+    NAMES.contains(&&*name)
+        || ["content-", "ce-", "webhook-", "x-asrs-"].iter().any(|start| name.starts_with(start))
 }

@@ -105,7 +105,13 @@ pub fn hub_config(hub: &HubDocument, ranges: &mut RangeChecker) -> SignalRHubCon
             second,
             600 * second,
         ),
-        poll_timeout: ranges.time("PollTimeout", &hub.poll_timeout, default.poll_timeout, second, 300 * second),
+        poll_timeout: ranges.time(
+            "PollTimeout",
+            &hub.poll_timeout,
+            default.poll_timeout,
+            second,
+            300 * second,
+        ),
         poll_gap: ranges.time("PollGap", &hub.poll_gap, default.poll_gap, second, 300 * second),
         reconnect_buffer_bytes: ranges.size(
             "ReconnectBuffer",

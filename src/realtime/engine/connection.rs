@@ -117,7 +117,14 @@ impl Connection {
             subprotocol,
             home,
             opened_at: SystemTime::now(),
-            details: Box::new(ConnectionDetails { context, subprotocol_name, mode, link, gauge, is_announced }),
+            details: Box::new(ConnectionDetails {
+                context,
+                subprotocol_name,
+                mode,
+                link,
+                gauge,
+                is_announced,
+            }),
             owner,
             session: Mutex::new(Session { state, ..Session::default() }),
         }

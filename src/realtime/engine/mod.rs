@@ -8,7 +8,7 @@ mod calls;
 mod client;
 pub mod connection;
 #[cfg(test)]
-mod scenario;
+pub(in crate::realtime) mod scenario;
 pub mod hub;
 mod handover;
 mod inbox;

@@ -8,15 +8,19 @@ use super::{
     queue::{EventQueues, HandlerKey},
     reply,
     sink::{
-        InvocationCall, InvocationOutcome,
         ConnectError, ConnectReply, ConnectRequest, EventError, EventFuture, EventReply, EventSink,
-        EventSource, Notification,
+        EventSource, InvocationCall, InvocationOutcome, Notification,
     },
     upstream,
 };
 use crate::{
     base::{backoff::full_jitter, clock::Clock},
-    realtime::{config::{EventHandlerConfig, ServiceType}, context::HubContext, message::Payload, protocols::Subprotocol},
+    realtime::{
+        config::{EventHandlerConfig, ServiceType},
+        context::HubContext,
+        message::Payload,
+        protocols::Subprotocol,
+    },
     telemetry::hubs::{HubEventOutcome, HubMetrics},
 };
 use bytes::Bytes;
@@ -199,7 +203,12 @@ impl Shared {
         let result = match response {
             Ok(response) => upstream::outcome(response),
             Err(error) => {
-                log::debug!("the method {:?} of hub {} failed: {}", call.target, source.hub.name, error.detail());
+                log::debug!(
+                    "the method {:?} of hub {} failed: {}",
+                    call.target,
+                    source.hub.name,
+                    error.detail()
+                );
                 InvocationOutcome::Failed("Invocation failed, the event handler did not respond".to_owned())
             }
         };

@@ -92,10 +92,17 @@ mod tests {
 
     #[test]
     fn invalid_templates_are_reported() {
-        assert_eq!(check_template("https://a.example/{event}", &["{hub}", "{event}"]).unwrap().unwrap().host, "a.example");
+        assert_eq!(
+            check_template("https://a.example/{event}", &["{hub}", "{event}"]).unwrap().unwrap().host,
+            "a.example"
+        );
         assert_eq!(check_template("/x/{hub}", &["{hub}", "{event}"]), Ok(None));
         for template in ["https://{hub}.example/", "http://a:{event}/", "http://a{hub}"] {
-            assert_eq!(check_template(template, &["{hub}", "{event}"]), Err(UrlError::PlaceholderInAuthority), "{template}");
+            assert_eq!(
+                check_template(template, &["{hub}", "{event}"]),
+                Err(UrlError::PlaceholderInAuthority),
+                "{template}"
+            );
         }
         assert_eq!(
             check_template("http://a/{category}", &["{hub}", "{event}"]),

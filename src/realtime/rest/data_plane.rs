@@ -12,13 +12,13 @@ use crate::{
         internal::{Request, Response},
     },
     realtime::{
+        config::ServiceType,
         context::HubService,
         filter::FilterCache,
         names::is_hub_name,
-        config::ServiceType,
         operation::Operations,
-        user_groups::UserGroups,
         tokens::{TokenError, TokenRequest, bearer_token, verify_server},
+        user_groups::UserGroups,
     },
 };
 use axum::{Router, body::Body, response::IntoResponse};
@@ -180,8 +180,7 @@ fn base_url(service: &HubService, path: &str, original: &OriginalTarget) -> Stri
 /// A date with or without hyphens.
 fn is_any_version(text: &str) -> bool {
     let is_compact = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
-    is_version(text)
-        || is_compact && is_version(&format!("{}-{}-{}", &text[..4], &text[4..6], &text[6..]))
+    is_version(text) || is_compact && is_version(&format!("{}-{}-{}", &text[..4], &text[4..6], &text[6..]))
 }
 
 /// `YYYY-MM-DD`, optionally with `-preview`.

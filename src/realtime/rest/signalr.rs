@@ -128,12 +128,7 @@ fn hub_user(call: &Call, names: &PathNames) -> HubUser {
 }
 
 /// Removes the connections of the user from the group after this time.
-fn expire_later(
-    call: &Call,
-    user: &HubUser,
-    group: &Arc<str>,
-    ttl: Duration,
-) -> tokio::task::AbortHandle {
+fn expire_later(call: &Call, user: &HubUser, group: &Arc<str>, ttl: Duration) -> tokio::task::AbortHandle {
     let (operations, user_groups) = (call.operations.clone(), call.user_groups.clone());
     let (user, group) = (user.clone(), group.clone());
     let expiry = async move {

@@ -14,8 +14,8 @@ use super::{
     context::HubService,
     engine::Engine,
     operation::Operations,
-    signalr::table::LinkTable,
     rest::{DataPlane, OriginalTarget},
+    signalr::table::LinkTable,
 };
 use crate::pipeline::internal::{InternalService, OriginalUrl, Request};
 use std::{convert::Infallible, fmt, sync::Arc, time::Duration};

@@ -71,14 +71,11 @@ impl BodyRead for EventStream {
             self.buffer.clear();
             self.fill(cx);
         }
-        match &self.buffer[self.consumed..] {
-            [] if self.is_ending => Poll::Ready(Ok(Chunk::End)),
-            [] => {
-                self.buffer = Vec::new();
-                Poll::Pending
-            }
-            events => Poll::Ready(Ok(Chunk::Data(events))),
+        if self.consumed < self.buffer.len() {
+            return Poll::Ready(Ok(Chunk::Data(&self.buffer[self.consumed..])));
         }
+        (self.buffer, self.consumed) = (Vec::new(), 0);
+        if self.is_ending { Poll::Ready(Ok(Chunk::End)) } else { Poll::Pending }
     }
 
     fn consume(&mut self, n: usize) {

@@ -130,10 +130,14 @@ impl Link {
             false => {
                 let source = connection.event_source(None);
                 let is_text = kind.protocol == HubProtocol::Json;
-                let request = InvocationCall { target: call.target.clone(), is_text, body: call.body.clone() };
+                let request =
+                    InvocationCall { target: call.target.clone(), is_text, body: call.body.clone() };
                 match self.hub.shared.events.invocation(&source, request) {
                     Some(response) => response.await,
-                    None => InvocationOutcome::Failed(format!("No event handler for the method '{}'.", call.target)),
+                    None => InvocationOutcome::Failed(format!(
+                        "No event handler for the method '{}'.",
+                        call.target
+                    )),
                 }
             }
         };
@@ -143,7 +147,9 @@ impl Link {
             InvocationOutcome::Body(body) if is_completion(kind.protocol, &body, invocation_id) => {
                 return Some(payload(kind, body));
             }
-            InvocationOutcome::Body(_) => Some("The response of the event handler is not a completion.".to_owned()),
+            InvocationOutcome::Body(_) => {
+                Some("The response of the event handler is not a completion.".to_owned())
+            }
             InvocationOutcome::Failed(error) => Some(error),
         };
         let completion = encode::completion(kind.protocol, invocation_id, error.as_deref());
@@ -162,7 +168,9 @@ fn is_completion(protocol: HubProtocol, body: &Bytes, invocation_id: &str) -> bo
 fn payload(kind: SignalRKind, framed: Bytes) -> Payload {
     match (kind.protocol, kind.transport) {
         (HubProtocol::MessagePack, _) => Payload::Binary(framed),
-        (HubProtocol::Json, Transport::ServerSentEvents) => Payload::Text(encode::event_lines(&framed).into()),
+        (HubProtocol::Json, Transport::ServerSentEvents) => {
+            Payload::Text(encode::event_lines(&framed).into())
+        }
         (HubProtocol::Json, _) => Payload::Text(framed),
     }
 }

@@ -66,7 +66,8 @@ pub async fn poll(link: Arc<Link>, client: &mut dyn ClientBody) -> RouteResult {
 }
 
 fn response(status: u16, body: Body) -> Response {
-    let mut head = Head::response(status, if status == 200 { b"OK" } else { b"No Content" });
+    let reason: &[u8] = if status == 200 { b"OK" } else { b"No Content" };
+    let mut head = Head::response(status, reason);
     head.append(b"Cache-Control", b"no-cache, no-store");
     head.append(b"Pragma", b"no-cache");
     match body.length() {

@@ -48,7 +48,12 @@ impl LinkSocket {
     }
 }
 
-fn open_socket(link: &Arc<Link>, connection: Arc<Connection>, epoch: u32, reader: MessageReader) -> HubSocket {
+fn open_socket(
+    link: &Arc<Link>,
+    connection: Arc<Connection>,
+    epoch: u32,
+    reader: MessageReader,
+) -> HubSocket {
     HubSocket::with_input(link.hub.clone(), connection, epoch, reader, Box::new(LinkInput(link.clone())))
 }
 

@@ -41,7 +41,8 @@ impl Link {
 
     /// The time between two ticks of an open connection: a ping is due, or a poll.
     pub(super) fn tick_interval(&self) -> Duration {
-        let config = &self.hub.context.load().config;
+        let context = self.hub.context.load();
+        let config = &context.config;
         match self.transport {
             Transport::LongPolling => config.signalr.poll_gap,
             Transport::WebSockets | Transport::ServerSentEvents => config.keep_alive_interval,
@@ -107,7 +108,8 @@ impl Link {
             self.close(SessionEnd::new(HubClose::PingTimeout, "The client is silent"));
             return None;
         }
-        let next = if remaining.is_zero() { self.tick_interval() } else { remaining.min(self.tick_interval()) };
+        let next =
+            if remaining.is_zero() { self.tick_interval() } else { remaining.min(self.tick_interval()) };
         Some(now + next)
     }
 }

@@ -63,7 +63,8 @@ impl TokenScope<'_> {
         let (text, node) = token.split_once('.')?;
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (body, mac) = bytes.split_first_chunk::<BODY_BYTES>()?;
-        let is_valid = self.macs(body, node).fold(false, |is_valid, known| is_valid | bool::from(known.ct_eq(mac)));
+        let is_valid =
+            self.macs(body, node).fold(false, |is_valid, known| is_valid | bool::from(known.ct_eq(mac)));
         if !is_valid {
             return None;
         }
@@ -89,7 +90,9 @@ impl TokenScope<'_> {
             let mut context = hmac::Context::with_key(&key);
             context.update(b"SignalR connection token");
             let user = self.user.map(|user| format!("u{user}")).unwrap_or_default();
-            for part in [self.service.name.as_bytes(), self.hub.as_bytes(), node.as_bytes(), user.as_bytes(), body] {
+            for part in
+                [self.service.name.as_bytes(), self.hub.as_bytes(), node.as_bytes(), user.as_bytes(), body]
+            {
                 context.update(&(part.len() as u64).to_be_bytes());
                 context.update(part);
             }
@@ -132,7 +135,8 @@ mod tests {
         ] {
             assert_eq!(other.read(&issued.token), None);
         }
-        for invalid in ["", "x", &issued.connection_id, &issued.token[1..], &format!("{}x", issued.token)] {
+        let longer = format!("{}x", issued.token);
+        for invalid in ["", "x", &*issued.connection_id, &issued.token[1..], &*longer] {
             assert_eq!(scope.read(invalid), None, "{invalid}");
         }
     }

@@ -11,4 +11,6 @@ mod tests;
 mod verify;
 
 pub use sign::{ClientGrant, sign_client};
-pub use verify::{ClientToken, TokenError, TokenRequest, bearer_token, verify_claims, verify_client, verify_server};
+pub use verify::{
+    ClientToken, TokenError, TokenRequest, bearer_token, verify_claims, verify_client, verify_server,
+};

@@ -10,7 +10,8 @@ pub enum Transport {
 
 impl Transport {
     /// All transports, in the order of negotiations.
-    pub const ALL: [Transport; 3] = [Transport::WebSockets, Transport::ServerSentEvents, Transport::LongPolling];
+    pub const ALL: [Transport; 3] =
+        [Transport::WebSockets, Transport::ServerSentEvents, Transport::LongPolling];
 
     /// The name in negotiations and in the configuration.
     pub fn name(self) -> &'static str {

@@ -116,7 +116,10 @@ fn malformed_messages_are_errors() {
         r#"{"type":9,"sequenceId":-1}"#,
     ] {
         let framed = format!("{text}\u{1e}");
-        assert!(matches!(decoded(HubProtocol::Json, framed.as_bytes()), Err(DecodeError::Message(_))), "{text}");
+        assert!(
+            matches!(decoded(HubProtocol::Json, framed.as_bytes()), Err(DecodeError::Message(_))),
+            "{text}"
+        );
     }
     let deep = format!(r#"{{"type":1,"target":"x","arguments":[{}{}]}}"#, "[".repeat(200), "]".repeat(200));
     assert!(decoded(HubProtocol::Json, format!("{deep}\u{1e}").as_bytes()).is_err());

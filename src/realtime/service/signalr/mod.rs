@@ -49,10 +49,9 @@ pub fn hub_name(query: &QueryPairs) -> Result<String, GatewayError> {
     let mut hubs = query.iter().filter(|(name, _)| name == "hub").map(|(_, value)| value);
     match (hubs.next(), hubs.next()) {
         (Some(hub), None) if !hub.is_empty() => Ok(hub.to_ascii_lowercase()),
-        (_, Some(_)) => Err(GatewayError::new(
-            ErrorCode::HubInvalidName,
-            "the parameter `hub` occurs more than once",
-        )),
+        (_, Some(_)) => {
+            Err(GatewayError::new(ErrorCode::HubInvalidName, "the parameter `hub` occurs more than once"))
+        }
         _ => Err(GatewayError::new(ErrorCode::HubInvalidName, "the request has no hub name")),
     }
 }

@@ -30,12 +30,20 @@ pub fn respond(target: &HubTarget, query: &QueryPairs, exchange: &Exchange) -> R
     let access = access::check(target, query, exchange, "/negotiate", false)?;
     let version = match parameter(query, "negotiateversion").unwrap_or("0").parse::<i64>() {
         Ok(version @ 0..) => version.min(VERSION),
-        _ => return Ok(json_response(&json!({ "error": "The negotiateVersion is not an integer of at least 0." }))),
+        _ => {
+            return Ok(json_response(
+                &json!({ "error": "The negotiateVersion is not an integer of at least 0." }),
+            ));
+        }
     };
-    let is_stateful = parameter(query, "usestatefulreconnect").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let is_stateful =
+        parameter(query, "usestatefulreconnect").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let engine = &target.engine.shared;
-    let scope =
-        TokenScope { service: &target.service.config, hub: &access.context.name, user: access.user.as_deref() };
+    let scope = TokenScope {
+        service: &target.service.config,
+        hub: &access.context.name,
+        user: access.user.as_deref(),
+    };
     let random = engine.random_bytes();
     let negotiated = scope.negotiate(random, &engine.node, (is_stateful, version == 0), SystemTime::now());
     let Some(negotiated) = negotiated else {

@@ -93,9 +93,9 @@ fn accepts_events(request: &Head) -> bool {
 
 impl TransportRequest<'_> {
     fn id(&self) -> Result<&str, GatewayError> {
-        parameter(&self.query, "id").filter(|id| !id.is_empty()).ok_or_else(|| {
-            GatewayError::new(ErrorCode::SignalRIdMissing, "Connection ID required")
-        })
+        parameter(&self.query, "id")
+            .filter(|id| !id.is_empty())
+            .ok_or_else(|| GatewayError::new(ErrorCode::SignalRIdMissing, "Connection ID required"))
     }
 
     /// The link of the token, if it belongs to this user and hub.
@@ -241,7 +241,7 @@ impl TransportRequest<'_> {
     async fn poll(&self, client: &mut dyn ClientBody) -> RouteResult {
         let token = self.id()?;
         match self.known(token)? {
-            None => Ok(poll::first_response(&*self.open(token, Transport::LongPolling)?)),
+            None => Ok(poll::first_response(&self.open(token, Transport::LongPolling)?)),
             Some(link) if link.transport == Transport::LongPolling => poll::poll(link, client).await,
             Some(_) => Err(mismatch(400, "the connection uses another transport")),
         }
@@ -305,6 +305,7 @@ fn method_not_allowed(allowed: &'static str, detail: &'static str) -> GatewayErr
 fn client_query(query: &QueryPairs) -> Box<str> {
     let visible = query.iter().filter(|(name, _)| name != "access_token" && name != "id");
     let encoded = crate::base::percent::percent_encoded;
-    let pairs: Vec<String> = visible.map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
+    let pairs: Vec<String> =
+        visible.map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
     format!("?{}", pairs.join("&")).into()
 }

@@ -241,7 +241,10 @@ impl TransportRequest<'_> {
     async fn poll(&self, client: &mut dyn ClientBody) -> RouteResult {
         let token = self.id()?;
         match self.known(token)? {
-            None => Ok(poll::first_response(&self.open(token, Transport::LongPolling)?)),
+            None => {
+                let link = self.open(token, Transport::LongPolling)?;
+                Ok(poll::first_response(&link))
+            }
             Some(link) if link.transport == Transport::LongPolling => poll::poll(link, client).await,
             Some(_) => Err(mismatch(400, "the connection uses another transport")),
         }

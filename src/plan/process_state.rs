@@ -11,7 +11,7 @@ use crate::{
         tls::server::{ClientAuth, TicketKeys},
     },
     pipeline::internal::ServiceRegistry,
-    realtime::engine::Engine,
+    realtime::{engine::Engine, signalr::table::LinkTable},
     stages::{StageState, program::ProgramState},
     state::SharedStates,
     telemetry::{Metrics, TelemetryState},
@@ -47,6 +47,8 @@ pub struct ProcessState {
     pub shared_states: Arc<SharedStates>,
     /// Realtime hubs; empty until a plan has a hub service.
     pub hub_engine: EngineSlot,
+    /// The transports of SignalR clients.
+    pub signalr_links: Arc<LinkTable>,
     /// Internal services of the process that routes may name.
     pub services: ServiceRegistry,
     /// The counters of policy programs, and the keys that verify their tokens.
@@ -81,6 +83,7 @@ impl ProcessState {
             shared_states: Arc::new(SharedStates::inactive(metrics.shared_state().clone())),
             metrics,
             hub_engine: EngineSlot::default(),
+            signalr_links: Arc::default(),
             services: ServiceRegistry::default(),
             programs: Arc::default(),
             connections,

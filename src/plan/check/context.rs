@@ -1,6 +1,7 @@
 //! The input of the rules: the document and facts about it.
 
 use super::{items, non_blank};
+use crate::config::policies::Policies;
 use crate::config::{Node, ReferencedFiles, Sources, Spanned};
 use crate::plan::clusters::ClusterGroups;
 use crate::plan::document::{AggregateDocument, Document, GlobalDocument, RouteDocument};
@@ -34,6 +35,8 @@ pub struct CheckContext<'d> {
     pub services: &'d [&'d str],
     /// The content of the referenced files.
     pub attached: Option<&'d ReferencedFiles>,
+    /// The policy files.
+    pub policies: Option<&'d Policies>,
 }
 
 impl<'d> CheckContext<'d> {
@@ -57,6 +60,7 @@ impl<'d> CheckContext<'d> {
             handlers: None,
             services: &[],
             attached: None,
+            policies: None,
         }
     }
 
@@ -77,6 +81,7 @@ impl<'d> CheckContext<'d> {
             handlers: None,
             services: self.services,
             attached: self.attached,
+            policies: None,
         }
     }
 

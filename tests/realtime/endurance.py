@@ -3,7 +3,7 @@
 
 Usage: tests/realtime/endurance.py path/to/margay [SCENARIO...]      scenarios: slow, cut, reload; default: all
 
-The size of the runs: READERS (default 101) and MIB (400) of `slow`, SOCKETS (200) and RATE (20 messages/s) of `cut`, RELOADS (200).
+The size of the runs: READERS (default 41) and MIB (40, published) of `slow`, SOCKETS (200) and RATE (20 messages/s) of `cut`, RELOADS (200).
 The last line is 'N passed, M failed'.
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from nodes import KEY, RELIABLE, Client, api, free_port, request, token
 
-READERS, MIB = int(os.environ.get("READERS", 101)), int(os.environ.get("MIB", 400))
+READERS, MIB = int(os.environ.get("READERS", 41)), int(os.environ.get("MIB", 40))
 SOCKETS, RATE = int(os.environ.get("SOCKETS", 200)), int(os.environ.get("RATE", 20))
 RELOADS = int(os.environ.get("RELOADS", 200))
 CHUNK = 64 << 10
@@ -119,7 +119,7 @@ async def slow(gateway):
     await asyncio.to_thread(done.get)
     stalled = connect(gateway.port, "slow")
     before, peak = gateway.rss_kib(), 0
-    count = MIB * (1 << 20) // CHUNK // READERS
+    count = MIB * (1 << 20) // CHUNK
     for n in range(count):
         status, _ = await api(gateway.port, "POST", "slow", "/groups/g/:send", b"x" * CHUNK)
         assert status == 202, status
@@ -133,9 +133,10 @@ async def slow(gateway):
     received = await asyncio.to_thread(done.get)
     readers.join()
     frame = CHUNK + 10
-    assert received == [count * frame] * (READERS - 1), f"each has {count * frame}: {sorted(set(received))}"
+    # Pings are received, too.
+    assert all(0 <= n - count * frame < 100 for n in received), f"each has {count * frame}: {sorted(set(received))}"
     metrics = (await request(gateway.admin, "GET", "/metrics", audience=None))[1].decode()
-    closed = [line for line in metrics.splitlines() if "connections_closed_total" in line and "SlowClient" in line]
+    closed = [line for line in metrics.splitlines() if line.startswith('margay_hub_connections_closed_total{reason="SlowClient"}')]
     assert closed and closed[0].split()[-1] == "1", f"SlowClient: {closed}"
     grown = (peak - before) / 1024
     assert grown < 16 + 32, f"memory grew by {grown:.1f} MiB"
@@ -204,8 +205,12 @@ async def reload(gateway):
     for member in members:
         await member.wait(lambda m: m.get("type") == "message" and m["data"] == str(sent - 1))
         assert member.data() == [str(n) for n in range(sent)] and member.closed is None, "nothing is lost"
-    status, body = await request(gateway.admin, "GET", "/v1/status", audience=None)
-    assert status == 200, (status, body)
+    metrics = (await request(gateway.admin, "GET", "/metrics", audience=None))[1].decode()
+    reloads = {
+        outcome: int(metrics.split(f'margay_config_reloads_total{{outcome="{outcome}"}} ')[1].split()[0])
+        for outcome in ("applied", "rejected")
+    }
+    assert reloads["applied"] > RELOADS // 2 and reloads["rejected"] > RELOADS // 20, reloads
     assert grown < 8, f"memory grew by {grown:.1f} MiB since reload 20"
     return f"{RELOADS} reloads, {sent} messages to 20 members, memory grew by {grown:.1f} MiB since reload 20"
 

@@ -46,7 +46,7 @@ impl PendingTakes {
         }
     }
 
-    /// Ends a take; `None`: there were too many operations.
+    /// Ends a take; `None`: there were too many operations, or it has ended.
     pub fn end(&self, request_id: u64) -> Option<Vec<Arc<Operation>>> {
         let mut order = self.order();
         let at = order.0.iter().position(|take| take.request_id == request_id)?;

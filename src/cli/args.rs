@@ -1,5 +1,7 @@
 //! The command line. The texts here are the help.
 
+use super::agent::arguments::AgentCommand;
+use super::connect::arguments::ConnectCommand;
 use super::client::arguments::{
     ApplyCommand, ClustersCommand, EndpointCommand, HistoryCommand, RollbackCommand, RoutesCommand,
     StatusCommand, TailCommand, TopCommand,
@@ -34,6 +36,10 @@ pub(super) enum Command {
     Run(Run),
     /// Start the sample services, then run the gateway as `run` does.
     Demo(Demo),
+    /// Keep an outbound connection to a gateway, and connect its streams to services near this machine.
+    Agent(AgentCommand),
+    /// Reach the service of an agent through a gateway.
+    Connect(ConnectCommand),
     /// Report all errors and warnings of the configuration.
     Check(Check),
     /// Print the JSON Schema of the configuration, for editors.

@@ -5,11 +5,13 @@
 //! Standard output has data only, standard error has the log. Calls `control` to serve and to read a configuration. Owns nothing
 //! that outlives a reload: settings of the command line are passed to `control`, which applies them to each plan.
 
+mod agent;
 mod args;
 mod builder;
 mod check;
 mod client;
 mod completions;
+mod connect;
 pub mod demo;
 mod diff;
 mod exit;
@@ -26,6 +28,7 @@ mod schema;
 mod settings;
 mod show;
 mod test;
+mod tunnel;
 mod error_codes;
 
 pub use builder::{Builder, Gateway};
@@ -59,6 +62,8 @@ fn command(command: &Command, stages: &StageRegistry) -> Exit {
     match command {
         Command::Run(run) => run::run(run, stages),
         Command::Demo(demo) => demo::run(demo, stages),
+        Command::Agent(arguments) => agent::run(arguments),
+        Command::Connect(arguments) => connect::run(arguments),
         Command::Check(check) => check::run(check, stages),
         Command::Schema(schema) => schema::run(schema),
         Command::Help(help) => match &help.topic {

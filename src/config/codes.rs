@@ -239,6 +239,18 @@ codes! {
     FABRIC_PLAIN_CREDENTIALS = "MG1509", "Credentials of a cluster sent over plain HTTP", "An attacker on the network can read what is sent to the HTTP gateway of the cluster. Use https.";
     FABRIC_CERTIFICATES = "MG1510", "Invalid ServiceCertificates", "Policy is None, Thumbprints with Thumbprints, or NameAndIssuer with Names; a thumbprint has 40 or 64 hexadecimal digits.";
     FABRIC_ANY_CERTIFICATE = "MG1511", "Any certificate of a service is accepted", "An attacker on the network can read and change the traffic to services whose certificates are not verified.";
+    BAD_AGENT = "MG1601", "Invalid agent", "Tunnels.Agents maps ids to agents: an id has 1 to 128 letters, digits and -._~:@, a pattern ends with *. Services are 1 to 64 letters, digits and -_., Certificates are SHA-256 in hexadecimal digits or name:NAME, Instances is 1 to 1000.";
+    BAD_AGENT_KEY = "MG1602", "Invalid key of an agent or a policy", "Keys are the Base64 of 32 to 128 bytes, one or two: openssl rand -base64 32.";
+    AGENT_WITHOUT_PROOF = "MG1603", "Agent without a proof of identity", "An agent needs Keys, Certificates or Subjects: without a proof it could never connect.";
+    SHARED_AGENT_KEY = "MG1604", "Key used twice", "The holder of a key can be every agent and every policy with it. Use one key for each, or a pattern, whose agents have derived keys.";
+    BAD_CONNECT_RULE = "MG1605", "Unknown rule in Connect", "Connect contains policy:NAME (a policy of Tunnels.Policies), policy:*, sub:VALUE, routes and *.";
+    UNUSED_TUNNEL_POLICY = "MG1606", "Policy without agents", "No agent names the policy in Connect, so its keys open no streams.";
+    BAD_AGENT_HOST = "MG1607", "Invalid host of an agent", "The service of an agent is agent:ID/SERVICE, without a Port. The id may have placeholders on routes, not in Clusters.";
+    UNKNOWN_AGENT = "MG1608", "Unknown agent", "The id in agent:ID/SERVICE needs an entry of Tunnels.Agents, or a pattern that fits it.";
+    NO_TUNNELS = "MG1609", "Service of tunnels without Tunnels", "The service accepts agents of the section Tunnels; without it there are none.";
+    OPEN_TUNNEL = "MG1610", "Tokens sent without TLS", "An attacker on the network can read the tokens of agents. Use Tls on the listener, or an address of this machine.";
+    BAD_TUNNEL_LIMIT = "MG1611", "Limit of tunnels out of range", "MaxAgents and MaxStreams 1 to 1000000000, only in Tunnels.Limits; MaxStreamsPerAgent 1 to 1024; NewStreamsPerSecond 1 to 1000000; BytesPerSecond and BytesPerDay 1KiB or more; IdleTimeout and MaxStreamDuration 1s to 30d; ConnectTimeout 100ms to 1m; MaxStreamWindow 64KiB to 64MiB; MaxConnectionWindow 1MiB to 1GiB; WaitForAgent 0s to 1m.";
+    BAD_TUNNEL_POLICY = "MG1612", "Incomplete policy of tunnels", "A policy needs Rights (ServiceConnect, DeviceConnect, RegistryRead) and Keys.";
 }
 
 #[cfg(test)]
@@ -247,7 +259,7 @@ mod tests {
     use std::fmt::Write;
     use std::path::Path;
 
-    const FAMILIES: [(&str, &str); 13] = [
+    const FAMILIES: [(&str, &str); 14] = [
         ("MG00", "Reading files, syntax"),
         ("MG01", "Keys and types"),
         ("MG02", "Placeholders, merge, policies"),
@@ -261,6 +273,7 @@ mod tests {
         ("MG11", "Shared state"),
         ("MG12", "Administration and telemetry"),
         ("MG15", "Services with partitions"),
+        ("MG16", "Tunnels"),
     ];
 
     const HEAD: &str = "# Diagnostics\n\nErrors and warnings of the configuration, reported by `margay check`, at startup and on reload, by code. \

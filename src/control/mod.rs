@@ -16,6 +16,7 @@ pub mod gateway_handle;
 pub mod service_names;
 mod log_signal;
 pub mod services;
+pub mod tunnels;
 mod watch_paths;
 pub mod process;
 pub mod config_store;

@@ -6,6 +6,7 @@ use super::{
     fabric_naming,
     gateway_handle::GatewayHandle,
     service_names::NAMES,
+    tunnels,
 };
 use crate::pipeline::internal::{InternalService, ServiceRegistry};
 use axum::Router;
@@ -14,7 +15,7 @@ type MakeService = fn(&GatewayHandle) -> Router;
 
 /// In the order of `NAMES`.
 const SERVICES: [MakeService; NAMES.len()] =
-    [|gateway| admin::router(AdminContext::health(gateway)), |_| fabric_naming::router()];
+    [|gateway| admin::router(AdminContext::health(gateway)), |_| fabric_naming::router(), tunnels::agents::router];
 
 /// All services.
 pub fn registry(gateway: &GatewayHandle) -> ServiceRegistry {

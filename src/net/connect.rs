@@ -1,6 +1,10 @@
 //! Connecting to backends: address selection, PROXY header, TLS handshake.
 
 use super::{
+    agents::{
+        access::Requester, address::AgentAddress, open::StreamRequest, registry::AgentRegistry,
+        virtual_stream::AgentStream,
+    },
     descriptors,
     io::{L4Stream, Stream},
     proxy_protocol::{ProxyHeader, write_proxy},
@@ -13,6 +17,7 @@ use crate::{
     base::backoff,
     pipeline::error::{ErrorCode, GatewayError},
 };
+use pingora::protocols::l4::virt::VirtualSocketStream;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -39,6 +44,24 @@ pub enum ConnectAddr {
     Tcp { name: Arc<ResolvedName>, preferred: AtomicUsize },
     /// A Unix domain socket.
     Unix(UnixAddress),
+    /// The service of an agent: a stream on one of its connections.
+    Agent(AgentEndpoint),
+}
+
+/// The service of an agent, and where the agent is connected.
+#[derive(Debug)]
+pub struct AgentEndpoint {
+    pub registry: Arc<AgentRegistry>,
+    pub address: AgentAddress,
+}
+
+impl AgentEndpoint {
+    /// Opens a stream to the service.
+    pub(in crate::net) async fn open(&self, timeout: Duration) -> Result<AgentStream, GatewayError> {
+        let AgentAddress { agent, service } = &self.address;
+        let request = StreamRequest { agent, service, requester: &Requester::Route, client: None, timeout };
+        self.registry.open(request).await.map_err(|error| error.into_gateway_error(agent, service))
+    }
 }
 
 impl ConnectAddr {
@@ -51,7 +74,7 @@ impl ConnectAddr {
     pub fn is_resolved(&self) -> bool {
         match self {
             ConnectAddr::Tcp { name, .. } => name.current().is_some(),
-            ConnectAddr::Unix(_) => true,
+            ConnectAddr::Unix(_) | ConnectAddr::Agent(_) => true,
         }
     }
 
@@ -60,7 +83,7 @@ impl ConnectAddr {
         match (self, peer) {
             (ConnectAddr::Tcp { name, .. }, Some(peer)) => name.still_contains(peer),
             (ConnectAddr::Tcp { .. }, None) => false,
-            (ConnectAddr::Unix(_), _) => true,
+            (ConnectAddr::Unix(_) | ConnectAddr::Agent(_), _) => true,
         }
     }
 }
@@ -83,6 +106,7 @@ impl ConnectTarget<'_> {
         match self.addr {
             ConnectAddr::Tcp { name, .. } => format!("{}:{}", name.text(), self.port),
             ConnectAddr::Unix(path) => path.to_string(),
+            ConnectAddr::Agent(endpoint) => endpoint.address.to_string(),
         }
     }
 }
@@ -120,6 +144,10 @@ async fn connect_stream(
             connected.map(|(stream, address)| (stream, Some(ResolvedPeer { address, generation })))
         }
         ConnectAddr::Unix(path) => connect_unix(path, deadline).await.map(|stream| (stream.into(), None)),
+        ConnectAddr::Agent(endpoint) => {
+            let stream = Box::pin(endpoint.open(timeout)).await?;
+            Ok((VirtualSocketStream::new(Box::new(stream)).into(), None))
+        }
     };
     let (mut connected, peer) = connected.map_err(|error| connect_error(target, &error, timeout))?;
     if let Some(header) = &target.proxy_header {

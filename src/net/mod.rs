@@ -7,6 +7,7 @@
 //! endpoints outlive a reload.
 
 pub mod deadline;
+pub mod agents;
 pub mod background;
 pub mod buffer;
 pub mod buffered_client;
@@ -26,6 +27,7 @@ pub mod otlp;
 pub mod resolver;
 pub mod http_client;
 pub mod unix_address;
+pub mod upgraded;
 pub mod websocket;
 pub mod pool;
 pub mod pool_key;

@@ -202,6 +202,24 @@ error_codes! {
     HubInvalidFilter = "hub.invalid_filter", Client, 400, 400, "Invalid filter";
     HubInvalidPayload = "hub.invalid_payload", Client, 400, 400, "Invalid payload";
     HubBackplaneUnavailable = "hub.backplane_unavailable", Gateway, 503, 503, "Nodes of the hub not reachable";
+    /// No entry of `Tunnels.Agents` fits the id.
+    AgentUnknown = "agent.unknown", Client, 404, 404, "Unknown agent";
+    AgentDisabled = "agent.disabled", Client, 403, 403, "Agent disabled";
+    AgentOffline = "agent.offline", Backend, 503, 503, "Agent not connected";
+    /// The agent does not offer the service, or may not offer it.
+    AgentService = "agent.service", Backend, 502, 502, "Service not offered by the agent";
+    AgentAccess = "agent.access", Client, 403, 403, "Agent not allowed for this caller";
+    /// The agent could not connect to its service.
+    AgentConnect = "agent.connect", Backend, 502, 502, "Service behind the agent not reachable";
+    AgentConnectTimeout = "agent.connect_timeout", Backend, 504, 504, "Service behind the agent timed out";
+    AgentStreamLimit = "agent.stream_limit", Gateway, 503, 503, "Too many streams to the agent";
+    /// The instance of the agent has 16 connections.
+    AgentInstance = "agent.instance", Client, 409, 409, "Too many connections of the instance";
+    AgentUpgrade = "agent.upgrade_required", Client, 426, 426, "Upgrade to a tunnel required";
+    AgentRequest = "agent.invalid_request", Client, 400, 400, "Invalid handshake of an agent";
+    LimitAgents = "limit.agents", Gateway, 503, 503, "Too many agents";
+    /// The address of the client presented too many wrong proofs.
+    LimitProofs = "limit.proofs", Client, 429, 429, "Too many failed proofs of identity";
     GatewayDraining = "gateway.draining", Gateway, 503, 503, "Gateway is shutting down";
     GatewayInternal = "gateway.internal", Gateway, 500, 500, "Internal error";
 }

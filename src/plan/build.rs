@@ -17,6 +17,7 @@ use super::{
     routing::UrlTemplate,
     shared_sessions::SharedSessions,
     telemetry::PlanTelemetry,
+    tunnels::target::AgentTarget,
 };
 use crate::{
     backend::{
@@ -70,6 +71,7 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
         expiries: listeners::certificate_expiries(blueprint),
         telemetry,
         shared_state,
+        tunnels: blueprint.tunnels.clone(),
         preflight: blueprint.routes.iter().any(|route| route.stages.cors.is_some()),
         matches_by_listener: blueprint.by_listener(),
         table: blueprint.table.clone(),
@@ -90,17 +92,17 @@ fn routes(
 ) -> Box<[Arc<Route>]> {
     let (mut routes, mut parts) = (Vec::new(), Vec::new());
     for (at, route) in blueprint.routes.iter().enumerate() {
+        let names = blueprint.table.names(at);
         let (role, target) = match &route.aggregate {
             None => match &route.hub {
                 Some(hub) => (RouteRole::Standalone, hub_target(route, hub, hubs)),
-                None => (RouteRole::Standalone, target(route, blueprint, resolvers, process_state, clusters)),
+                None => (RouteRole::Standalone, target((route, names), blueprint, resolvers, process_state, clusters)),
             },
             Some(several) => (
                 RouteRole::Aggregate,
                 aggregate::build::build_aggregate(several, &routes, &mut parts, blueprint, process_state),
             ),
         };
-        let names = blueprint.table.names(at);
         let url = route.url(names, &blueprint.rules);
         routes.push(self::route(route, role, url, names, target, blueprint, process_state));
     }
@@ -126,7 +128,7 @@ fn dynamic_routes(
 
 fn service_route(route: &RouteBlueprint, blueprint: &Blueprint, process_state: &ProcessState) -> Arc<Route> {
     let url = UrlTemplate::after_first_segment(&blueprint.rules);
-    let target = target(route, blueprint, &[], process_state, &mut Clusters::default());
+    let target = target((route, &[]), blueprint, &[], process_state, &mut Clusters::default());
     self::route(route, RouteRole::Standalone, url, &[], target, blueprint, process_state)
 }
 
@@ -173,7 +175,11 @@ impl Plan {
             }
             // The routes of its parts are among the routes.
             Target::Fabric(fabric) => fabric.resolver.is_loaded(),
-            Target::Aggregate(_) | Target::Internal { .. } | Target::Hub(_) | Target::Fail(..) => true,
+            Target::Agent(_)
+            | Target::Aggregate(_)
+            | Target::Internal { .. }
+            | Target::Hub(_)
+            | Target::Fail(..) => true,
         })
     }
 
@@ -221,7 +227,7 @@ fn with_metrics(stages: Box<[BoxStage]>, metrics: &Metrics) -> Box<[StageEntry]>
 }
 
 fn target(
-    route: &RouteBlueprint,
+    (route, names): (&RouteBlueprint, &[Box<str>]),
     blueprint: &Blueprint,
     resolvers: &[Arc<Resolver>],
     process_state: &ProcessState,
@@ -244,6 +250,11 @@ fn target(
     let terms = attempt_config(route, blueprint, process_state, clusters);
     if let Some(fabric) = &route.fabric {
         return fabric_target::target(route, fabric, terms, resolvers, process_state);
+    }
+    if route.cluster.endpoints.iter().any(|endpoint| AgentTarget::is_template(&endpoint.host)) {
+        let spec = cluster_config(&route.cluster, &route.name, blueprint);
+        let (states, agents) = (&process_state.cluster_states, &process_state.agents);
+        return Target::Agent(Arc::new(AgentTarget::new(spec, names, terms, states, agents)));
     }
     Target::Cluster { cluster: clusters.get(&route.cluster, &route.name, blueprint, process_state), terms }
 }

@@ -31,6 +31,7 @@ mod shared_sessions;
 pub mod route_tests;
 mod stage_options;
 pub mod telemetry;
+pub mod tunnels;
 
 pub use blueprint::Limits;
 pub use build::build;

@@ -4,6 +4,7 @@ use crate::{
     backend::{attempt::ResilienceState, cluster::ClusterStates, discovery::Registries, fabric::Resolvers},
     base::{budget::Budget, clock::Clock, weak_map::WeakMap},
     net::{
+        agents::registry::AgentRegistry,
         background::BackgroundRuntime,
         listener::Address,
         otlp,
@@ -49,6 +50,8 @@ pub struct ProcessState {
     pub hub_engine: EngineSlot,
     /// Internal services of the process that routes may name.
     pub services: ServiceRegistry,
+    /// The agents that are connected to this process.
+    pub agents: Arc<AgentRegistry>,
     /// Maximum number of connections if the document sets no limit.
     pub connections: usize,
 }
@@ -59,7 +62,8 @@ impl ProcessState {
         let (background, stage_state, clock) =
             (BackgroundRuntime::default(), Arc::<StageState>::default(), Clock::default());
         stage_state.maintain(&background, &clock);
-        let names = Resolver::new(background.clone());
+        let agents = AgentRegistry::new(metrics.clone());
+        let names = Resolver::new(background.clone()).with_agents(agents.clone());
         ProcessState {
             cluster_states: ClusterStates::with_runtime(
                 names.clone(),
@@ -77,6 +81,7 @@ impl ProcessState {
             tls_tickets: Arc::default(),
             telemetry: Arc::new(TelemetryState::new(metrics.clone(), None)),
             shared_states: Arc::new(SharedStates::inactive(metrics.shared_state().clone())),
+            agents,
             metrics,
             hub_engine: EngineSlot::default(),
             services: ServiceRegistry::default(),

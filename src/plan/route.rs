@@ -1,6 +1,7 @@
 //! A route of a plan: its stages, URL template and target.
 
 use super::aggregate::{AggregateConfig, PartTerms};
+use super::tunnels::target::AgentTarget;
 use super::routing::{EscapedSeparators, Target as RequestTarget, UrlTemplate};
 use crate::{
     backend::{Cluster, attempt::AttemptConfig, fabric::FabricRoute},
@@ -61,6 +62,8 @@ pub enum Target {
         cluster: Arc<Cluster>,
         terms: AttemptConfig,
     },
+    /// Services of agents that the path names.
+    Agent(Arc<AgentTarget>),
     /// Services with partitions.
     Fabric(Arc<FabricRoute>),
     /// A service of this process.
@@ -83,6 +86,7 @@ impl Target {
             Target::Cluster { cluster, terms } => {
                 Target::Cluster { cluster: cluster.clone(), terms: terms.clone() }
             }
+            Target::Agent(agent) => Target::Agent(agent.clone()),
             Target::Fabric(fabric) => Target::Fabric(fabric.clone()),
             Target::Internal { service, timeout } => {
                 Target::Internal { service: service.clone(), timeout: *timeout }
@@ -157,6 +161,9 @@ impl Route {
         match &self.target {
             Target::Cluster { cluster, terms } => Ok((cluster, terms)),
             Target::Fail(code, detail) => Err(GatewayError::new(*code, detail.clone())),
+            Target::Agent(_) => {
+                Err(GatewayError::new(ErrorCode::GatewayInternal, "the cluster depends on the request"))
+            }
             Target::Fabric(_) => {
                 Err(GatewayError::new(ErrorCode::GatewayInternal, "a route to services has no cluster"))
             }

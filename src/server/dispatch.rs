@@ -107,7 +107,17 @@ async fn call_target(
     if let Target::Aggregate(several) = &route.target {
         return aggregate::run(several, exchange, hop, client, run_part).await;
     }
+    // The path that names the agent is rewritten.
+    let agent = match &route.target {
+        Target::Agent(agent) => Some((agent, agent.hosts(exchange)?)),
+        _ => None,
+    };
     route.rewrite(exchange)?;
+    if let Some((agent, hosts)) = agent {
+        let cluster = agent.cluster(&hosts, exchange.now);
+        client.limit_body(exchange.body.limit);
+        return attempt::run(&cluster, &agent.terms, hop, exchange, client).await;
+    }
     if let Target::Internal { service, timeout } = &route.target {
         client.limit_body(exchange.body.limit);
         return internal::call(service, *timeout, exchange, hop, client).await;

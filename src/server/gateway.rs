@@ -47,6 +47,7 @@ impl Gateway {
         foundation.metrics.tls.certificates(plan.expiries.clone());
         foundation.buffering_memory.set_capacity(plan.limits.buffering_memory);
         plan.hubs.activate(&foundation.hub_engine);
+        foundation.agents.reconfigure(&plan.tunnels);
         Arc::new(Gateway {
             plan: ArcSwap::from_pointee(plan),
             shared_state: foundation,
@@ -71,7 +72,9 @@ impl Gateway {
         self.shared_state.metrics.remove_absent(&plan.labels());
         let clusters: Vec<_> = plan.all_clusters().map(|cluster| cluster.label.clone()).collect();
         self.shared_state.metrics.remove_absent_clusters(&clusters.iter().map(|label| &**label).collect());
+        let tunnels = plan.tunnels.clone();
         let old = self.plan.swap(plan);
+        self.shared_state.agents.reconfigure(&tunnels);
         self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(old);
     }
 

@@ -74,6 +74,7 @@ async fn drain(gateway: &Gateway, listeners: &watch::Sender<Listeners>, hurry: T
         tokio::time::sleep(limits.shutdown_delay).await;
         let closing = close_listeners(listeners).await;
         gateway.drain.begin();
+        gateway.shared_state.agents.begin_drain();
         if let Some(engine) = gateway.shared_state.hub_engine.get() {
             engine.begin_drain(limits.drain / 2);
         }

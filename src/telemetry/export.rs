@@ -1,5 +1,7 @@
 //! Exports the metrics through the `prometheus` crate; shards are summed once per scrape.
 
+use super::agents;
+use super::agents::families::AGENT_FAMILIES;
 use super::caches::{CacheMetrics, CacheOutcome};
 use super::changes::RollbackReason;
 use super::clusters::{AttemptOutcome, ClusterMetrics};
@@ -25,7 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// All exported metrics, in the notation of the documentation: `name{label,label}`.
 pub fn names() -> impl Iterator<Item = String> {
-    FAMILIES.iter().chain(HUB_FAMILIES).map(|(name, _, _, labels)| match labels {
+    FAMILIES.iter().chain(HUB_FAMILIES).chain(AGENT_FAMILIES).map(|(name, _, _, labels)| match labels {
         [] => (*name).to_owned(),
         labels => format!("{name}{{{}}}", labels.join(",")),
     })
@@ -48,6 +50,7 @@ impl Metrics {
         let mut families: Vec<_> = FAMILIES
             .iter()
             .chain(HUB_FAMILIES)
+            .chain(AGENT_FAMILIES)
             .map(|(name, help, kind, _)| family(name, help, *kind, samples(name, self, &routes)))
             .filter(|family| !family.get_metric().is_empty())
             .collect();
@@ -130,6 +133,7 @@ fn process_samples(name: &str, m: &Metrics) -> Vec<Metric> {
             m.tunnels().bytes().into_iter().zip(["to_backend", "to_client"]).map(sample).collect()
         }
         name if name.starts_with("margay_config_") => configuration(name, m),
+        name if AGENT_FAMILIES.iter().any(|(family, ..)| *family == name) => agents::export::samples(name, m.agents()),
         name if name.starts_with("margay_hub_") => hubs::export::samples(name, m.hubs()),
         "margay_log_dropped_total" => vec![counter(super::process_log::dropped_total(), &[])],
         "margay_access_log_dropped_total" => vec![counter(m.dropped_total(), &[])],

@@ -1,5 +1,6 @@
 //! All metrics of the process, and the handles with which the other floors count.
 
+use super::agents::AgentMetrics;
 use super::caches::{CacheMetrics, CacheTable};
 use super::changes::ConfigMetrics;
 use super::clusters::ClusterMetrics;
@@ -80,6 +81,7 @@ pub struct Metrics {
     tunnels: Arc<WebSocketMetrics>,
     http2: Http2Metrics,
     hubs: Arc<HubMetrics>,
+    agents: Arc<AgentMetrics>,
     reloads: [AtomicU64; 3],
     config: ConfigMetrics,
     pub(super) discovery: DiscoveryTable,
@@ -125,6 +127,7 @@ impl Metrics {
             tunnels: Arc::default(),
             http2: Http2Metrics::new(workers),
             hubs: Arc::default(),
+            agents: Arc::default(),
             reloads: Default::default(),
             config: ConfigMetrics::default(),
             discovery: DiscoveryTable::default(),
@@ -245,6 +248,11 @@ impl Metrics {
     /// The metrics of HTTP/2.
     pub fn http2(&self) -> &Http2Metrics {
         &self.http2
+    }
+
+    /// The metrics of agents and device streams.
+    pub fn agents(&self) -> &Arc<AgentMetrics> {
+        &self.agents
     }
 
     /// The metrics of realtime hubs.

@@ -16,6 +16,7 @@ mod context;
 mod error;
 mod explain;
 mod extract;
+mod agents;
 mod fabric;
 mod guard;
 mod health;
@@ -79,6 +80,7 @@ fn pages() -> OpenApiRouter<AdminContext> {
         .routes(routes!(routes::show_route))
         .routes(routes!(tail::tail))
         .routes(routes!(clusters::clusters))
+        .routes(routes!(agents::agents))
         .routes(routes!(fabric::fabric))
         .routes(routes!(clusters::list_clusters))
         .routes(routes!(clusters::drain_endpoint))

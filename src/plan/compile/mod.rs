@@ -44,6 +44,7 @@ use super::document::{self, Document, GlobalDocument, TraceContextMode};
 use super::hubs::{self, HubsBlueprint};
 use super::route_tests;
 use super::routing::{RouteTable, RoutingRules};
+use super::tunnels;
 use crate::config::values::value_or_default;
 use crate::config::{Diagnostics, Loaded, ReferencedFiles, Span, Spanned, codes};
 use crate::stages::{
@@ -126,6 +127,7 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
     let store = discovery::store(scope, registry.as_ref(), diagnostics);
     let Routes { routes, table, rules, dynamic, resolvers, hubs } = routes(scope, registry, diagnostics);
     fabric_open::warn_open(&routes, &listeners, diagnostics);
+    tunnels::check_routes(document.tunnels.as_ref(), &routes, &listeners, diagnostics);
     let written_limits = document.limits.as_ref().map(|limits| &limits.value);
     let stages = gateway_stages(scope, &listeners, diagnostics);
     let tests = route_tests::compile(document, &routes, &listeners, dynamic.is_some(), diagnostics);
@@ -136,6 +138,7 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         dns: dns::dns(document.dns.as_ref(), diagnostics),
         limits: limits::limits(written_limits, scope.ocelot, diagnostics),
         stages,
+        tunnels: Arc::new(tunnels::compile(document.tunnels.as_ref(), diagnostics)),
         shared_state: shared_state::shared_state(document.shared_state.as_ref(), attached, diagnostics),
         cache: cache_memory(document, diagnostics),
         telemetry: telemetry::telemetry(scope, diagnostics),

@@ -24,6 +24,7 @@ use crate::plan::document::RouteDocument;
 use crate::plan::hubs::{HubRouteBlueprint, RouteSettings};
 use crate::plan::inherit;
 use crate::plan::routing::{RouteSpec, RoutingRules};
+use crate::plan::tunnels::target::AgentTarget;
 use crate::stages::StageConfigs;
 use crate::stages::authentication::options::ResolvedAuthentication;
 use crate::stages::feature::RouteFacts;
@@ -204,6 +205,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             None => self.own_cluster(effective, context.registry.as_ref()),
         };
         self.known_key(&cluster, names);
+        self.known_agent_placeholders(names);
         let service_fabric_path = self.service_fabric_path(context, names);
         let version = self.http_version(&mut effective.newer_http);
         let fabric = fabric.map(Box::new);
@@ -262,6 +264,16 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             }
         }
         text(&route.backend_path)
+    }
+
+    /// The id of an agent may have placeholders of the path.
+    fn known_agent_placeholders(&mut self, names: Option<&[Box<str>]>) {
+        let hosts = items(&self.document.endpoints).iter().filter_map(|entry| non_blank(&entry.host));
+        for host in hosts.filter(|host| AgentTarget::is_template(host)) {
+            if let Some(names) = names {
+                self.known_placeholders(host, names);
+            }
+        }
     }
 
     /// Every placeholder of the downstream template must have a value.

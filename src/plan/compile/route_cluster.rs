@@ -18,6 +18,7 @@ use crate::plan::check::{items, non_blank, options, values};
 use crate::plan::clusters::http_handler::{ResolvedHttpHandler, pool_config};
 use crate::plan::clusters::tls::TlsDocument as Tls;
 use crate::plan::clusters::{health, load_balancer};
+use crate::plan::tunnels::host::agent_host;
 use crate::plan::document::HostAndPort;
 use std::sync::Arc;
 
@@ -168,6 +169,10 @@ impl RouteCompiler<'_, '_, '_> {
             }
             return None;
         };
+        let tunnels = self.scope.document.tunnels.as_ref();
+        if let Some(read) = agent_host(entry, host, tunnels, !self.scope.ocelot, self.diagnostics) {
+            return Some(Endpoint { host: read?, port: None, weight: weight(entry, self.diagnostics) });
+        }
         if let Some(read) = unix_sockets::backend_socket(entry, host, self.scope.sources, self.diagnostics) {
             return Some(Endpoint { host: read?, port: None, weight: weight(entry, self.diagnostics) });
         }

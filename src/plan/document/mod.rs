@@ -24,6 +24,7 @@ pub mod schema_lookup;
 mod shared;
 mod shared_state;
 mod telemetry;
+mod tunnels;
 
 pub use crate::config::options::{GlobalOptions, Options};
 pub use crate::config::values::{
@@ -45,6 +46,7 @@ pub use route::{DynamicRouteDocument, HostAndPort, RouteDocument};
 pub use route_tests::{ExpectDocument, ExpectedRequestDocument, TestDocument};
 pub use shared_state::{OnFailureDocument, SharedStateDocument, SharedStateModeDocument, SharedStateType};
 pub use telemetry::*;
+pub use tunnels::*;
 
 use crate::config::{
     Diagnostics, Environment, InMemoryFiles, Loaded, Node, Request, Spanned, SpannedMap, Vocabulary, codes,
@@ -114,6 +116,9 @@ pub struct Document {
     pub trace_context: Setting<TraceContextMode>,
     /// How callers are authenticated: name → scheme; routes reference schemes in `AuthenticationOptions`.
     pub authentication_schemes: Setting<SpannedMap<Spanned<AuthenticationSchemeDocument>>>,
+    /// Services behind firewalls: agents beside them keep outbound connections, and routes reach them as `agent:ID/SERVICE`.
+    /// Default: none.
+    pub tunnels: Setting<TunnelsDocument>,
     /// Services with names, partitions and replicas, as in Azure Service Fabric: the resolvers that know them.
     pub service_fabric: Setting<ServiceFabricDocument>,
     /// Where the configuration is stored: `"Consul"` for Consul's KV store. Default: these files.

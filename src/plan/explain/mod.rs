@@ -4,6 +4,7 @@
 //! Entry point: [`Explainer::explain`], called by `cli::explain`. It owns nothing; the plan it explains is built for
 //! one call.
 
+mod agents;
 mod discovery;
 mod fabric;
 mod parts;
@@ -44,6 +45,7 @@ use crate::{
 };
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Maximum number of near misses that are listed.
@@ -171,6 +173,7 @@ impl Explainer<'_> {
             explanation.parts = parts::explain(aggregate, &exchange, dry_run).await;
             return;
         }
+        let agent = agents::named_cluster(route, &exchange).filter(|_| early.is_none());
         let rewritten = if early.is_none() { route.rewrite(&mut exchange) } else { Ok(()) };
         if let (None, Ok(()), Some((service, request))) =
             (&early, &rewritten, internal_target::describe(route, hop, &exchange))
@@ -180,7 +183,7 @@ impl Explainer<'_> {
         }
         let mut outcome = match early {
             Some(outcome) => outcome,
-            None => match self.explain_backend(route, rewritten, hop, &mut exchange, explanation).await {
+            None => match self.explain_backend((route, agent), rewritten, hop, &mut exchange, explanation).await {
                 Ok(()) => return,
                 Err(error) => Err(error),
             },
@@ -192,7 +195,7 @@ impl Explainer<'_> {
     /// Records the endpoints of the backend and the request to it.
     async fn explain_backend(
         &self,
-        route: &Route,
+        (route, agent): (&Route, Option<Result<Arc<Cluster>, GatewayError>>),
         rewritten: Result<(), GatewayError>,
         hop: hop_by_hop::HopByHop,
         exchange: &mut Exchange,
@@ -204,6 +207,10 @@ impl Explainer<'_> {
             explanation.endpoints = vec![service.url.clone()];
             explanation.request = request_lines(exchange, authority.as_bytes(), hop, &fabric.terms);
             explanation.service = Some(service);
+            return Ok(());
+        }
+        if let (Some(cluster), Target::Agent(agent)) = (agent, &route.target) {
+            describe_request(explanation, &*cluster?, &agent.terms, hop, exchange, None);
             return Ok(());
         }
         let (cluster, terms) = route.cluster()?;
@@ -345,7 +352,7 @@ fn request_lines(
 /// Scheme (if TLS), address and health (if not healthy) of an endpoint.
 fn describe_endpoint(endpoint: &Endpoint, health: &HealthConfig, exchange: &Exchange) -> String {
     let scheme = if endpoint.transport_for(exchange).transport.tls.is_some() { "https://" } else { "" };
-    format!("{scheme}{}{}", endpoint.label, health_note(health, endpoint))
+    format!("{scheme}{}{}{}", endpoint.label, agents::note(endpoint), health_note(health, endpoint))
 }
 
 /// The status of an endpoint that is not healthy.

@@ -1,0 +1,43 @@
+//! Routes of the service `Agents`.
+
+use crate::config::{Diagnostics, Span, Spanned, codes};
+use crate::plan::blueprint::{Listener, RouteBlueprint};
+use crate::plan::document::TunnelsDocument;
+
+/// The services of tunnels.
+const SERVICES: [&str; 1] = ["Agents"];
+
+/// Reports routes of the services without the section `Tunnels`, and routes on which tokens are sent without TLS.
+pub fn check_routes(
+    tunnels: Option<&Spanned<TunnelsDocument>>,
+    routes: &[RouteBlueprint],
+    listeners: &[Listener],
+    diagnostics: &mut Diagnostics,
+) {
+    for route in routes {
+        let Some(service) = route.service.as_ref().filter(|name| SERVICES.contains(&name.value.as_str())) else {
+            continue;
+        };
+        let span = service.origin.unwrap_or(route.span);
+        if tunnels.is_none() {
+            let message = format!("DownstreamService \"{}\" without Tunnels", service.value);
+            diagnostics
+                .error(codes::NO_TUNNELS, span, message)
+                .help("add the section: \"Tunnels\": { \"Agents\": { \"dev1\": { \"Keys\": [\"${DEV1_KEY}\"] } } }");
+        }
+        report_open(span, route, listeners, diagnostics);
+    }
+}
+
+fn report_open(span: Span, route: &RouteBlueprint, listeners: &[Listener], diagnostics: &mut Diagnostics) {
+    let mut matched = listeners.iter().filter(|listener| {
+        let names = &route.matcher.listeners;
+        names.is_empty() || names.iter().any(|name| *name == *listener.name)
+    });
+    if let Some(open) = matched.find(|listener| listener.tls.is_none() && !listener.address.is_local()) {
+        let message = format!("tokens of agents are sent without TLS to the listener \"{}\"", open.name);
+        diagnostics
+            .error(codes::OPEN_TUNNEL, span, message)
+            .help("set Tls of the listener, or restrict the route with Listeners to one that has TLS");
+    }
+}

@@ -30,6 +30,7 @@ mod show;
 mod test;
 mod tunnel;
 mod error_codes;
+mod waf;
 
 pub use builder::{Builder, Gateway};
 pub use exit::Exit;
@@ -78,6 +79,7 @@ fn command(command: &Command, stages: &StageRegistry) -> Exit {
         Command::New(arguments) => new::run(arguments),
         Command::Completions(arguments) => completions::completions(arguments),
         Command::Man(arguments) => completions::man(arguments),
+        Command::Waf(arguments) => waf::run(arguments),
         Command::Status(arguments) => client::status(arguments),
         Command::Routes(arguments) => client::routes(arguments),
         Command::Clusters(arguments) => client::clusters(arguments),

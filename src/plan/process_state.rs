@@ -13,7 +13,7 @@ use crate::{
     },
     pipeline::internal::ServiceRegistry,
     realtime::engine::Engine,
-    stages::StageState,
+    stages::{StageState, program::ProgramState},
     state::SharedStates,
     telemetry::{Metrics, TelemetryState},
 };
@@ -52,6 +52,8 @@ pub struct ProcessState {
     pub services: ServiceRegistry,
     /// The agents that are connected to this process.
     pub agents: Arc<AgentRegistry>,
+    /// The counters of policy programs, and the keys that verify their tokens.
+    pub programs: Arc<ProgramState>,
     /// Maximum number of connections if the document sets no limit.
     pub connections: usize,
 }
@@ -85,6 +87,7 @@ impl ProcessState {
             metrics,
             hub_engine: EngineSlot::default(),
             services: ServiceRegistry::default(),
+            programs: Arc::default(),
             connections,
         }
     }

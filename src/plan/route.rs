@@ -13,6 +13,7 @@ use crate::{
         stage::StageEntry,
     },
     realtime::service::HubTarget,
+    stages::program::run::RouteProgram,
     telemetry::RouteMetrics,
 };
 use std::{sync::Arc, time::Duration};
@@ -33,6 +34,10 @@ pub struct Route {
     /// The path placeholder that is the hash key of the load balancer.
     pub affinity: Option<PathHashKey>,
     pub target: Target,
+    /// The policy program around the target.
+    pub program: Option<Arc<RouteProgram>>,
+    /// The template matches every path: APIs come first.
+    pub is_catch_all: bool,
     pub pace: ClientPace,
     pub metrics: Arc<RouteMetrics>,
 }
@@ -130,6 +135,9 @@ impl Route {
     pub fn rewrite(&self, exchange: &mut Exchange) -> Result<(), GatewayError> {
         if let Some(affinity) = &self.affinity {
             exchange.routing.balancer_key = affinity.of(exchange);
+        }
+        if let Target::Agent(agent) = &self.target {
+            exchange.routing.agent_hosts = agent.hosts(exchange)?;
         }
         let Exchange { request, routing, scratch, .. } = exchange;
         let Routing { path_params, path_len, query, spelled_path, .. } = routing;

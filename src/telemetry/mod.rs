@@ -38,6 +38,7 @@ mod protobuf;
 pub mod record;
 mod record_format;
 mod registry;
+pub mod firewall;
 pub mod removals;
 mod shard;
 pub mod shared_state;

@@ -45,7 +45,6 @@ use crate::{
 };
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Maximum number of near misses that are listed.
@@ -173,7 +172,6 @@ impl Explainer<'_> {
             explanation.parts = parts::explain(aggregate, &exchange, dry_run).await;
             return;
         }
-        let agent = agents::named_cluster(route, &exchange).filter(|_| early.is_none());
         let rewritten = if early.is_none() { route.rewrite(&mut exchange) } else { Ok(()) };
         if let (None, Ok(()), Some((service, request))) =
             (&early, &rewritten, internal_target::describe(route, hop, &exchange))
@@ -183,7 +181,7 @@ impl Explainer<'_> {
         }
         let mut outcome = match early {
             Some(outcome) => outcome,
-            None => match self.explain_backend((route, agent), rewritten, hop, &mut exchange, explanation).await {
+            None => match self.explain_backend(route, rewritten, hop, &mut exchange, explanation).await {
                 Ok(()) => return,
                 Err(error) => Err(error),
             },
@@ -195,7 +193,7 @@ impl Explainer<'_> {
     /// Records the endpoints of the backend and the request to it.
     async fn explain_backend(
         &self,
-        (route, agent): (&Route, Option<Result<Arc<Cluster>, GatewayError>>),
+        route: &Route,
         rewritten: Result<(), GatewayError>,
         hop: hop_by_hop::HopByHop,
         exchange: &mut Exchange,
@@ -209,8 +207,9 @@ impl Explainer<'_> {
             explanation.service = Some(service);
             return Ok(());
         }
-        if let (Some(cluster), Target::Agent(agent)) = (agent, &route.target) {
-            describe_request(explanation, &*cluster?, &agent.terms, hop, exchange, None);
+        if let Target::Agent(agent) = &route.target {
+            let cluster = agent.cluster(&exchange.routing.agent_hosts, exchange.now);
+            describe_request(explanation, &cluster, &agent.terms, hop, exchange, None);
             return Ok(());
         }
         let (cluster, terms) = route.cluster()?;

@@ -300,6 +300,7 @@ impl Exchange {
                 balancer_key: None,
                 operation_path: routing.operation_path.clone(),
                 allowed_methods: Vec::new(),
+                agent_hosts: Vec::new(),
             },
             response: ResponseContext {
                 cors_origin: self.response.cors_origin.clone(),

@@ -147,8 +147,8 @@ async fn serve_stream(
     let mut connector = TunnelStream::new(sender, request.into_body());
     match copy_duplex(&mut connector, &mut opened).await.0 {
         DuplexEnd::Closed => {}
-        DuplexEnd::FirstFailed(_) => opened.reset().await,
-        DuplexEnd::SecondFailed(_) => connector.sender.reset().await,
+        DuplexEnd::FirstFailed => opened.reset().await,
+        DuplexEnd::SecondFailed => connector.sender.reset().await,
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     future::poll_fn,
-    io,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -12,70 +11,99 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const BUFFER_BYTES: usize = 32 * 1024;
 
 /// How the copying ended.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DuplexEnd {
     /// Both directions ended regularly.
     Closed,
     /// The first stream failed.
-    FirstFailed(io::Error),
+    FirstFailed,
     /// The second stream failed.
-    SecondFailed(io::Error),
+    SecondFailed,
 }
 
-/// The stream that failed.
-enum Failed {
-    Source(io::Error),
-    Destination(io::Error),
+/// The stream of a direction that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailedStream {
+    Source,
+    Destination,
 }
 
 /// One direction.
-struct CopyDirection {
-    buffer: Box<[u8]>,
+#[derive(Debug)]
+pub struct CopyDirection {
+    /// Empty while nothing is available.
+    buffer: Vec<u8>,
     start: usize,
     end: usize,
-    copied: u64,
+    /// Bytes received from the source.
+    pub copied: u64,
     is_source_ended: bool,
-    is_done: bool,
+}
+
+impl Default for CopyDirection {
+    fn default() -> CopyDirection {
+        CopyDirection::new()
+    }
 }
 
 impl CopyDirection {
-    fn new() -> CopyDirection {
-        let buffer = vec![0; BUFFER_BYTES].into();
-        CopyDirection { buffer, start: 0, end: 0, copied: 0, is_source_ended: false, is_done: false }
+    /// Nothing copied yet.
+    pub fn new() -> CopyDirection {
+        CopyDirection { buffer: Vec::new(), start: 0, end: 0, copied: 0, is_source_ended: false }
     }
 
-    /// Copies what is available; ready at the end of the source, when everything was sent.
-    fn poll<S, D>(&mut self, cx: &mut Context<'_>, source: &mut S, to: &mut D) -> Poll<Result<(), Failed>>
+    /// Copies what is available; ready at the end of the source, when everything before it was sent.
+    pub fn poll<S, D>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut S,
+        to: &mut D,
+    ) -> Poll<Result<(), FailedStream>>
     where
         S: AsyncRead + Unpin,
         D: AsyncWrite + Unpin,
     {
-        while !self.is_done {
+        let to_failed = |_| FailedStream::Destination;
+        loop {
             if self.start < self.end {
                 let written = Pin::new(&mut *to).poll_write(cx, &self.buffer[self.start..self.end]);
-                self.start += ready!(written).map_err(Failed::Destination)?;
+                self.start += ready!(written).map_err(to_failed)?;
                 continue;
             }
             if self.is_source_ended {
-                ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(Failed::Destination)?;
-                self.is_done = true;
-                break;
+                return Pin::new(&mut *to).poll_flush(cx).map_err(to_failed);
             }
+            self.buffer.resize(BUFFER_BYTES, 0);
             let mut space = ReadBuf::new(&mut self.buffer);
             match Pin::new(&mut *source).poll_read(cx, &mut space) {
                 Poll::Ready(read) => {
-                    read.map_err(Failed::Source)?;
+                    read.map_err(|_| FailedStream::Source)?;
                     (self.start, self.end) = (0, space.filled().len());
                     self.copied += self.end as u64;
                     self.is_source_ended = self.end == 0;
                 }
                 Poll::Pending => {
-                    ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(Failed::Destination)?;
+                    self.buffer = Vec::new();
+                    ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(to_failed)?;
                     return Poll::Pending;
                 }
             }
         }
-        Poll::Ready(Ok(()))
+    }
+
+    /// The same, and then the end of the destination's sending direction.
+    fn poll_to_end<S, D>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut S,
+        to: &mut D,
+    ) -> Poll<Result<(), FailedStream>>
+    where
+        S: AsyncRead + Unpin,
+        D: AsyncWrite + Unpin,
+    {
+        ready!(self.poll(cx, source, to))?;
+        Pin::new(to).poll_shutdown(cx).map_err(|_| FailedStream::Destination)
     }
 }
 
@@ -86,15 +114,17 @@ where
     B: AsyncRead + AsyncWrite + Unpin,
 {
     let (mut there, mut back) = (CopyDirection::new(), CopyDirection::new());
+    let (mut is_there_done, mut is_back_done) = (false, false);
     let end = poll_fn(|cx| {
-        let forward = there.poll(cx, first, second);
-        let backward = back.poll(cx, second, first);
+        let forward = if is_there_done { Poll::Ready(Ok(())) } else { there.poll_to_end(cx, first, second) };
+        let backward = if is_back_done { Poll::Ready(Ok(())) } else { back.poll_to_end(cx, second, first) };
+        (is_there_done, is_back_done) = (forward.is_ready(), backward.is_ready());
         match (forward, backward) {
-            (Poll::Ready(Err(Failed::Source(error))), _) | (_, Poll::Ready(Err(Failed::Destination(error)))) => {
-                Poll::Ready(DuplexEnd::FirstFailed(error))
+            (Poll::Ready(Err(FailedStream::Source)), _) | (_, Poll::Ready(Err(FailedStream::Destination))) => {
+                Poll::Ready(DuplexEnd::FirstFailed)
             }
-            (Poll::Ready(Err(Failed::Destination(error))), _) | (_, Poll::Ready(Err(Failed::Source(error)))) => {
-                Poll::Ready(DuplexEnd::SecondFailed(error))
+            (Poll::Ready(Err(FailedStream::Destination)), _) | (_, Poll::Ready(Err(FailedStream::Source))) => {
+                Poll::Ready(DuplexEnd::SecondFailed)
             }
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(DuplexEnd::Closed),
             _ => Poll::Pending,
@@ -124,7 +154,7 @@ mod tests {
             (request, response)
         };
         let ((end, copied), (request, response)) = tokio::join!(copy, exchange);
-        assert!(matches!(end, DuplexEnd::Closed));
+        assert_eq!(end, DuplexEnd::Closed);
         assert_eq!((copied, &request[..], &response[..]), ([7, 12], &b"request"[..], &b"the response"[..]));
     }
 }

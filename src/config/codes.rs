@@ -287,6 +287,7 @@ codes! {
     OPEN_TUNNEL = "MG1610", "Tokens sent without TLS", "An attacker on the network can read the tokens of agents. Use Tls on the listener, or an address of this machine.";
     BAD_TUNNEL_LIMIT = "MG1611", "Limit of tunnels out of range", "MaxAgents and MaxStreams 1 to 1000000000, only in Tunnels.Limits; MaxStreamsPerAgent 1 to 1024; NewStreamsPerSecond 1 to 1000000; BytesPerSecond and BytesPerDay 1KiB or more; IdleTimeout and MaxStreamDuration 1s to 30d; ConnectTimeout 100ms to 1m; MaxStreamWindow 64KiB to 64MiB; MaxConnectionWindow 1MiB to 1GiB; WaitForAgent 0s to 1m.";
     BAD_TUNNEL_POLICY = "MG1612", "Incomplete policy of tunnels", "A policy needs Rights (ServiceConnect, DeviceConnect, RegistryRead) and Keys.";
+    BAD_DEVICE_STREAMS = "MG1613", "Invalid DeviceStreams", "DeviceStreams needs HostNames and PublicUrl (ws(s)://host[:port]); ConnectTimeout and ResponseTimeout are 0s to 5m, HandshakeTimeout is 1s to 5m.";
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ type MakeService = fn(&GatewayHandle) -> Router;
 
 /// In the order of `NAMES`.
 const SERVICES: [MakeService; NAMES.len()] =
-    [|gateway| admin::router(AdminContext::health(gateway)), |_| fabric_naming::router(), tunnels::agents::router];
+    [|gateway| admin::router(AdminContext::health(gateway)), |_| fabric_naming::router(), tunnels::agents::router, tunnels::device_streams::router];
 
 /// All services.
 pub fn registry(gateway: &GatewayHandle) -> ServiceRegistry {

@@ -8,6 +8,8 @@
 
 pub mod deadline;
 pub mod agents;
+pub mod devices;
+pub mod mqtt;
 pub mod background;
 pub mod buffer;
 pub mod buffered_client;

@@ -263,6 +263,15 @@ error_codes! {
     LimitAgents = "limit.agents", Gateway, 503, 503, "Too many agents";
     /// The address of the client presented too many wrong proofs.
     LimitProofs = "limit.proofs", Client, 429, 429, "Too many failed proofs of identity";
+    DeviceNotFound = "device.not_found", Client, 404, 404, "Unknown device";
+    DeviceOffline = "device.offline", Client, 404, 404, "Device not online";
+    DeviceTimeout = "device.timeout", Backend, 504, 504, "Device did not answer in time";
+    DeviceDisabled = "device.disabled", Client, 403, 403, "Device disabled";
+    DeviceThrottled = "device.throttled", Client, 429, 429, "Too many device streams";
+    DeviceRequest = "device.invalid_request", Client, 400, 400, "Invalid request for a device stream";
+    /// The token of a bridge is wrong, or was used.
+    BridgeToken = "bridge.token", Client, 401, 401, "Invalid bridge token";
+    BridgeNotFound = "bridge.not_found", Client, 404, 404, "Unknown bridge";
     GatewayDraining = "gateway.draining", Gateway, 503, 503, "Gateway is shutting down";
     GatewayInternal = "gateway.internal", Gateway, 500, 500, "Internal error";
 }

@@ -311,10 +311,10 @@ fn target(
         return Target::Fail(code, broken.reason.clone());
     }
     if let Some(service) = &route.service {
-        let timeout = route.timeout.value;
+        let timeout = &route.timeout;
         return match &route.naming {
             Some(naming) => {
-                fabric_target::naming_target(naming, &service.value, timeout, resolvers, process_state)
+                fabric_target::naming_target(naming, &service.value, timeout.value, resolvers, process_state)
             }
             None => internal_target::target(service, timeout, process_state),
         };

@@ -5,6 +5,7 @@ use crate::{
     base::{budget::Budget, clock::Clock, weak_map::WeakMap},
     net::{
         agents::registry::AgentRegistry,
+        devices::hub::DeviceHub,
         background::BackgroundRuntime,
         listener::Address,
         otlp,
@@ -52,6 +53,8 @@ pub struct ProcessState {
     pub services: ServiceRegistry,
     /// The agents that are connected to this process.
     pub agents: Arc<AgentRegistry>,
+    /// The devices that are connected over MQTT.
+    pub devices: Arc<DeviceHub>,
     /// The counters of policy programs, and the keys that verify their tokens.
     pub programs: Arc<ProgramState>,
     /// Maximum number of connections if the document sets no limit.
@@ -83,6 +86,7 @@ impl ProcessState {
             tls_tickets: Arc::default(),
             telemetry: Arc::new(TelemetryState::new(metrics.clone(), None)),
             shared_states: Arc::new(SharedStates::inactive(metrics.shared_state().clone())),
+            devices: DeviceHub::new(agents.clone()),
             agents,
             metrics,
             hub_engine: EngineSlot::default(),

@@ -75,6 +75,7 @@ impl Gateway {
         let tunnels = plan.tunnels.clone();
         let old = self.plan.swap(plan);
         self.shared_state.agents.reconfigure(&tunnels);
+        self.shared_state.devices.revoke();
         self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(old);
     }
 

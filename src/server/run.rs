@@ -75,6 +75,7 @@ async fn drain(gateway: &Gateway, listeners: &watch::Sender<Listeners>, hurry: T
         let closing = close_listeners(listeners).await;
         gateway.drain.begin();
         gateway.shared_state.agents.begin_drain();
+        gateway.shared_state.devices.begin_drain();
         if let Some(engine) = gateway.shared_state.hub_engine.get() {
             engine.begin_drain(limits.drain / 2);
         }

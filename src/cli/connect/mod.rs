@@ -116,8 +116,11 @@ async fn stdio(session: Arc<SharedSession>) -> Exit {
         loop {
             match receiver.next().await {
                 Ok(None) => return output.finish().await,
-                Ok(Some(bytes)) if !output.write(bytes).await => return true,
-                Ok(Some(_)) => {}
+                Ok(Some(bytes)) => {
+                    if !output.write(bytes).await {
+                        return true;
+                    }
+                }
                 Err(_) => return false,
             }
         }

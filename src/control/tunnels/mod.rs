@@ -5,5 +5,7 @@
 //! upgrade are served by `net::agents` and `net::devices`; the registries live in the process state and outlive a reload.
 
 pub mod agents;
+mod azure_log;
 mod caller;
+pub mod device_streams;
 mod refusal;

@@ -20,6 +20,35 @@ pub struct TunnelsDocument {
     pub agents: Setting<SpannedMap<Spanned<AgentDocument>>>,
     /// Limits of all agents; an agent may have its own.
     pub limits: Setting<TunnelLimitsDocument>,
+    /// The handshake of Azure IoT Hub device streams. Default: off.
+    pub device_streams: Setting<DeviceStreamsDocument>,
+}
+
+/// The shape of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum StreamLogFormatDocument {
+    #[default]
+    Own,
+    Azure,
+}
+
+/// Device streams: service applications request them over HTTP, devices answer over MQTT.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DeviceStreamsDocument {
+    /// The names of the hub: the hosts that tokens are signed for, and that user names of MQTT begin with. Required.
+    pub host_names: List<String>,
+    /// Where service applications and devices open bridges: `ws(s)://host[:port]`. Never taken from a request. Required.
+    pub public_url: Setting<String>,
+    /// How long a request waits for a device that is not connected, unless it has its own time. 0s to 5m. Default: `60s`.
+    pub connect_timeout: Setting<DurationText>,
+    /// How long a request waits for the answer of the device, unless it has its own time. 0s to 5m. Default: `60s`.
+    pub response_timeout: Setting<DurationText>,
+    /// The time in which both sides of a bridge must connect. 1s to 5m. Default: `60s`.
+    pub handshake_timeout: Setting<DurationText>,
+    /// `Azure`: a log line for each handshake in the shape of Azure IoT Hub, beside margay's own. Default: `Own`.
+    pub log_format: Setting<StreamLogFormatDocument>,
 }
 
 /// What a policy allows.

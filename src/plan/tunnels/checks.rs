@@ -1,11 +1,11 @@
-//! Routes of the service `Agents`.
+//! Routes of the services `Agents` and `DeviceStreams`.
 
 use crate::config::{Diagnostics, Span, Spanned, codes};
 use crate::plan::blueprint::{Listener, RouteBlueprint};
 use crate::plan::document::TunnelsDocument;
 
 /// The services of tunnels.
-const SERVICES: [&str; 1] = ["Agents"];
+const SERVICES: [&str; 2] = ["Agents", "DeviceStreams"];
 
 /// Reports routes of the services without the section `Tunnels`, and routes on which tokens are sent without TLS.
 pub fn check_routes(
@@ -24,6 +24,13 @@ pub fn check_routes(
             diagnostics
                 .error(codes::NO_TUNNELS, span, message)
                 .help("add the section: \"Tunnels\": { \"Agents\": { \"dev1\": { \"Keys\": [\"${DEV1_KEY}\"] } } }");
+        }
+        let streams = tunnels.and_then(|tunnels| tunnels.device_streams.as_ref());
+        if service.value == "DeviceStreams" && tunnels.is_some() && streams.is_none() {
+            let message = "DownstreamService \"DeviceStreams\" without Tunnels.DeviceStreams";
+            diagnostics
+                .error(codes::NO_TUNNELS, span, message)
+                .help("add it: \"DeviceStreams\": { \"HostNames\": [\"hub.example\"], \"PublicUrl\": \"wss://hub.example\" }");
         }
         report_open(span, route, listeners, diagnostics);
     }

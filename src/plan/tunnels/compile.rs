@@ -2,6 +2,7 @@
 
 use super::{
     agents::{agent, keys},
+    device_streams::device_streams,
     limits::limits,
 };
 use crate::config::{Diagnostics, Span, Spanned, codes, values::items};
@@ -29,7 +30,8 @@ pub fn compile(document: Option<&Spanned<TunnelsDocument>>, diagnostics: &mut Di
     }
     warn_unused_policies(document, &agents, &policies, diagnostics);
     let agents = agents.into_iter().map(|(_, agent)| agent).collect();
-    TunnelsConfig::new(policies, agents, limits, None)
+    let device_streams = document.device_streams.as_ref().map(|streams| device_streams(streams, diagnostics));
+    TunnelsConfig::new(policies, agents, limits, device_streams)
 }
 
 fn policies(document: &TunnelsDocument, diagnostics: &mut Diagnostics) -> Vec<PolicyConfig> {

@@ -6,6 +6,7 @@
 mod agents;
 mod checks;
 mod compile;
+mod device_streams;
 pub mod host;
 mod limits;
 pub mod target;

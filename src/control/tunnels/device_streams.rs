@@ -57,10 +57,12 @@ async fn serve(State(gateway): State<GatewayHandle>, request: Request) -> Respon
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     match (&segments[..], request.method()) {
         (["twins", device, "streams", name], &Method::POST) => {
-            request_stream(&hub, &request, (device, None), name).await
+            let prepared = prepare(&hub, &request, (device, None, name));
+            request_stream(&hub, prepared).await
         }
         (["twins", device, "modules", module, "streams", name], &Method::POST) => {
-            request_stream(&hub, &request, (device, Some(module)), name).await
+            let prepared = prepare(&hub, &request, (device, Some(module), name));
+            request_stream(&hub, prepared).await
         }
         (["twins", .., "streams", _, _], &Method::POST) => respond_error(&hub, DeviceError::Invalid("the name contains a slash")),
         (["bridges", id], &Method::GET) => join_bridge(&hub, &request, id),
@@ -113,50 +115,60 @@ fn authorize(
     Ok((caller, Requester::Policy(policy)))
 }
 
-async fn request_stream(
+/// A request that was authorized.
+struct PreparedRequest<'r> {
+    stream: DeviceRequest<'r>,
+    log_format: StreamLogFormat,
+    hub_name: Box<str>,
+    user_agent: String,
+}
+
+/// Who requests a stream, and its timeouts.
+fn prepare<'r>(
     hub: &DeviceHub,
     request: &Request,
-    (device, module): (&str, Option<&str>),
-    name: &str,
-) -> Response {
+    (device, module, name): (&'r str, Option<&'r str>, &'r str),
+) -> Result<PreparedRequest<'r>, DeviceError> {
     let path = match module {
         Some(module) => format!("/devices/{device}/modules/{module}"),
         None => format!("/devices/{device}"),
     };
-    let (caller, requester) = match authorize(hub, request, |rights| rights.service_connect, &path) {
-        Ok(authorized) => authorized,
-        Err(error) => {
-            count_failure(&hub.registry, request, error);
-            return respond_error(hub, DeviceError::Unauthorized);
-        }
-    };
-    let Some((_, settings)) = hub.settings() else { return respond_error(hub, DeviceError::NotFound) };
+    let authorized = authorize(hub, request, |rights| rights.service_connect, &path);
+    let (caller, requester) = authorized.map_err(|error| {
+        count_failure(&hub.registry, request, error);
+        DeviceError::Unauthorized
+    })?;
+    let (_, settings) = hub.settings().ok_or(DeviceError::NotFound)?;
     let timeouts = timeout(request.headers(), CONNECT_TIMEOUT_FIELD, settings.connect_timeout)
         .zip(timeout(request.headers(), RESPONSE_TIMEOUT_FIELD, settings.response_timeout));
-    let Some((connect_timeout, response_timeout)) = timeouts else {
-        return respond_error(hub, DeviceError::Invalid("a timeout is a number of seconds from 0 to 300"));
-    };
-    let stream = DeviceRequest {
-        device,
-        module,
-        name,
-        requester: &requester,
-        client: caller.peer,
-        connect_timeout,
-        response_timeout,
+    let (connect_timeout, response_timeout) =
+        timeouts.ok_or(DeviceError::Invalid("a timeout is a number of seconds from 0 to 300"))?;
+    let client = caller.peer;
+    Ok(PreparedRequest {
+        stream: DeviceRequest { device, module, name, requester, client, connect_timeout, response_timeout },
+        log_format: settings.log_format,
+        hub_name: settings.host_names.first().cloned().unwrap_or_default(),
+        user_agent: text_of(request.headers(), header::USER_AGENT).unwrap_or_default().to_owned(),
+    })
+}
+
+async fn request_stream(hub: &DeviceHub, prepared: Result<PreparedRequest<'_>, DeviceError>) -> Response {
+    let PreparedRequest { stream, log_format, hub_name, user_agent } = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return respond_error(hub, error),
     };
     let started_at = Instant::now();
-    let response = match hub.request(stream).await {
+    let response = match hub.request(&stream).await {
         Ok(accepted) => respond_stream(accepted),
         Err(error) => respond_error(hub, error),
     };
-    if settings.log_format == StreamLogFormat::Azure {
+    if log_format == StreamLogFormat::Azure {
         let handshake = Handshake {
-            hub: settings.host_names.first().map_or("", |name| &**name),
-            device,
-            module,
-            name,
-            user_agent: text_of(request.headers(), header::USER_AGENT).unwrap_or_default(),
+            hub: &hub_name,
+            device: stream.device,
+            module: stream.module,
+            name: stream.name,
+            user_agent: &user_agent,
             status: response.status().as_u16(),
             duration: started_at.elapsed(),
         };

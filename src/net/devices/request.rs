@@ -25,13 +25,13 @@ use std::{
 };
 
 /// What is requested.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct DeviceRequest<'r> {
     pub device: &'r str,
     pub module: Option<&'r str>,
     pub name: &'r str,
     /// The policy of the token.
-    pub requester: &'r Requester,
+    pub requester: Requester,
     pub client: SocketAddr,
     pub connect_timeout: Duration,
     pub response_timeout: Duration,
@@ -72,7 +72,7 @@ impl Drop for PendingGuard {
 
 impl DeviceHub {
     /// Requests a stream; `None`: the device refused it. Dropping the future withdraws the request.
-    pub async fn request(&self, request: DeviceRequest<'_>) -> Result<Option<AcceptedStream>, DeviceError> {
+    pub async fn request(&self, request: &DeviceRequest<'_>) -> Result<Option<AcceptedStream>, DeviceError> {
         let outcome = self.request_stream(request).await;
         self.registry.metrics().count_handshake(match &outcome {
             Ok(Some(_)) => DeviceHandshake::Accepted,
@@ -88,7 +88,7 @@ impl DeviceHub {
         outcome
     }
 
-    async fn request_stream(&self, request: DeviceRequest<'_>) -> Result<Option<AcceptedStream>, DeviceError> {
+    async fn request_stream(&self, request: &DeviceRequest<'_>) -> Result<Option<AcceptedStream>, DeviceError> {
         if !is_stream_name(request.name) {
             return Err(DeviceError::Invalid("a name has 1 to 128 letters, digits and ._~-"));
         }
@@ -131,7 +131,7 @@ impl DeviceHub {
 
     async fn request_device(
         &self,
-        request: DeviceRequest<'_>,
+        request: &DeviceRequest<'_>,
         settings: &DeviceStreamsConfig,
         session: &DeviceSession,
     ) -> Result<Option<AcceptedStream>, DeviceError> {
@@ -160,13 +160,13 @@ impl DeviceHub {
     /// The name is a service of the agent: accepted as soon as its stream is open.
     async fn request_agent(
         &self,
-        request: DeviceRequest<'_>,
+        request: &DeviceRequest<'_>,
         settings: &DeviceStreamsConfig,
     ) -> Result<Option<AcceptedStream>, DeviceError> {
         let stream = StreamRequest {
             agent: request.device,
             service: request.name,
-            requester: request.requester,
+            requester: &request.requester,
             client: Some(request.client),
             timeout: request.response_timeout,
         };

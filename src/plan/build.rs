@@ -149,7 +149,7 @@ fn api_routes(
     let targets: Vec<Target> = apis
         .apis
         .iter()
-        .map(|api| target(&api.route, blueprint, resolvers, process_state, clusters))
+        .map(|api| target((&api.route, &[]), blueprint, resolvers, process_state, clusters))
         .collect();
     let (routes, plan) = apis::build::routes(apis, shared, &targets, first);
     let build = |one: apis::build::ApiRoute| {

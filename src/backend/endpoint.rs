@@ -33,6 +33,14 @@ impl Instance {
     pub fn new(host: impl Into<String>, port: u16) -> Instance {
         Instance { host: host.into(), port, weight: 1 }
     }
+
+    /// The label of its endpoint: host and port, or the path of a Unix domain socket.
+    pub fn label(&self) -> String {
+        match UnixAddress::has_unix_scheme(&self.host) {
+            true => self.host.clone(),
+            false => format!("{}:{}", authority_host(&self.host), self.port),
+        }
+    }
 }
 
 /// Whether connections to the endpoints use TLS.
@@ -160,11 +168,7 @@ impl EndpointRegistry {
         let is_unix = UnixAddress::has_unix_scheme(host);
         Arc::new(Endpoint {
             port: (is_unix || *port != 0).then_some(*port),
-            label: if is_unix {
-                host.as_str().into()
-            } else {
-                format!("{}:{port}", authority_host(host)).into()
-            },
+            label: instance.label().into(),
             weight: *weight,
             primary,
             tls_variant,

@@ -10,10 +10,12 @@ mod builder;
 mod check;
 mod client;
 mod completions;
+mod configuration;
 pub mod demo;
 mod diff;
 mod exit;
 mod explain;
+mod explain_topics;
 mod fmt;
 mod format;
 mod import;
@@ -21,6 +23,7 @@ mod log;
 mod new;
 mod output;
 mod progress;
+mod roles;
 mod run;
 mod schema;
 mod settings;
@@ -69,6 +72,7 @@ fn command(command: &Command, stages: &StageRegistry) -> Exit {
         Command::Test(arguments) => test::run(arguments, stages),
         Command::Fmt(arguments) => fmt::run(arguments),
         Command::Import(arguments) => import::run(arguments),
+        Command::Roles(arguments) => roles::run(arguments, stages),
         Command::Show(arguments) => show::run(arguments, stages),
         Command::New(arguments) => new::run(arguments),
         Command::Completions(arguments) => completions::completions(arguments),

@@ -1,7 +1,8 @@
 //! The one table of all diagnostic codes. A code never changes its meaning and is never reused.
 //!
 //! Families: MG00 reading files and syntax, MG01 keys and types, MG02 placeholders, merge and policies,
-//! MG03 routes and templates, MG04 options, MG05 aggregates, MG06 listeners and limits, MG07 discovery, MG09 not supported yet.
+//! MG03 routes and templates, MG04 options, MG05 aggregates, MG06 listeners and limits, MG07 discovery, MG09 not supported yet,
+//! MG12 administration and telemetry, MG14 transport routes and roles.
 //! Keep the table sorted.
 
 use super::diagnostics::Code;
@@ -186,7 +187,7 @@ codes! {
     BAD_SERVICE_NAME = "MG0709", "Malformed service name", "A service name has 1 to 253 characters: letters, digits and ._-; with ServiceFabric also / and placeholders.";
     UNKNOWN_STORE = "MG0710", "Unknown configuration store", "ConfigurationStore is Consul, or absent.";
     PENDING_PROTOCOLS = "MG0921", "Not supported yet: HTTP/3", "This version does not support HTTP/3 as the only acceptable version; the setting is rejected rather than ignored.";
-    UNKNOWN_SERVICE = "MG1201", "Unknown internal service", "DownstreamService is the name of a service of the gateway itself: administration. Names are case-sensitive.";
+    UNKNOWN_SERVICE = "MG1201", "Unknown internal service", "DownstreamService is the name of a service of the gateway itself: administration, or Roles for the directory of roles. Names are case-sensitive.";
     SERVICE_AND_ENDPOINTS = "MG1202", "Endpoint settings on a route with DownstreamService", "A route with DownstreamService has no endpoints, and none of the options that concern them: addresses, cluster, scheme, HTTP version, load balancing, health checks, TLS, QoS, retries and fallback.";
     ADMINISTRATION_UNPROTECTED = "MG1203", "Administration address without credentials", "An address that is neither loopback nor a Unix domain socket needs Administration.Tokens, or Administration.Tls with ClientCertificates. Health.Address serves /live, /ready and /metrics alone, without credentials.";
     BAD_ADMIN_TOKEN = "MG1204", "Invalid administration token", "An entry of Administration.Tokens has a unique Name, and a Hash: sha256: and the SHA-256 of the token in 64 hexadecimal digits.";
@@ -205,6 +206,33 @@ codes! {
     TEST_UNKNOWN_NAME = "MG1251", "Test expects an unknown name", "Expect.Route is the Key or the UpstreamPathTemplate of a route or an aggregate, Expect.Cluster the name of one of Clusters, Expect.Code an error code; margay help error lists the codes.";
     TEST_EXPECTATION = "MG1252", "Unusable expectation of a test", "Expect needs at least one setting. Status, Code and Headers are about a response of the gateway itself, Cluster and Downstream about a request to a backend: a test expects one or the other.";
     DATA_DIRECTORY = "MG1253", "Invalid DataDirectory", "DataDirectory is the path of a directory; a relative path is resolved against the configuration file.";
+    TRANSPORT_OPTION = "MG1401", "Invalid transport option", "TransportOptions: a timeout or a limit is out of its range, or has no effect on the transport of the listener. HalfCloseTimeout is at most IdleTimeout; the PROXY protocol is not sent to UDP services.";
+    ACCESS_RULE = "MG1402", "Invalid access rule", "An entry of AccessRules has a unique Order (0 to 65535), an Action (Permit or Deny) and a Remote (an address or a network). AccessRules and SecurityOptions are not set together.";
+    UNREACHABLE_RULE = "MG1403", "Access rule that never decides", "A rule with a lower Order contains all addresses of this one.";
+    TRANSPORT_LISTENER = "MG1404", "Setting without effect on a transport listener", "Listeners with Protocol Tcp have no settings of HTTP; those with Udp have neither Tls nor ProxyProtocol, and no Unix domain socket.";
+    PORT_RANGE = "MG1405", "Invalid range of ports", "A range has the lower port first, and at most 1024 ports between 1 and 65535.";
+    TRANSPORT_ROUTE = "MG1406", "Invalid transport route", "A transport route names at least one listener, all with Protocol Tcp or all with Udp. An HTTP listener with Tls may be named by routes with TlsMode Passthrough and UpstreamServerNames. UDP has neither server names nor ALPN.";
+    TRANSPORT_SERVER_NAME = "MG1407", "Invalid server name", "UpstreamServerNames are host names without a dot at the end, or *. and a host name.";
+    TRANSPORT_UNREACHABLE = "MG1408", "Transport route that never matches", "The conditions of the route hold for no connection.";
+    TRANSPORT_TLS = "MG1409", "Transport route and TLS do not fit", "TlsMode Terminate needs Tls on the listener. A route that passes TLS through on a listener with Tls needs UpstreamServerNames. TlsOptions need TLS to the service.";
+    TRANSPORT_DUPLICATE = "MG1410", "Transport routes with the same conditions", "Two transport routes of one listener have the same server name and the same protocol, or neither.";
+    TRANSPORT_UNUSED = "MG1411", "Listener without a transport route", "No transport route names the listener, so all its connections are refused.";
+    TRANSPORT_BALANCER = "MG1412", "Load balancer needs requests", "CookieStickySessions, and ConsistentHash with another HashOn than IP, select by the content of requests; a transport route forwards bytes.";
+    ROLE_NAME = "MG1420", "Invalid name of a role or endpoint", "Names of roles and endpoints have 1 to 63 letters, digits, - and _; they differ by more than their case, from the names of clusters, and as server names of the internal listener.";
+    ROLE_COUNT = "MG1421", "Too many roles", "A document has at most 1000 roles and 10000 instances, a role at most 64 endpoints.";
+    ROLE_INSTANCE = "MG1422", "Invalid instance", "An instance has a Host, and an Id of 1 to 128 letters, digits, -, _ and . that is unique in its role. Ports name endpoints whose port is dynamic.";
+    ROLE_IDENTITY = "MG1423", "Invalid or shared identity", "A certificate name, a subject or a network (with the same prefix length) identifies instances of one role only.";
+    ROLE_WITHOUT_IDENTITY = "MG1424", "Instance without identity", "Traffic rules never recognize the instance: its Host is no address, and it has no Identity.";
+    ROLE_ENDPOINT = "MG1425", "Invalid endpoint of a role", "An endpoint has a Kind, a Protocol of that kind, and only settings of that kind. https needs Tls unless it is passed through; any needs a Port or a PortRange.";
+    ROLE_PORTS = "MG1426", "Fewer public ports than instances", "Instances for which PublicPorts has no port are not reachable from outside.";
+    ROLE_OPTION = "MG1427", "Invalid role option", "RoleOptions: InternalListener needs an Address, a Domain, and Tls with ClientCertificates; RegistrationTtl is 10s to 1d.";
+    TRAFFIC_RULE = "MG1430", "Invalid traffic rule", "From names roles or *, To names internal endpoints as Role.Endpoint, or Role.*.";
+    EMPTY_RULE = "MG1431", "Traffic rule without a source", "From is empty: the rule admits no role.";
+    RULES_OPEN = "MG1432", "Traffic rules admit every source", "UnknownSource and DefaultAction are both Allow.";
+    RULES_WITHOUT_EFFECT = "MG1433", "Traffic rules without effect", "No internal endpoint has a GatewayPort, and there is no InternalListener: no traffic that the rules are about passes through the gateway.";
+    OPEN_REGISTRATION = "MG1434", "Registration without authentication", "RoleOptions.Registration is Any, and a route to the directory has no AuthenticationOptions: every client of the route can register instances.";
+    PORT_IN_USE_BY_SYSTEM = "MG1435", "Port of the ephemeral range", "The kernel assigns ports of this range (net.ipv4.ip_local_port_range) to outgoing connections, so that the listener may not start.";
+    PRIVILEGED_PORT = "MG1436", "Privileged port", "Ports below net.ipv4.ip_unprivileged_port_start need the capability CAP_NET_BIND_SERVICE.";
 }
 
 #[cfg(test)]
@@ -213,7 +241,7 @@ mod tests {
     use std::fmt::Write;
     use std::path::Path;
 
-    const FAMILIES: [(&str, &str); 10] = [
+    const FAMILIES: [(&str, &str); 11] = [
         ("MG00", "Reading files, syntax"),
         ("MG01", "Keys and types"),
         ("MG02", "Placeholders, merge, policies"),
@@ -224,6 +252,7 @@ mod tests {
         ("MG07", "Service discovery"),
         ("MG09", "Not supported yet"),
         ("MG12", "Administration and telemetry"),
+        ("MG14", "Transport routes and roles"),
     ];
 
     const HEAD: &str = "# Diagnostics\n\nErrors and warnings of the configuration, reported by `margay check`, at startup and on reload, by code. \

@@ -4,6 +4,7 @@
 use super::{
     admin::{self, AdminContext},
     gateway_handle::GatewayHandle,
+    roles,
     service_names::NAMES,
 };
 use crate::pipeline::internal::{InternalService, ServiceRegistry};
@@ -12,7 +13,8 @@ use axum::Router;
 type MakeService = fn(&GatewayHandle) -> Router;
 
 /// In the order of `NAMES`.
-const SERVICES: [MakeService; NAMES.len()] = [|gateway| admin::router(AdminContext::health(gateway))];
+const SERVICES: [MakeService; NAMES.len()] =
+    [|gateway| admin::router(AdminContext::health(gateway)), |gateway| roles::router(gateway.clone())];
 
 /// All services.
 pub fn registry(gateway: &GatewayHandle) -> ServiceRegistry {

@@ -8,6 +8,11 @@
 
 pub mod deadline;
 pub mod background;
+pub mod client_hello;
+pub mod datagram;
+pub mod forward_stream;
+pub mod socket_stream;
+pub mod splice;
 pub mod buffer;
 pub mod backend_request;
 pub mod connect;

@@ -44,6 +44,11 @@ impl ClientCertificate {
         &self.header_value
     }
 
+    /// The fields of the certificate.
+    pub fn info(&self) -> &CertificateInfo {
+        &self.info
+    }
+
     /// The subject, `C=.., O=.., CN=..`, in the order of the certificate.
     pub fn subject(&self) -> &str {
         &self.info.subject

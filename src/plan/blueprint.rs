@@ -3,33 +3,37 @@
 //! A blueprint is plain data: the same document always results in the same blueprint. `build` makes the plan from it
 //! and resolves what needs the running process (metric handles, balancer state, descriptor limits).
 
+pub mod cluster;
 pub mod discovery;
 pub mod endpoint;
 pub mod https_redirect;
+pub mod listener;
+pub mod sourced;
 pub mod telemetry;
 
 use super::administration::Administration;
 use super::aggregate::{AggregateConfig, PartTerms};
 use super::clusters::{buffering::BufferingConfig, data_rate::DataRateConfig};
+use super::roles::RolesBlueprint;
 use super::route_tests::RouteTest;
 use super::routing::{EscapedSeparators, RouteTable, RoutingRules, UrlTemplate, without_query_rest};
+use super::transport::TransportRouteBlueprint;
 pub use crate::backend::{balance::BalancerKind, health::HealthConfig};
 use crate::base::{data_rate::MinDataRate, stream_limit::StreamLimits};
 use crate::config::Span;
-use crate::net::connection_limit::PoolConfig;
 use crate::net::dns::DnsSettings;
 use crate::net::h1::client::ClientLimits;
 use crate::net::h2;
-use crate::net::listener::Address;
-use crate::net::proxy_protocol::ProxyProtocolConfig;
-use crate::net::tls::{client::ClientTls, server::ServerTls};
 pub use crate::pipeline::client_fields::{RequestTrailers, UnderscoresInHeaders};
 pub use crate::stages::feature::UnservableRoute;
 use crate::stages::{GatewayStages, StageConfigs};
+pub use cluster::{ClusterBlueprint, RoleTarget, Scheme};
 pub use endpoint::Endpoint;
 pub use https_redirect::HttpsRedirect;
+pub use listener::{Listener, ListenerProtocol};
+pub use sourced::Sourced;
 use std::path::PathBuf;
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::Arc;
 use std::time::Duration;
 use telemetry::TelemetryConfig;
 
@@ -62,6 +66,10 @@ pub struct Blueprint {
     pub escaped_separators: EscapedSeparators,
     /// Dynamic routing: the service that the path names is looked up in a registry.
     pub dynamic: Option<DynamicBlueprint>,
+    /// Connections and datagrams that are forwarded as they are.
+    pub transport_routes: Vec<TransportRouteBlueprint>,
+    /// Roles, their endpoints, and the rules between them.
+    pub roles: Arc<RolesBlueprint>,
     /// The configuration store, if the configuration is not in files.
     pub store: Option<discovery::StoreBlueprint>,
     /// The directory of what is kept between two starts.
@@ -69,65 +77,6 @@ pub struct Blueprint {
     /// The tests of the configuration, and whether it must pass them before it is applied.
     pub tests: Vec<RouteTest>,
     pub tests_before_apply: bool,
-}
-
-/// An address on which the gateway accepts requests. `Tls` is the configuration of TLS, in a plan the acceptor built from it.
-#[derive(Clone, Debug)]
-pub struct Listener<Tls = Arc<ServerTls>> {
-    pub name: Arc<str>,
-    pub address: Address,
-    /// Mode of the socket file; `None`: by the umask.
-    pub mode: Option<u32>,
-    /// The PROXY protocol, if enabled.
-    pub proxy: Option<Arc<ProxyProtocolConfig>>,
-    /// Where the document declares it; `None`: the default listener.
-    pub span: Option<Span>,
-    /// `None`: plain HTTP.
-    pub tls: Option<Tls>,
-    /// The value of `Strict-Transport-Security` in responses.
-    pub hsts: Option<Box<str>>,
-    /// Where every request is redirected to, over https.
-    pub redirect: Option<HttpsRedirect>,
-    /// Set when the listener is removed or its security settings change: open connections end with their next response.
-    pub outdated: Arc<AtomicBool>,
-    /// None: as the document has it.
-    pub escaped_separators: Option<EscapedSeparators>,
-}
-
-impl<Tls> Listener<Tls> {
-    /// A plain HTTP listener.
-    pub fn plain(name: impl Into<Arc<str>>, address: impl Into<Address>) -> Self {
-        let (name, address) = (name.into(), address.into());
-        Listener {
-            name,
-            address,
-            mode: None,
-            proxy: None,
-            span: None,
-            tls: None,
-            hsts: None,
-            redirect: None,
-            outdated: Arc::default(),
-            escaped_separators: None,
-        }
-    }
-
-    /// The same listener with other TLS.
-    pub fn with_tls<Other>(&self, tls: Option<Other>) -> Listener<Other> {
-        let Listener { name, address, mode, proxy, span, hsts, redirect, escaped_separators, .. } = self;
-        Listener {
-            name: name.clone(),
-            address: address.clone(),
-            mode: *mode,
-            proxy: proxy.clone(),
-            span: *span,
-            tls,
-            hsts: hsts.clone(),
-            redirect: redirect.clone(),
-            outdated: Arc::default(),
-            escaped_separators: *escaped_separators,
-        }
-    }
 }
 
 impl Blueprint {
@@ -158,6 +107,9 @@ pub struct Limits {
     pub connections: Option<usize>,
     /// The same for one client address; `usize::MAX`: a part of the default, or no limit.
     pub connections_per_client: usize,
+    /// Maximum number of UDP sessions; `None`: half of the descriptors.
+    pub udp_sessions: Option<usize>,
+    pub udp_sessions_per_client: usize,
     pub streams: StreamLimits,
     pub requests_per_connection: u32,
     /// Maximum bytes of memory for all streaming encoders together.
@@ -170,6 +122,9 @@ pub struct Limits {
     pub trailers: RequestTrailers,
 }
 
+/// Descriptors that UDP sessions leave free by default.
+const UDP_RESERVE: usize = 512;
+
 impl Limits {
     /// The limits in a process that may have `max_connections` client connections.
     pub fn in_process(self, max_connections: usize) -> Limits {
@@ -180,31 +135,11 @@ impl Limits {
             limit => limit,
         };
         let streams = StreamLimits { capacity: connections, ..self.streams };
-        Limits { connections: Some(connections), connections_per_client, streams, ..self }
+        // Clients may use 90 % of the descriptors.
+        let half = (max_connections / 9 * 5).saturating_sub(UDP_RESERVE).max(1);
+        let udp_sessions = Some(self.udp_sessions.unwrap_or(half));
+        Limits { connections: Some(connections), connections_per_client, streams, udp_sessions, ..self }
     }
-}
-
-/// A value and where it was written; no origin: the default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sourced<T> {
-    pub value: T,
-    pub origin: Option<Span>,
-}
-
-impl<T> Sourced<T> {
-    /// `origin` is where the document sets the value; `None` for a default.
-    pub fn new(value: T, origin: Option<Span>) -> Self {
-        Sourced { value, origin }
-    }
-}
-
-/// The scheme used with a backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// The scheme of the incoming request.
-    SameAsClient,
-    Http,
-    Https,
 }
 
 /// The HTTP version used with a backend.
@@ -226,42 +161,6 @@ impl HttpVersion {
             HttpVersion::Http11 => "1.1",
             HttpVersion::Http2OverTls => "2 over https if the backend negotiates it, otherwise 1.1",
             HttpVersion::Http2 => "2",
-        }
-    }
-}
-
-/// Where requests are sent: a named cluster that routes share, or a route's own.
-#[derive(Clone, Debug)]
-pub struct ClusterBlueprint {
-    /// The key under which its state outlives plans.
-    pub key: String,
-    /// The name in `Clusters`; `None`: a route's own.
-    pub name: Option<String>,
-    pub scheme: Scheme,
-    /// The TLS settings of connections to the backend.
-    pub tls: ClientTls,
-    /// Pool settings: keep-alive, lifetime and number of connections.
-    pub pooling: PoolConfig,
-    pub endpoints: Vec<Endpoint>,
-    pub balancer: Sourced<BalancerKind>,
-    pub health: Sourced<HealthConfig>,
-    /// The endpoints are discovered instead of configured.
-    pub discovery: Option<discovery::DiscoveredService>,
-}
-
-impl ClusterBlueprint {
-    /// The cluster of a route without one: an aggregate, which has parts, or an internal service.
-    pub fn none() -> Self {
-        ClusterBlueprint {
-            key: String::new(),
-            name: None,
-            scheme: Scheme::SameAsClient,
-            tls: ClientTls::default(),
-            endpoints: Vec::new(),
-            balancer: Sourced::new(BalancerKind::default(), None),
-            health: Sourced::new(HealthConfig::default(), None),
-            pooling: PoolConfig::default(),
-            discovery: None,
         }
     }
 }

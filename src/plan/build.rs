@@ -8,12 +8,14 @@ use super::{
         discovery::DiscoveredService,
     },
     client_fields,
-    compiled::{ClientPace, PathHashKey, Plan, Route, Target},
+    compiled::{ClientPace, ListenerPlan, PathHashKey, Plan, Route, Target},
     dynamic_routes::DynamicRoutes,
     internal_target, listeners,
     process_state::ProcessState,
+    roles::RolesPlan,
     routing::UrlTemplate,
     telemetry::PlanTelemetry,
+    transport::build::TransportBuilder,
 };
 use crate::{
     backend::{
@@ -42,14 +44,21 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
     process_state.names.dns().configure(&blueprint.dns);
     // Held from here on: the stages of the routes share the tracer.
     let telemetry = PlanTelemetry::open(&blueprint.telemetry, &process_state.telemetry)?;
-    let routes = routes(blueprint, process_state);
+    let roles =
+        RolesPlan::new(blueprint.roles.clone(), process_state.roles.clone(), process_state.metrics.clone());
+    let mut clusters = Clusters { roles: Some(roles.clone()), ..Clusters::default() };
+    let routes = routes(blueprint, process_state, &mut clusters);
+    let mut make =
+        |cluster: &Arc<ClusterBlueprint>, route: &str| clusters.get(cluster, route, blueprint, process_state);
+    let transport =
+        TransportBuilder::new(&blueprint.transport_routes, &roles, &process_state.metrics, &mut make);
+    let listeners = listeners::listeners(blueprint, &transport, &mut make, process_state)?;
     Ok(Plan {
         id,
         ocelot: blueprint.ocelot,
         client_fields: client_fields::rules(blueprint, process_state),
         proxies: blueprint.stages.forwarded_headers.clone().unwrap_or_default().proxies,
         limits: blueprint.limits.in_process(process_state.connections),
-        listeners: listeners::listeners(blueprint, process_state)?,
         administration: blueprint.administration.clone(),
         expiries: listeners::certificate_expiries(blueprint),
         telemetry,
@@ -57,18 +66,20 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
         matches_by_listener: blueprint.by_listener(),
         table: blueprint.table.clone(),
         escaped_separators: blueprint.escaped_separators,
-        clusters: all_clusters(&routes),
+        clusters: all_clusters(&routes, &listeners),
+        listeners,
+        roles,
         routes,
         dynamic: blueprint.dynamic.as_ref().map(|options| dynamic_routes(blueprint, options, process_state)),
     })
 }
 
 /// The routes, followed by the parts of aggregates.
-fn routes(blueprint: &Blueprint, process_state: &ProcessState) -> Box<[Arc<Route>]> {
-    let (mut routes, mut parts, mut clusters) = (Vec::new(), Vec::new(), Clusters::default());
+fn routes(blueprint: &Blueprint, process_state: &ProcessState, clusters: &mut Clusters) -> Box<[Arc<Route>]> {
+    let (mut routes, mut parts) = (Vec::new(), Vec::new());
     for (at, route) in blueprint.routes.iter().enumerate() {
         let (role, target) = match &route.aggregate {
-            None => (RouteRole::Standalone, target(route, blueprint, process_state, &mut clusters)),
+            None => (RouteRole::Standalone, target(route, blueprint, process_state, clusters)),
             Some(several) => (
                 RouteRole::Aggregate,
                 aggregate::build::build_aggregate(several, &routes, &mut parts, blueprint, process_state),
@@ -136,14 +147,16 @@ pub(super) fn route(
 impl Plan {
     /// Whether every name of the plan is resolved, and every registry has reported the endpoints of its services.
     pub fn is_resolved(&self) -> bool {
-        self.routes.iter().all(|route| match &route.target {
-            Target::Cluster { cluster, .. } => {
-                cluster.source.get().is_none_or(|source| source.has_responded())
-                    && cluster.members().endpoints.iter().all(|e| e.primary.transport.addr.is_resolved())
-            }
-            // The routes of its parts are among the routes.
-            Target::Aggregate(_) | Target::Internal { .. } | Target::Fail(..) => true,
+        self.clusters.iter().all(|cluster| {
+            cluster.source.get().is_none_or(|source| source.has_responded())
+                && cluster.members().endpoints.iter().all(|e| e.primary.transport.addr.is_resolved())
         })
+    }
+
+    /// The metric labels of the transport routes; all others may be dropped.
+    pub fn transport_labels(&self) -> HashSet<&str> {
+        let handlers = self.listeners.iter().filter_map(|listener| listener.handler.as_ref());
+        handlers.flat_map(|handler| handler.routes.iter().map(|route| &*route.label)).collect()
     }
 
     /// The metric labels of the plan; all others may be dropped.
@@ -224,17 +237,23 @@ fn target(
     Target::Cluster { cluster: clusters.get(&route.cluster, &route.name, blueprint, process_state), terms }
 }
 
-/// The target clusters of the routes, each once.
-fn all_clusters(routes: &[Arc<Route>]) -> Box<[Arc<Cluster>]> {
+/// The target clusters of the routes and transport routes, each once.
+fn all_clusters(routes: &[Arc<Route>], listeners: &[ListenerPlan]) -> Box<[Arc<Cluster>]> {
+    let handlers = listeners.iter().filter_map(|listener| listener.handler.as_ref());
+    let transport = handlers.flat_map(|handler| handler.routes.iter().map(|route| &route.cluster));
     let mut seen = HashSet::new();
     let targets = routes.iter().filter_map(|route| route.cluster().ok());
     let clusters = targets.flat_map(|(cluster, terms)| [Some(cluster), terms.fallback()]).flatten();
-    clusters.filter(|cluster| seen.insert(Arc::as_ptr(cluster))).cloned().collect()
+    clusters.chain(transport).filter(|cluster| seen.insert(Arc::as_ptr(cluster))).cloned().collect()
 }
 
 /// The clusters of a plan: a named cluster is built once, however many routes use it.
 #[derive(Default)]
-struct Clusters(HashMap<*const ClusterBlueprint, Arc<Cluster>>);
+struct Clusters {
+    built: HashMap<*const ClusterBlueprint, Arc<Cluster>>,
+    /// Publishes the instances of roles.
+    roles: Option<Arc<RolesPlan>>,
+}
 
 impl Clusters {
     fn get(
@@ -245,16 +264,20 @@ impl Clusters {
         process_state: &ProcessState,
     ) -> Arc<Cluster> {
         let name = cluster.name.as_deref().unwrap_or(route);
+        let roles = self.roles.clone();
         let make = || {
             let made = process_state.cluster_states.cluster(&cluster_config(cluster, name, blueprint));
             if let Some(found) = &cluster.discovery {
                 let DiscoveredService { registry, service, is_unnamed } = found;
                 made.attach_source(&process_state.registries.watch(registry, service, *is_unnamed));
             }
+            if let (Some(role), Some(roles)) = (&cluster.role, roles) {
+                roles.attach(role, &made);
+            }
             made
         };
         match cluster.name {
-            Some(_) => self.0.entry(Arc::as_ptr(cluster)).or_insert_with(make).clone(),
+            Some(_) => self.built.entry(Arc::as_ptr(cluster)).or_insert_with(make).clone(),
             None => make(),
         }
     }
@@ -265,13 +288,14 @@ fn cluster_config(cluster: &ClusterBlueprint, name: &str, blueprint: &Blueprint)
         weight: endpoint.weight,
         ..Instance::new(&endpoint.host, endpoint.port.unwrap_or(0))
     };
+    let has_own_endpoints = cluster.discovery.is_none() && cluster.role.is_none();
     ClusterSpec {
         key: cluster.key.clone(),
         label: name.to_owned(),
         health: cluster.health.value.clone(),
         tls_mode: tls_mode(cluster, name, blueprint),
         pooling: cluster.pooling,
-        instances: cluster.discovery.is_none().then(|| cluster.endpoints.iter().map(instance).collect()),
+        instances: has_own_endpoints.then(|| cluster.endpoints.iter().map(instance).collect()),
         balancer: cluster.balancer.value.clone(),
     }
 }

@@ -24,10 +24,12 @@ pub mod inherit;
 pub mod routing;
 pub mod compiled;
 mod process_state;
+pub mod roles;
 mod route;
 pub mod route_tests;
 mod stage_options;
 pub mod telemetry;
+pub mod transport;
 
 pub use blueprint::Limits;
 pub use build::build;

@@ -1,5 +1,6 @@
 //! The state of the process that outlives every plan: connection pools, cluster, cache and rate limit state, TLS tickets.
 
+use super::roles::RoleState;
 use crate::{
     backend::{attempt::ResilienceState, cluster::ClusterStates, discovery::Registries},
     base::{budget::Budget, clock::Clock, weak_map::WeakMap},
@@ -38,6 +39,8 @@ pub struct ProcessState {
     pub telemetry: Arc<TelemetryState>,
     /// Internal services of the process that routes may name.
     pub services: ServiceRegistry,
+    /// Registrations and public ports of the instances of roles.
+    pub roles: Arc<RoleState>,
     /// Maximum number of connections if the document sets no limit.
     pub connections: usize,
 }
@@ -66,6 +69,7 @@ impl ProcessState {
             telemetry: Arc::new(TelemetryState::new(metrics.clone(), None)),
             metrics,
             services: ServiceRegistry::default(),
+            roles: Arc::default(),
             connections,
         }
     }

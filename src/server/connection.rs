@@ -14,7 +14,7 @@ use crate::{
         head::KnownHeader,
         response::{Response, RouteResult},
     },
-    plan::{ListenerPlan, blueprint::HttpsRedirect},
+    plan::{ListenerPlan, blueprint::HttpsRedirect, transport::HttpAdmission},
     telemetry::Handshake,
 };
 use std::{
@@ -86,6 +86,11 @@ impl ConnectionContext {
     /// The shared name of the listener.
     pub fn listener(&self) -> Arc<str> {
         self.listener.name.clone()
+    }
+
+    /// Who may send requests, if the listener belongs to an endpoint of a role.
+    pub fn admission(&self) -> Option<&HttpAdmission> {
+        self.listener.handler.as_ref()?.http.as_ref()
     }
 
     /// Whether requests are redirected to https: by their host, as a trusted proxy reports it.

@@ -2,8 +2,9 @@
 
 use super::{
     connection::ConnectionContext,
-    gateway::{ConnectionLimitError, Gateway},
+    gateway::{ConnectionGuard, ConnectionLimitError, Gateway},
     http1::{ServeFuture, serve},
+    l4::{self, Incoming, dial::ClientEnds},
     read_ahead::ReadAheadLimit,
     relay::TransferLimits,
     worker::Worker,
@@ -14,11 +15,11 @@ use crate::{
         descriptors::{self, DescriptorGuard},
         h1::client::ClientConn,
         io::Stream,
-        listener::{Accepted, Acceptor, Address, BoundSocket, bind},
+        listener::{Accepted, AcceptedSocket, Acceptor, Address, BoundSocket, bind},
         proxy_protocol::{ProxyProtocolConfig, ReceiveError},
     },
     pipeline::{body::Body, error::GatewayError, exchange::Peer, response::rescue},
-    plan::ListenerPlan,
+    plan::{ListenerPlan, blueprint::ListenerProtocol, transport::TransportListener},
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -123,6 +124,15 @@ pub async fn accept_all(worker: Arc<Worker>, mut listeners: watch::Receiver<List
 
 /// Accepts from one socket until `stopped`, and then until its backlog is empty.
 async fn accept(bound: Arc<BoundListener>, worker: Arc<Worker>, mut stopped: oneshot::Receiver<()>) {
+    match bound.socket.datagrams(worker.index) {
+        Ok(Some(socket)) => {
+            return l4::sessions::serve(socket, move || bound.plan(), worker, stopped).await;
+        }
+        Ok(None) => {}
+        Err(error) => {
+            return log::error!("worker {} cannot receive on {}: {error}", worker.index, bound.address());
+        }
+    }
     let acceptor = match Acceptor::new(&bound.socket) {
         Ok(acceptor) => acceptor,
         Err(error) => {
@@ -136,13 +146,25 @@ async fn accept(bound: Arc<BoundListener>, worker: Arc<Worker>, mut stopped: one
             _ = &mut stopped => return,
         };
         match accepted {
-            Ok(accepted) => handle_connection(accepted, bound.plan(), &worker),
+            Ok(accepted) => handle(accepted, bound.plan(), &worker),
             // The usual cause is the descriptor limit: other connections must close first.
             Err(error) => {
                 log::warn!("cannot accept a connection on {}: {error}", bound.address());
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
+    }
+}
+
+/// Serves a connection: transport routes before HTTP, or instead of it.
+fn handle(accepted: AcceptedSocket, listener: Arc<ListenerPlan>, worker: &Arc<Worker>) {
+    let handler = listener
+        .handler
+        .as_ref()
+        .filter(|handler| listener.protocol != ListenerProtocol::Http || handler.router.has_conditions());
+    match handler.cloned() {
+        None => handle_connection(accepted.into(), listener, worker),
+        Some(handler) => forward_connection(accepted, (listener, handler), worker),
     }
 }
 
@@ -186,6 +208,84 @@ fn serve_accepted(io: Stream, peer: Peer, listener: Arc<ListenerPlan>, worker: A
             serve(io, connection, worker).await;
         }
     })
+}
+
+/// Forwards a connection within the connection limits, or resets it.
+fn forward_connection(
+    accepted: AcceptedSocket,
+    (listener, handler): (Arc<ListenerPlan>, Arc<TransportListener>),
+    worker: &Arc<Worker>,
+) {
+    let limits = worker.plan().limits;
+    let max_per_client = if listener.proxy.is_some() { usize::MAX } else { limits.connections_per_client };
+    let max = limits.connections.unwrap_or(usize::MAX);
+    let mut guard = match worker.gateway.connections.try_acquire(accepted.peer.ip(), max, max_per_client) {
+        Ok(guard) => guard,
+        Err(too_many) => {
+            worker.gateway.metrics().record_error(too_many.error_code().name());
+            return accepted.socket.reset();
+        }
+    };
+    let worker = worker.clone();
+    drop(tokio::spawn(async move {
+        worker.gateway.metrics().accepted(worker.index);
+        let incoming = Box::pin(receive_proxied(accepted, listener.clone(), worker.clone())).await;
+        if let Some(incoming) = incoming {
+            match assign_client(&incoming, &mut guard, limits.connections_per_client) {
+                Ok(()) => serve_incoming(incoming, &handler).await,
+                Err(too_many) => {
+                    worker.gateway.metrics().record_error(too_many.error_code().name());
+                    incoming.socket.reset();
+                }
+            }
+        }
+        worker.gateway.metrics().closed(worker.index);
+        drop(guard);
+    }));
+}
+
+/// The limit per client applies to the client, not to the proxy.
+fn assign_client(
+    incoming: &Incoming,
+    guard: &mut ConnectionGuard,
+    max: usize,
+) -> Result<(), ConnectionLimitError> {
+    if incoming.listener.proxy.is_none() {
+        return Ok(());
+    }
+    guard.assign_client(incoming.ends.peer.ip(), max)
+}
+
+async fn serve_incoming(incoming: Incoming, handler: &TransportListener) {
+    // HTTP serves what no transport route takes.
+    if let Some(Incoming { socket, ends, prefix, listener, worker }) = l4::serve(incoming, handler).await {
+        let peer = Peer::new(ends.peer, ends.local, listener.tls.is_some()).with_listener_port(ends.port);
+        serve_accepted(socket.into_stream(&prefix), peer, listener, worker).await;
+    }
+}
+
+/// Receives the PROXY header, if the listener has it.
+async fn receive_proxied(
+    accepted: AcceptedSocket,
+    listener: Arc<ListenerPlan>,
+    worker: Arc<Worker>,
+) -> Option<Incoming> {
+    let (proxy, port) = (accepted.peer, accepted.local.port());
+    let (accepted, prefix) = match listener.proxy.as_deref() {
+        None => (accepted, Vec::new()),
+        Some(config) => match config.receive_on_socket(accepted).await {
+            Ok(received) => received,
+            Err(ReceiveError::Closed) => return None,
+            Err(ReceiveError::Rejected(cause)) => {
+                worker.gateway.metrics().record_error(cause.code.name());
+                log::debug!("{} proxy {proxy} on {}: {}", cause.code.name(), listener.name, cause.detail);
+                return None;
+            }
+        },
+    };
+    let AcceptedSocket { socket, peer, local, .. } = accepted;
+    let ends = ClientEnds { peer, local, port };
+    Some(Incoming { socket, ends, prefix, listener, worker })
 }
 
 /// Rejected connections of a worker that still receive their response; more are closed at once.

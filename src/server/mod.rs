@@ -18,6 +18,7 @@ pub mod listeners;
 pub mod internal;
 pub mod internal_client;
 pub mod internal_gateway;
+pub mod l4;
 #[cfg(test)]
 mod scripted_client;
 pub mod part_trace;

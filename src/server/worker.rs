@@ -15,6 +15,7 @@ use crate::{
 use bytes::Bytes;
 use std::{
     cell::RefCell,
+    fmt,
     ops::Deref,
     sync::Arc,
     time::{Duration, Instant},
@@ -74,6 +75,12 @@ impl Runtime for PlanRef {
             )
             .await
         })
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Worker").field("index", &self.index).finish_non_exhaustive()
     }
 }
 

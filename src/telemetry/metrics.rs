@@ -15,6 +15,7 @@ use super::resilience::ResilienceMetrics;
 use super::stages::StageMetrics;
 use super::tls::TlsTable;
 use super::trace::QueueCounts;
+use super::transport::TransportTable;
 use super::websockets::WebSocketMetrics;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -81,6 +82,7 @@ pub struct Metrics {
     pub(super) endpoints: EndpointTable,
     pub(super) drained: DrainTable,
     pub tls: TlsTable,
+    pub transport: TransportTable,
     plan: Mutex<PlanInfo>,
     dropped_log_lines: Arc<AtomicU64>,
     feed: Arc<RecordFeed>,
@@ -138,6 +140,7 @@ impl Metrics {
             endpoints: EndpointTable::default(),
             drained: DrainTable::default(),
             tls: TlsTable::default(),
+            transport: TransportTable::new(workers),
             plan: Mutex::default(),
             dropped_log_lines: Arc::default(),
             feed: Arc::default(),

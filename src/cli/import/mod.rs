@@ -7,6 +7,7 @@ mod address;
 mod assemble;
 pub mod arguments;
 mod hosts;
+pub mod csdef;
 pub mod kong;
 mod match_order;
 pub mod openapi;
@@ -50,6 +51,7 @@ pub(super) fn run(arguments: &Import) -> Exit {
         }
         Format::Yarp(files) => (files, &yarp::import),
         Format::Kong(files) => (files, &kong::import),
+        Format::Csdef(csdef) => return csdef::run(csdef),
     };
     import_file(files, import)
 }

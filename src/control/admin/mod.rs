@@ -12,6 +12,7 @@ mod certificates;
 mod changes;
 mod clusters;
 mod config;
+mod connections;
 mod context;
 mod error;
 mod explain;
@@ -26,6 +27,7 @@ mod ocelot;
 mod openapi;
 mod page;
 mod rates;
+mod roles;
 mod routes;
 mod status;
 mod tail;
@@ -75,6 +77,11 @@ fn pages() -> OpenApiRouter<AdminContext> {
         .routes(routes!(routes::list_routes))
         .routes(routes!(routes::show_route))
         .routes(routes!(tail::tail))
+        .routes(routes!(connections::connections))
+        .routes(routes!(roles::list_roles))
+        .routes(routes!(roles::explain_role))
+        .routes(routes!(roles::show_role))
+        .routes(routes!(roles::show_instance))
         .routes(routes!(clusters::clusters))
         .routes(routes!(clusters::list_clusters))
         .routes(routes!(clusters::drain_endpoint))

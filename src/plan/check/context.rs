@@ -4,6 +4,7 @@ use super::{items, non_blank};
 use crate::config::{Node, ReferencedFiles, Sources, Spanned};
 use crate::plan::clusters::ClusterGroups;
 use crate::plan::document::{AggregateDocument, Document, GlobalDocument, RouteDocument};
+use crate::plan::roles::RolesBlueprint;
 use crate::plan::stage_options::StageGroups;
 use crate::stages::custom::StageRegistry;
 use crate::stages::feature::GatewayFacts;
@@ -30,6 +31,8 @@ pub struct CheckContext<'d> {
     pub services: &'d [&'d str],
     /// The content of the referenced files.
     pub attached: Option<&'d ReferencedFiles>,
+    /// The roles of the document.
+    pub roles: Option<&'d RolesBlueprint>,
 }
 
 impl<'d> CheckContext<'d> {
@@ -52,6 +55,7 @@ impl<'d> CheckContext<'d> {
             handlers: None,
             services: &[],
             attached: None,
+            roles: None,
         }
     }
 
@@ -71,6 +75,7 @@ impl<'d> CheckContext<'d> {
             handlers: None,
             services: self.services,
             attached: self.attached,
+            roles: self.roles,
         }
     }
 

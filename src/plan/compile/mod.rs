@@ -15,26 +15,35 @@ mod dns;
 mod endpoint_port;
 mod dynamic_routes;
 mod internal_service;
+mod listener_name;
 mod listeners;
 mod matcher;
 mod aggregate_members;
 mod route_names;
 pub(super) mod limits;
 mod provider_settings;
+mod role_clusters;
+mod roles;
 mod route;
 mod route_cluster;
 mod route_compiler;
 mod state_keys;
 mod telemetry;
 mod transforms;
+mod transport_listeners;
+mod transport_matches;
+mod transport_routes;
+mod transport_settings;
 mod unix_sockets;
 mod weights;
 
 use super::blueprint::{Blueprint, DynamicBlueprint, Listener, RouteBlueprint, discovery::Registry};
 use super::check::{self, CheckContext, items};
 use super::document::{self, Document, GlobalDocument, TraceContextMode};
+use super::roles::{RolesBlueprint, compile as compile_roles, expand};
 use super::route_tests;
 use super::routing::{RouteTable, RoutingRules};
+use super::transport::TransportRouteBlueprint;
 use crate::config::values::value_or_default;
 use crate::config::{Diagnostics, Loaded, ReferencedFiles, Span, codes};
 use crate::stages::{
@@ -51,6 +60,8 @@ use crate::stages::{
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+use transport_routes::TransportContext;
 
 /// The directory of what is kept between two starts, next to the configuration.
 const DEFAULT_DATA_DIRECTORY: &str = "data";
@@ -69,14 +80,18 @@ pub fn compile_with_stages(
 ) -> Option<Blueprint> {
     let root = loaded.root.as_ref()?;
     let options = loaded.options();
-    let document = document::read(root, &mut loaded.diagnostics, options);
+    let mut document = document::read(root, &mut loaded.diagnostics, options);
     let nothing = GlobalDocument::default();
     let out = &mut loaded.diagnostics;
+    let folder = |span: Span| loaded.sources.get(span.file)?.path.as_deref()?.parent();
+    let roles = compile_roles::compile(&document, &folder, out);
+    expand::expand(&mut document, &roles);
     let gateway = gateway_facts(&document, loaded.ocelot, &loaded.attached, out);
     let scope = CheckContext {
         handlers: Some((stages, root)),
         services,
         attached: Some(&loaded.attached),
+        roles: Some(&roles),
         ..CheckContext::new(&document, &nothing, &loaded.sources, gateway)
     };
     check::check_document(&scope, out);
@@ -112,20 +127,21 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
     let administration =
         administration::administration(document, &listeners, scope.sources, attached, diagnostics);
     check::targets::check(scope, &administration.address, diagnostics);
-    let provider = scope.global.discovery.as_ref();
-    let registry = provider.and_then(|provider| discovery::registry(scope, provider, diagnostics));
+    let registry = scope.global.discovery.as_ref();
+    let registry = registry.and_then(|provider| discovery::registry(scope, provider, diagnostics));
     let store = discovery::store(scope, registry.as_ref(), diagnostics);
-    let Routes { routes, table, rules, dynamic } = routes(scope, registry, diagnostics);
-    let written_limits = document.limits.as_ref().map(|limits| &limits.value);
-    let stages = gateway_stages(scope, &listeners, diagnostics);
+    let limits = limits::limits(document.limits.as_ref().map(|set| &set.value), scope.ocelot, diagnostics);
+    let all = routes(scope, registry, limits.connect_timeout, diagnostics);
+    let Routes { routes, table, rules, dynamic, transport_routes, roles } = all;
+    let gateway_stages = gateway_stages(scope, &listeners, diagnostics);
     let tests = route_tests::compile(document, &routes, &listeners, dynamic.is_some(), diagnostics);
     Blueprint {
         ocelot: scope.ocelot,
         listeners,
         administration: Arc::new(administration),
         dns: dns::dns(document.dns.as_ref(), diagnostics),
-        limits: limits::limits(written_limits, scope.ocelot, diagnostics),
-        stages,
+        limits,
+        stages: gateway_stages,
         cache: compile_memory(document.cache.as_ref().map(|cache| &cache.value), diagnostics),
         telemetry: telemetry::telemetry(scope, diagnostics),
         reload_on_change: document.reload_on_change.as_ref().is_none_or(|on| on.value),
@@ -136,6 +152,8 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         rules,
         escaped_separators: value_or_default(&scope.global.path_with_escaped_separators),
         dynamic,
+        transport_routes,
+        roles: Arc::new(roles),
         store,
         data_directory: data_directory(scope, diagnostics),
         tests,
@@ -190,9 +208,16 @@ struct Routes {
     table: RouteTable,
     rules: RoutingRules,
     dynamic: Option<DynamicBlueprint>,
+    transport_routes: Vec<TransportRouteBlueprint>,
+    roles: RolesBlueprint,
 }
 
-fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Diagnostics) -> Routes {
+fn routes(
+    scope: &CheckContext,
+    registry: Option<Registry>,
+    connect_timeout: Duration,
+    diagnostics: &mut Diagnostics,
+) -> Routes {
     let rules = if scope.ocelot { RoutingRules::ocelot() } else { RoutingRules::default() };
     let clusters = clusters::Clusters::read(scope, registry.as_ref(), diagnostics);
     let listeners = listeners::names(scope.document);
@@ -209,6 +234,13 @@ fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Di
         routes.push(route);
         specs.extend(spec);
     }
+    let transport = TransportContext {
+        registry: context.registry.as_ref(),
+        clusters: &context.clusters,
+        connect_timeout,
+    };
+    let transport_routes = transport_routes::transport_routes(scope, &transport, diagnostics);
+    let roles = roles::complete(scope, (&context.clusters, routes.as_slice()), connect_timeout, diagnostics);
     context.clusters.report_unused(diagnostics);
     for (route, spec) in aggregate::aggregates(scope, &context, &rules, &routes, diagnostics) {
         routes.push(route);
@@ -218,7 +250,7 @@ fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Di
     let table = RouteTable::new(specs, rules);
     warn_unreachable_routes(&table, &routes, scope, diagnostics);
     let dynamic = dynamic_routes::read(scope, &context, &rules, diagnostics);
-    Routes { routes, table, rules, dynamic }
+    Routes { routes, table, rules, dynamic, transport_routes, roles }
 }
 
 /// Warns of routes that can never match; duplicates have been reported already.

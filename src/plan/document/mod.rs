@@ -21,7 +21,9 @@ mod route;
 mod route_tests;
 pub mod schema_lookup;
 mod shared;
+mod roles;
 mod telemetry;
+mod transport;
 
 pub use crate::config::options::{GlobalOptions, Options};
 pub use crate::config::values::{
@@ -37,9 +39,11 @@ pub use extensions::*;
 pub use global::{GlobalDocument, MetadataOptions};
 pub use listener::*;
 pub use policy::PolicyDocument;
+pub use roles::*;
 pub use route::{DynamicRouteDocument, HostAndPort, RouteDocument};
 pub use route_tests::{ExpectDocument, ExpectedRequestDocument, TestDocument};
 pub use telemetry::*;
+pub use transport::*;
 
 use crate::config::{
     Diagnostics, Environment, InMemoryFiles, Loaded, Node, Request, Spanned, SpannedMap, Vocabulary, codes,
@@ -70,6 +74,15 @@ pub struct Document {
     pub global_configuration: Setting<GlobalDocument>,
     /// The public address of the gateway if `GlobalConfiguration.BaseUrl` is absent. Source: Ocelot, Configuration.
     pub base_url: Setting<String>,
+    /// Where the connections and datagrams of TCP and UDP listeners are forwarded.
+    pub transport_routes: List<TransportRouteDocument>,
+    /// Roles: named sets of instances with public, per-instance and internal endpoints. Each endpoint is also a cluster
+    /// `Role.Endpoint`.
+    pub roles: Setting<SpannedMap<Spanned<RoleDocument>>>,
+    /// What all roles have in common.
+    pub role_options: Setting<RoleOptionsDocument>,
+    /// Which roles may reach which internal endpoints. Default: every role reaches every internal endpoint.
+    pub traffic_rules: Setting<TrafficRulesDocument>,
     /// The addresses on which requests are accepted. Default: one, `127.0.0.1:8080`.
     pub listeners: List<ListenerDocument>,
     /// The address of the administration API, and who may use it. Default: `127.0.0.1:8081`.
@@ -137,7 +150,10 @@ pub fn read(root: &Node, diagnostics: &mut Diagnostics, options: de::Options) ->
 }
 
 fn vocabulary() -> Vocabulary {
-    Vocabulary::of::<Document, GlobalDocument, RouteDocument, DynamicRouteDocument, PolicyDocument>()
+    Vocabulary {
+        transport_route: crate::config::de::field_names::<TransportRouteDocument>(),
+        ..Vocabulary::of::<Document, GlobalDocument, RouteDocument, DynamicRouteDocument, PolicyDocument>()
+    }
 }
 
 /// The JSON Schema of `gateway.json`.

@@ -10,6 +10,8 @@
 //! | 7 | [`server`] | workers, accept, connection loops for HTTP/1.1 and HTTP/2, the exchange, relay, WebSocket, aggregates |
 //! | 6 | [`plan`] | document to plan: checks, compilation, route table, explain |
 //! | 5 | [`stages`] | the steps of a route (CORS, rate limits, authentication, cache, ...) and their order |
+//! | 4 | [`state`] | the state that several gateways share, on Redis |
+//! | 5 | [`realtime`] | hubs: connections, groups, permissions, subprotocols, event handlers, the data plane |
 //! | 4 | [`backend`] | clusters, endpoints, load balancing, health checks, discovery, retries, circuit breakers |
 //! | 3 | [`net`] | the only floor that names pingora: HTTP/1.1 and HTTP/2 codecs, TLS, connect, DNS, connection pools |
 //! | 2 | [`pipeline`] | exchange, head, body, the contract of stages, errors and their responses; no sockets |
@@ -28,7 +30,9 @@ pub mod control;
 pub mod server;
 pub mod plan;
 pub mod stages;
+pub mod realtime;
 pub mod backend;
+pub mod state;
 pub mod net;
 pub mod pipeline;
 pub mod telemetry;

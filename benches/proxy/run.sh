@@ -2,7 +2,7 @@
 # `make bench`: wrk at 64 connections against a 1 KiB origin, through margay, nginx and HAProxy, in interleaved
 # rounds. Prints requests per second, CPU of the proxy per request, latency, memory, and margay : nginx.
 #
-#   ROUNDS=5 SECONDS_EACH=4 PROXIES="margay nginx haproxy" ROWS="plain routes full failing secure hits" MARGAY=target/release/margay \
+#   ROUNDS=5 SECONDS_EACH=4 PROXIES="margay nginx haproxy" ROWS="plain routes full fabric failing secure hits" MARGAY=target/release/margay \
 #       benches/proxy/run.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -215,6 +215,20 @@ telemetry() {
     stop
 }
 
+# What the address of a service costs over a plain route: its name, its key, its partition, its replica.
+fabric() {
+    threads=1 path='/Bench/Users/kib?PartitionKey=33&PartitionKind=Int64Range'
+    start_origin
+    cp "$here/fabric.json" "$dir/fabric.json"
+    fill services.json 0 "$dir/services.json"
+    start plain margay $((base + 1)) "$here/margay.json"
+    start fabric margay $((base + 2)) "$dir/fabric.json"
+    compare "A plain route, and one by the address of a service with partitions:" plain fabric
+    over_plain fabric
+    stop
+    path=/
+}
+
 # What retries and circuits cost where nothing fails, and what clients feel when every second address refuses.
 failing() {
     threads=1
@@ -299,15 +313,16 @@ hits() {
 
 echo "$(date -u +%F), $(uname -m), $cores cores, $(grep -m1 'model name' /proc/cpuinfo | sed 's/.*: //')"
 path=/
-for row in ${ROWS:-plain routes full telemetry failing secure hits}; do
+for row in ${ROWS:-plain routes full telemetry fabric failing secure hits}; do
     case "$row" in
         plain) beside 1; beside 2 ;;
         routes) if [[ " $proxies " == *" margay "* ]]; then many_routes; fi ;;
         full) if [[ " $proxies " == *" margay "* ]]; then full; fi ;;
         telemetry) if [[ " $proxies " == *" margay "* ]]; then telemetry; fi ;;
+        fabric) if [[ " $proxies " == *" margay "* ]]; then fabric; fi ;;
         failing) if [[ " $proxies " == *" margay "* ]]; then failing; fi ;;
         secure) if [[ " $proxies " == *" margay "* && " $proxies " == *" nginx "* ]]; then secure; fi ;;
         hits) if [[ " $proxies " == *" margay "* && " $proxies " == *" nginx "* ]]; then hits; fi ;;
-        *) echo "there is no row $row: plain, routes, full, telemetry, failing, secure, hits" >&2; exit 64 ;;
+        *) echo "there is no row $row: plain, routes, full, telemetry, fabric, failing, secure, hits" >&2; exit 64 ;;
     esac
 done

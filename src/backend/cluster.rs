@@ -3,7 +3,8 @@
 
 pub use super::cluster_spec::ClusterSpec;
 use super::{
-    balance::{Balancer, BalancerKind, Caller, DEFAULT_EXPIRY, EndpointSet, SessionStore, Sessions, Sticky},
+    balance::{Balancer, BalancerKind, Caller, EndpointSet},
+    balancer_states::BalancerStates,
     cluster_state::ClusterState,
     discovery::{InstanceTarget, ServiceWatch},
     drained::{DrainError, DrainedEndpoints},
@@ -26,7 +27,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::AtomicUsize},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -310,9 +311,7 @@ impl InstanceTarget for Cluster {
 pub struct ClusterStates {
     endpoints: EndpointRegistry,
     clusters: WeakMap<Arc<str>, ClusterState<Cluster>>,
-    /// Counters and sessions that all clusters with one cookie name share, as in Ocelot.
-    cookie_counters: WeakMap<String, AtomicUsize>,
-    sessions: WeakMap<(String, Duration), Sessions>,
+    balancers: BalancerStates,
     drained: DrainedEndpoints,
     background: BackgroundRuntime,
     metrics: Option<Arc<Metrics>>,
@@ -333,8 +332,7 @@ impl ClusterStates {
         Arc::new(ClusterStates {
             endpoints: EndpointRegistry::new(resolver),
             clusters: WeakMap::default(),
-            cookie_counters: WeakMap::default(),
-            sessions: WeakMap::default(),
+            balancers: BalancerStates::default(),
             drained: DrainedEndpoints::default(),
             background,
             metrics,
@@ -345,7 +343,7 @@ impl ClusterStates {
     pub fn cluster(self: &Arc<Self>, spec: &ClusterSpec) -> Arc<Cluster> {
         let key: Arc<str> = spec.key.as_str().into();
         let state = self.clusters.get_or_insert_with(key.clone(), ClusterState::default);
-        let balancer = self.balancer(spec, &state);
+        let balancer = self.balancers.balancer(spec, &state.round_robin_counter);
         let cluster = Arc::new(Cluster {
             key,
             label: spec.label.as_str().into(),
@@ -373,24 +371,6 @@ impl ClusterStates {
             Some(metrics) => metrics.cluster(label),
             None => Arc::new(ClusterMetrics::new(label, 1)),
         }
-    }
-
-    fn balancer(&self, spec: &ClusterSpec, state: &ClusterState<Cluster>) -> Balancer {
-        let (mut counter, mut sessions) = (state.round_robin_counter.clone(), None);
-        if let BalancerKind::Sticky(Sticky { cookie, expiry, store }) = &spec.balancer {
-            let expiry = expiry.unwrap_or(DEFAULT_EXPIRY);
-            let key = match store {
-                SessionStore::Unbounded => format!("CookieStickySessions:{cookie}"),
-                SessionStore::Bounded | SessionStore::Cookie => spec.key.clone(),
-            };
-            if *store == SessionStore::Unbounded {
-                counter = self.cookie_counters.get_or_insert_with(key.clone(), || AtomicUsize::new(0));
-            }
-            if *store != SessionStore::Cookie {
-                sessions = Some(self.sessions.get_or_insert_with((key, expiry), || Sessions::new(expiry)));
-            }
-        }
-        Balancer::new(spec.balancer.clone(), counter, sessions)
     }
 }
 

@@ -1,11 +1,12 @@
 //! The settings of a cluster.
 
 use super::{
-    balance::BalancerKind,
+    balance::{BalancerKind, SessionDirectories},
     endpoint::{Instance, TlsMode},
     health::HealthConfig,
 };
 use crate::net::connection_limit::PoolConfig;
+use std::sync::Arc;
 
 /// The settings of a cluster.
 #[derive(Clone, Debug, Default)]
@@ -20,4 +21,6 @@ pub struct ClusterSpec {
     pub pooling: PoolConfig,
     pub balancer: BalancerKind,
     pub health: HealthConfig,
+    /// Where sticky sessions are stored that several gateways share.
+    pub sessions: Option<Arc<dyn SessionDirectories>>,
 }

@@ -5,12 +5,13 @@
 //! exchange to it. Callers: `plan`, `server` and `control` (status of the clusters). This floor owns the endpoints,
 //! their connection settings and their health. What outlives a reload, keyed by the cluster's key: [`EndpointState`]
 //! (requests in flight, latency, circuit breaker, health), [`ClusterState`](cluster_state::ClusterState) (round-robin
-//! counter), sessions, retry budgets, watched services.
+//! counter), sessions, retry budgets, watched services, and what resolvers of [`fabric`] know.
 //!
 //! [`EndpointState`]: endpoint_state::EndpointState
 
 pub mod attempt;
 pub mod balance;
+mod balancer_states;
 pub mod cluster;
 mod cluster_spec;
 pub mod cluster_state;
@@ -18,6 +19,7 @@ pub mod discovery;
 mod drained;
 pub mod endpoint;
 pub mod endpoint_state;
+pub mod fabric;
 pub mod health;
 pub mod selection;
 mod sliding_window;

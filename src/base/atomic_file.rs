@@ -51,6 +51,16 @@ pub fn replace_with(path: &Path, content: &[u8], ownership: Option<Ownership>) -
     sync_directory(path)
 }
 
+/// Replaces the content of an existing file; links are followed, mode and owner are kept.
+///
+/// # Errors
+/// The file does not exist, its directory cannot be written, or the process may not give a file to its owner; the old file is
+/// unchanged.
+pub fn rewrite(path: &Path, content: &[u8]) -> io::Result<()> {
+    let target = fs::canonicalize(path)?;
+    replace_with(&target, content, Some(Ownership::of(&target)?))
+}
+
 fn write_new(path: &Path, content: &[u8], ownership: Option<Ownership>) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_MODE).open(path)?;
     if let Some(ownership) = ownership {
@@ -103,6 +113,20 @@ mod tests {
         let before = Ownership::of(&path).unwrap();
         replace_with(&path, b"two", Some(before)).unwrap();
         assert_eq!(Ownership::of(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn a_file_behind_a_link_is_rewritten_and_the_link_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real.json"), folder.path().join("link.json"));
+        fs::write(&real, "one").unwrap();
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink("real.json", &link).unwrap();
+        rewrite(&link, b"two").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read_to_string(&real).unwrap(), "two");
+        assert_eq!(Ownership::of(&real).unwrap().mode, 0o640);
+        assert!(rewrite(&folder.path().join("missing"), b"x").is_err());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! that each client address is limited to a share, so that one cannot take what the others need.
 
 use super::client_prefix::ClientPrefix;
+use bytes::Bytes;
 use std::{
     collections::HashMap,
     net::IpAddr,
@@ -138,6 +139,22 @@ impl BufferCharge {
     pub fn release(&mut self) {
         self.charge = None;
     }
+
+    /// The buffer, charged until the last reference to it is dropped.
+    pub fn into_bytes(self, buffer: Vec<u8>) -> Bytes {
+        Bytes::from_owner(ChargedBuffer { buffer, _charge: self })
+    }
+}
+
+struct ChargedBuffer {
+    buffer: Vec<u8>,
+    _charge: BufferCharge,
+}
+
+impl AsRef<[u8]> for ChargedBuffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer
+    }
 }
 
 #[cfg(test)]
@@ -153,6 +170,13 @@ mod tests {
         assert!(buffer.reserve(STEP_BYTES + 1) && !buffer.reserve(2 * STEP_BYTES + 1));
         assert_eq!(budget.used(), 2 * STEP_BYTES);
         buffer.release();
+        assert_eq!(budget.used(), 0);
+        assert!(buffer.reserve(3));
+        let bytes = buffer.into_bytes(b"abc".to_vec());
+        let part = bytes.slice(1..);
+        drop(bytes);
+        assert_eq!((&part[..], budget.used()), (&b"bc"[..], STEP_BYTES));
+        drop(part);
         assert_eq!(budget.used(), 0);
     }
 

@@ -2,6 +2,7 @@
 
 use super::args::Fmt;
 use super::{Exit, format, output, settings};
+use crate::base::atomic_file;
 use crate::config::parse::{Dialect, parse};
 use crate::config::render::{self};
 use crate::config::{Diagnostics, FileId, Sources};
@@ -63,7 +64,7 @@ pub(super) fn run(arguments: &Fmt) -> Exit {
 fn apply(mode: FmtMode, path: &Path, text: &str, formatted: &str, is_json: bool) -> Exit {
     let name = path.display().to_string();
     match mode {
-        FmtMode::Write => match std::fs::write(path, formatted) {
+        FmtMode::Write => match atomic_file::rewrite(path, formatted.as_bytes()) {
             Ok(()) => {
                 output::write_stderr(&format!("margay: formatted {name}\n"));
                 Exit::Done

@@ -1,8 +1,8 @@
 //! The one table of all diagnostic codes. A code never changes its meaning and is never reused.
 //!
 //! Families: MG00 reading files and syntax, MG01 keys and types, MG02 placeholders, merge and policies,
-//! MG03 routes and templates, MG04 options, MG05 aggregates, MG06 listeners and limits, MG07 discovery, MG09 not supported yet,
-//! MG12 administration and telemetry, MG14 transport routes and roles.
+//! MG03 routes and templates, MG04 options, MG05 aggregates, MG06 listeners and limits, MG07 discovery, MG08 hubs, MG09 not supported
+//! yet, MG11 shared state, MG12 administration and telemetry, MG14 transport routes and roles, MG15 services with partitions.
 //! Keep the table sorted.
 
 use super::diagnostics::Code;
@@ -82,7 +82,7 @@ codes! {
     UNUSED_CLUSTER = "MG0331", "Unused cluster", "No route uses this cluster.";
     CLUSTER_AND_OWN = "MG0332", "Endpoint settings on a route with DownstreamCluster", "A route with DownstreamCluster must not set DownstreamHostAndPorts, ServiceName, DownstreamScheme, LoadBalancerOptions, HealthCheckOptions, HttpHandlerOptions, TlsOptions or DangerousAcceptAnyServerCertificateValidator: set them on the cluster.";
     BAD_WEIGHT = "MG0333", "Weight out of range or without effect", "Weight must be 1 to 1000. It has no effect with NoLoadBalancer, which always selects the first endpoint.";
-    BALANCER_SETTING = "MG0334", "Setting not used by this load balancer", "SetCookie is used by CookieStickySessions only, HashOn by ConsistentHash only.";
+    BALANCER_SETTING = "MG0334", "Setting not used by this load balancer", "SetCookie and Scope are used by CookieStickySessions only and not together, HashOn by ConsistentHash only.";
     BAD_SESSION = "MG0335", "Invalid sticky session settings", "Key must be a valid cookie name, Expiry must be greater than zero milliseconds.";
     BAD_HASH_KEY = "MG0336", "Invalid HashOn", "HashOn must be IP, Header:NAME, Cookie:NAME or Path:PLACEHOLDER, where every route to the cluster defines the placeholder.";
     BAD_HEALTH_CHECK = "MG0337", "Invalid health check", "Active: Type Http or Tcp, Port 1 to 65535, Interval 100ms to 1d, Timeout 10ms to 10m and at most Interval, Jitter 0 to 100, HealthyThreshold and UnhealthyThreshold 1 to 1000; Path, ExpectedStatus and ExpectedBody for Http only. Passive: ConsecutiveFailures 1 to 100000, FailureRatio above 0 up to 1, MinimumRequests 1 to 1000000, Window 1s to 1h, EjectionTime and MaxEjectionTime 100ms to 1d, MaxEjectedPercent 1 to 100. Statuses are written 200, 200-299 or 2xx. PanicThreshold is 0 to 100 and requires Active or Passive.";
@@ -186,8 +186,30 @@ codes! {
     BAD_DYNAMIC = "MG0708", "Dynamic route without or with duplicate service", "Each entry of DynamicRoutes needs a ServiceName, and no two entries may have the same name and namespace.";
     BAD_SERVICE_NAME = "MG0709", "Malformed service name", "A service name has 1 to 253 characters: letters, digits and ._-; with ServiceFabric also / and placeholders.";
     UNKNOWN_STORE = "MG0710", "Unknown configuration store", "ConfigurationStore is Consul, or absent.";
+    UNKNOWN_HUB_SERVICE = "MG0801", "Unknown hub service", "DownstreamHubService is the name of one of HubServices. Names are case-sensitive.";
+    HUB_SERVICE_AND_ENDPOINTS = "MG0802", "Backend settings on a route with DownstreamHubService", "A route with DownstreamHubService has no backend, and none of the options that concern one: addresses, cluster, service, scheme, HTTP version, load balancing, health checks, TLS, QoS, retries, fallback, cache and compression.";
+    HUB_SERVICE_INCOMPLETE = "MG0803", "Incomplete hub service", "A hub service needs a Type, WebPubSub, and at least one entry in Hubs; the name * applies to every hub without an entry.";
+    BAD_HUB_KEY = "MG0804", "Invalid keys of a hub service", "Keys are one or two different secrets of at least 32 bytes; the first one signs, both verify.";
+    BAD_HUB_NAME = "MG0805", "Invalid hub name", "A hub name is a letter, then up to 127 letters, digits and _`,.[]; names are case-insensitive.";
+    BAD_PUBLIC_URL = "MG0806", "Invalid public URL of a hub service", "PublicUrls are absolute http or https URLs without a query; with a path if the service is mounted below one.";
+    NO_PUBLIC_URLS = "MG0807", "Hub service without public URLs", "Without PublicUrls tokens for any host are accepted, and the path of the request is compared: a token for another installation with the same keys is valid here too.";
+    BAD_HANDLER_URL = "MG0808", "Invalid URL of an event handler", "UrlTemplate is an absolute http or https URL, with DownstreamCluster a path; {hub} and {event} may be in path and query, never in scheme, host or port.";
+    BAD_EVENT_PATTERN = "MG0809", "Invalid events of an event handler", "UserEventPattern is * or names separated by commas; SystemEvents are connect, connected, disconnected, joined and left.";
+    SHADOWED_EVENT_HANDLER = "MG0810", "Event handler without events", "Only the first handler that matches an event receives it: earlier handlers match all events of this one.";
+    BAD_HANDLER_HEADER = "MG0811", "Invalid header of an event handler", "Headers are names and values of HTTP header fields; Host, Connection, Content-*, ce-* and WebHook-* are set by the gateway.";
+    HUB_RANGE = "MG0812", "Hub setting out of range", "The message contains the range. Limits of a hub apply to open connections when the configuration is reloaded.";
+    BAD_SERVER_SCHEME = "MG0813", "Invalid server scheme of a hub service", "ServerSchemes are names of AuthenticationSchemes of the type JwtBearer.";
+    BAD_NODE_NAME = "MG0814", "Invalid node name", "Realtime.NodeName is 1 to 32 letters, digits and _; unique among the nodes.";
+    BAD_NEGOTIATION = "MG0815", "Invalid negotiation", "NegotiateOptions need DownstreamHubService, and a Hub of that service; placeholders in Roles and Groups are {claim:TYPE}.";
+    OPEN_NEGOTIATION = "MG0816", "Negotiation without authentication", "Every caller of the route gets an access token for the hub. Add AuthenticationOptions.";
+    HUB_IN_AGGREGATE = "MG0817", "Hub route in an aggregate", "A route with DownstreamHubService cannot be a part of an aggregate.";
     PENDING_PROTOCOLS = "MG0921", "Not supported yet: HTTP/3", "This version does not support HTTP/3 as the only acceptable version; the setting is rejected rather than ignored.";
-    UNKNOWN_SERVICE = "MG1201", "Unknown internal service", "DownstreamService is the name of a service of the gateway itself: administration, or Roles for the directory of roles. Names are case-sensitive.";
+    BAD_SHARED_STATE = "MG1101", "Invalid shared state", "SharedState needs Url: redis://host:port/database, rediss://host:port or unix:/path, without user and password; a list with Mode sentinel or cluster. Timeout is 1ms to 10s, Connections 1 to 16, Prefix 1 to 64 letters, digits and ._-; Tls needs rediss://, Sentinel settings need Mode sentinel.";
+    SHARED_STATE_PLAIN = "MG1102", "Password of the shared state sent without TLS", "An attacker on the network can read the password and change the shared state. Use rediss://, or a server on this machine.";
+    NO_SHARED_STATE = "MG1103", "Shared scope without shared state", "A setting that several gateways share needs the section SharedState with the Url of a Redis server.";
+    USELESS_LEASE = "MG1104", "Lease without shared scope", "Lease is the number of calls that a gateway may count ahead on the shared state: it needs Scope Shared.";
+    BAD_LEASE = "MG1105", "Invalid lease", "Lease is Adaptive, or a number of calls from 1 to 100000.";
+    UNKNOWN_SERVICE = "MG1201", "Unknown internal service", "DownstreamService is the name of a service of the gateway itself: administration, ServiceFabricNaming, or Roles for the directory of roles. Names are case-sensitive.";
     SERVICE_AND_ENDPOINTS = "MG1202", "Endpoint settings on a route with DownstreamService", "A route with DownstreamService has no endpoints, and none of the options that concern them: addresses, cluster, scheme, HTTP version, load balancing, health checks, TLS, QoS, retries and fallback.";
     ADMINISTRATION_UNPROTECTED = "MG1203", "Administration address without credentials", "An address that is neither loopback nor a Unix domain socket needs Administration.Tokens, or Administration.Tls with ClientCertificates. Health.Address serves /live, /ready and /metrics alone, without credentials.";
     BAD_ADMIN_TOKEN = "MG1204", "Invalid administration token", "An entry of Administration.Tokens has a unique Name, and a Hash: sha256: and the SHA-256 of the token in 64 hexadecimal digits.";
@@ -233,6 +255,17 @@ codes! {
     OPEN_REGISTRATION = "MG1434", "Registration without authentication", "RoleOptions.Registration is Any, and a route to the directory has no AuthenticationOptions: every client of the route can register instances.";
     PORT_IN_USE_BY_SYSTEM = "MG1435", "Port of the ephemeral range", "The kernel assigns ports of this range (net.ipv4.ip_local_port_range) to outgoing connections, so that the listener may not start.";
     PRIVILEGED_PORT = "MG1436", "Privileged port", "Ports below net.ipv4.ip_unprivileged_port_start need the capability CAP_NET_BIND_SERVICE.";
+    FABRIC_RESOLVER = "MG1501", "Invalid resolver of services", "A resolver of ServiceFabric.Resolvers has a Type and the settings of that type: File for a Registry, Endpoints for a Cluster.";
+    FABRIC_UNKNOWN_RESOLVER = "MG1502", "Unknown resolver of services", "ServiceFabricOptions.Resolver is the name of one of ServiceFabric.Resolvers; it may be absent if there is exactly one.";
+    FABRIC_UNUSED_RESOLVER = "MG1503", "Unused resolver of services", "No route uses this resolver.";
+    FABRIC_REGISTRY = "MG1504", "Invalid registry file", "The file of a registry is used as a whole or not at all; the message contains the place of the mistake in the file.";
+    FABRIC_REGISTRY_DOUBT = "MG1505", "Registry file with a partition without a primary", "A stateful partition without a primary serves only requests for secondaries.";
+    FABRIC_OPTIONS = "MG1506", "Invalid ServiceFabricOptions", "By address, Services is required and the settings of a single service are not allowed; by route, ServiceName is required. Placeholders must have a value of the route.";
+    FABRIC_CONFLICT = "MG1507", "Setting not allowed with ServiceFabricOptions", "The endpoints and the attempts of a route with ServiceFabricOptions come from its resolver and its options.";
+    FABRIC_OPEN = "MG1508", "All services are public", "Services is * on a listener that other machines can reach, and the route requires no credentials: every service of the resolver is public.";
+    FABRIC_PLAIN_CREDENTIALS = "MG1509", "Credentials of a cluster sent over plain HTTP", "An attacker on the network can read what is sent to the HTTP gateway of the cluster. Use https.";
+    FABRIC_CERTIFICATES = "MG1510", "Invalid ServiceCertificates", "Policy is None, Thumbprints with Thumbprints, or NameAndIssuer with Names; a thumbprint has 40 or 64 hexadecimal digits.";
+    FABRIC_ANY_CERTIFICATE = "MG1511", "Any certificate of a service is accepted", "An attacker on the network can read and change the traffic to services whose certificates are not verified.";
 }
 
 #[cfg(test)]
@@ -241,7 +274,7 @@ mod tests {
     use std::fmt::Write;
     use std::path::Path;
 
-    const FAMILIES: [(&str, &str); 11] = [
+    const FAMILIES: [(&str, &str); 14] = [
         ("MG00", "Reading files, syntax"),
         ("MG01", "Keys and types"),
         ("MG02", "Placeholders, merge, policies"),
@@ -250,9 +283,12 @@ mod tests {
         ("MG05", "Aggregates"),
         ("MG06", "Listeners and limits"),
         ("MG07", "Service discovery"),
+        ("MG08", "Realtime hubs"),
         ("MG09", "Not supported yet"),
+        ("MG11", "Shared state"),
         ("MG12", "Administration and telemetry"),
         ("MG14", "Transport routes and roles"),
+        ("MG15", "Services with partitions"),
     ];
 
     const HEAD: &str = "# Diagnostics\n\nErrors and warnings of the configuration, reported by `margay check`, at startup and on reload, by code. \

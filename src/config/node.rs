@@ -30,6 +30,23 @@ pub struct Member {
 }
 
 impl Node {
+    /// Whether both contain the same, wherever they were written.
+    pub fn has_same_content(&self, other: &Node) -> bool {
+        match (&self.value, &other.value) {
+            (Value::Array(items), Value::Array(others)) => {
+                items.len() == others.len()
+                    && items.iter().zip(others).all(|(item, other)| item.has_same_content(other))
+            }
+            (Value::Object(members), Value::Object(others)) => {
+                let is_same = |(member, other): (&Member, &Member)| {
+                    member.key.value == other.key.value && member.value.has_same_content(&other.value)
+                };
+                members.len() == others.len() && members.iter().zip(others).all(is_same)
+            }
+            (value, other) => value == other,
+        }
+    }
+
     /// A value at `span`, without interpolated placeholders.
     pub fn new(span: Span, value: Value) -> Self {
         Node { span, interpolated: false, value }

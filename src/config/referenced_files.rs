@@ -10,7 +10,7 @@ use super::span::Span;
 use std::path::{Path, PathBuf};
 
 /// The settings that reference files: the path of keys to their object, `*` for every member or item, and their names.
-const FILE_SETTINGS: [(&[&str], &[&str]); 11] = [
+const FILE_SETTINGS: [(&[&str], &[&str]); 14] = [
     (&["AuthenticationSchemes", "*"], &["PublicKeyFile", "JwksFile", "KeysFile", "UsersFile", "CaFile"]),
     (&["Listeners", "*", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
     (&["Listeners", "*", "Tls", "ClientCertificates"], &["CaFile"]),
@@ -22,9 +22,14 @@ const FILE_SETTINGS: [(&[&str], &[&str]); 11] = [
     (&["GlobalConfiguration", "ServiceDiscoveryProvider"], &["CaFile"]),
     (&["Clusters", "*", "Discovery"], &["CaFile"]),
     (&["Otlp"], &["CaFile"]),
+    (&["SharedState", "Tls"], &["CaFile", "CertificateFile", "KeyFile"]),
+    (&["ServiceFabric", "Resolvers", "*"], &["File"]),
+    (&["ServiceFabric", "Resolvers", "*", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
 ];
 /// Maximum size of a referenced file in bytes.
 pub const MAX_REFERENCED_FILE: u64 = 4 << 20;
+/// Maximum size of the file of a service registry in bytes.
+const MAX_REGISTRY_FILE: u64 = 64 << 20;
 
 /// The content of each file, or why it cannot be read, by the span of the setting that references it.
 #[derive(Debug, Default)]
@@ -37,20 +42,26 @@ impl ReferencedFiles {
         for (path, names) in FILE_SETTINGS {
             let mut owners = Vec::new();
             select(root, path, &mut owners);
-            settings.extend(
-                owners.iter().flat_map(|owner| names.iter().filter_map(|name| owner.get_ignore_case(name))),
-            );
+            let max_bytes = if path[0] == "ServiceFabric" { MAX_REGISTRY_FILE } else { MAX_REFERENCED_FILE };
+            let named =
+                owners.iter().flat_map(|owner| names.iter().filter_map(|name| owner.get_ignore_case(name)));
+            settings.extend(named.map(|setting| (setting, max_bytes)));
         }
-        let one = |setting: &Node| {
+        let one = |(setting, max_bytes): (&Node, u64)| {
             let name = setting.as_str().filter(|name| !name.trim().is_empty())?;
             let path = resolve_relative(
                 sources.get(setting.span.file).and_then(|source| source.path.as_deref()),
                 name,
             );
-            let read = (environment.read)(&path, MAX_REFERENCED_FILE);
+            let read = (environment.read)(&path, max_bytes);
             Some((setting.span, read.map(normalize_marked).map_err(|error| io_error_text(&error))))
         };
         ReferencedFiles(settings.into_iter().filter_map(one).collect())
+    }
+
+    /// Whether no setting references a file.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The content of the file that the setting with this span references.

@@ -34,6 +34,7 @@ use crate::{
     telemetry::{Metrics, process_log::notice},
 };
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -50,6 +51,8 @@ const RETIRE_INTERVAL: Duration = Duration::from_secs(1);
 const RELEASE_DELAY: Duration = Duration::from_secs(2);
 /// Maximum number of concurrent connections to the administration address.
 const MAX_ADMIN_CONNECTIONS: usize = 64;
+/// Beyond this number the health address, which anyone may use, accepts none: the rest is for the administration.
+const MAX_HEALTH_CONNECTIONS: usize = 32;
 /// The settings of the command line, in addition to the configuration.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -79,6 +82,7 @@ pub fn serve(
     let handle = GatewayHandle::default();
     let state = ProcessState::new(metrics.clone(), max_connections(settings.threads))
         .with_telemetry()
+        .with_shared_state()
         .with_services(services::registry(&handle));
     let (plan, listeners) = first_plan(&first, candidate.id.clone(), &state)?;
     let gateway = Gateway::new(plan, state);
@@ -189,7 +193,10 @@ fn admin_gateway(handle: &GatewayHandle, state: &Arc<AdminState>) -> Result<Arc<
 
 impl Settings {
     /// Flags override the document.
-    fn override_addresses(&self, blueprint: &Blueprint) -> Result<Blueprint, String> {
+    fn override_addresses<'b>(&self, blueprint: &'b Blueprint) -> Result<Cow<'b, Blueprint>, String> {
+        if self.listen.is_empty() && self.admin.is_none() {
+            return Ok(Cow::Borrowed(blueprint));
+        }
         let mut blueprint = blueprint.clone();
         if !self.listen.is_empty() {
             if blueprint.by_listener() {
@@ -217,7 +224,7 @@ impl Settings {
             }
             blueprint.administration = Arc::new(administration);
         }
-        Ok(blueprint)
+        Ok(Cow::Owned(blueprint))
     }
 }
 
@@ -239,7 +246,10 @@ fn rebind_admin(
     let access = Access::for_address(&administration.address);
     let mut plans = vec![administration_listener(access.name(), administration, state)?];
     let health = administration.health.iter();
-    plans.extend(health.map(|address| ListenerPlan::plain(Access::Health.name(), address.clone())));
+    plans.extend(health.map(|address| ListenerPlan {
+        max_connections: MAX_HEALTH_CONNECTIONS,
+        ..ListenerPlan::plain(Access::Health.name(), address.clone())
+    }));
     let bound = update(old, &plans).map_err(|BindError { name, address, error }| {
         let setting = match name == Access::Health.name() {
             true => "Health.Address",

@@ -3,6 +3,7 @@
 
 use super::{
     admin::{self, AdminContext},
+    fabric_naming,
     gateway_handle::GatewayHandle,
     roles,
     service_names::NAMES,
@@ -13,8 +14,11 @@ use axum::Router;
 type MakeService = fn(&GatewayHandle) -> Router;
 
 /// In the order of `NAMES`.
-const SERVICES: [MakeService; NAMES.len()] =
-    [|gateway| admin::router(AdminContext::health(gateway)), |gateway| roles::router(gateway.clone())];
+const SERVICES: [MakeService; NAMES.len()] = [
+    |gateway| admin::router(AdminContext::health(gateway)),
+    |_| fabric_naming::router(),
+    |gateway| roles::router(gateway.clone()),
+];
 
 /// All services.
 pub fn registry(gateway: &GatewayHandle) -> ServiceRegistry {

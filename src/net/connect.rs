@@ -114,7 +114,11 @@ pub(in crate::net) async fn open_stream(
     offer: AlpnOffer,
     timeout: Duration,
 ) -> Result<(Stream, Option<ResolvedPeer>), GatewayError> {
-    let Some(descriptor) = descriptors::PROCESS.try_backend() else {
+    let descriptor = match descriptors::PROCESS.try_backend() {
+        None => Box::pin(descriptors::PROCESS.backend()).await,
+        free => free,
+    };
+    let Some(descriptor) = descriptor else {
         let detail = format!("no descriptor is free for a connection to the backend {}", target.label());
         return Err(GatewayError::new(ErrorCode::GatewayConnectionLimit, detail));
     };

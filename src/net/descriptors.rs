@@ -1,11 +1,20 @@
 //! The descriptors of the process: connections of clients and to backends share them, and a reserve is left for accepting,
 //! DNS and files. The shares are limits under contention: either side may use what the other does not.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
 use tokio::sync::{Notify, futures::Notified};
 
 /// Limits of at most this many connections fit into the reserve: the administration address is always reachable.
 const MAX_RESERVED_CONNECTIONS: usize = 64;
+
+/// How long a new connection waits for the descriptor of an idle one, and how often it tries. Longer than the interval of
+/// evictions.
+pub const MAX_DESCRIPTOR_WAIT: Duration = Duration::from_millis(300);
+/// The interval of these tries.
+pub const DESCRIPTOR_RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The descriptors of one process.
 #[derive(Debug)]
@@ -15,7 +24,7 @@ pub struct Descriptors {
     backends: AtomicUsize,
     /// Connections that are rejected.
     rejected: AtomicUsize,
-    /// Notified when connections to backends use the reserve, and when only the reserve is left for a client.
+    /// Notified when little more than the reserve is left.
     contended: Notify,
 }
 
@@ -43,9 +52,7 @@ impl Descriptors {
     pub fn try_client(&'static self, max_connections: usize) -> Option<DescriptorGuard> {
         let is_reserved = max_connections <= MAX_RESERVED_CONNECTIONS;
         let is_free = is_reserved || self.used() < self.capacity() - self.reserve();
-        if !is_free {
-            self.contended.notify_waiters();
-        }
+        self.notify_if_contended();
         is_free.then(|| DescriptorGuard::new(&self.clients))
     }
 
@@ -56,24 +63,40 @@ impl Descriptors {
 
     /// A descriptor for a connection to a backend.
     pub fn try_backend(&'static self) -> Option<DescriptorGuard> {
-        if self.excess() > 0 {
-            self.contended.notify_waiters();
-        }
+        self.notify_if_contended();
         (self.used() < self.capacity() - self.reserve() / 2).then(|| DescriptorGuard::new(&self.backends))
     }
 
-    /// Ready when connections to backends use the reserve, and when only the reserve is left for a client.
+    /// The same; waits a moment until an idle connection is closed.
+    pub async fn backend(&'static self) -> Option<DescriptorGuard> {
+        let deadline = Instant::now() + MAX_DESCRIPTOR_WAIT;
+        loop {
+            match self.try_backend() {
+                None if Instant::now() < deadline => tokio::time::sleep(DESCRIPTOR_RETRY_INTERVAL).await,
+                descriptor => return descriptor,
+            }
+        }
+    }
+
+    /// Ready when little more than the reserve is left.
     pub fn contended(&self) -> Notified<'_> {
         self.contended.notified()
     }
 
-    /// How many connections of clients should be closed for connections to backends: more than those that use the reserve,
-    /// so that the next ones need none.
+    /// How many idle connections should be closed: before only the reserve is left, and so many that the next ones need
+    /// none.
     pub fn excess(&self) -> usize {
         let used = self.used() - self.rejected.load(Relaxed).min(self.used());
-        match (used + 1).saturating_sub(self.capacity() - self.reserve()) {
+        let threshold = self.capacity() - self.reserve() - self.reserve() / 2;
+        match (used + 1).saturating_sub(threshold) {
             0 => 0,
-            excess => excess + self.reserve(),
+            excess => excess + self.reserve() / 2,
+        }
+    }
+
+    fn notify_if_contended(&self) {
+        if self.excess() > 0 {
+            self.contended.notify_waiters();
         }
     }
 
@@ -122,9 +145,36 @@ mod tests {
         backends.extend((0..100).map_while(|_| DESCRIPTORS.try_backend()));
         assert_eq!(backends.len(), 125, "half of the reserve is for backends");
         assert!(DESCRIPTORS.try_rejected().is_none(), "rejections leave the rest for accepting and DNS");
-        assert_eq!(DESCRIPTORS.excess(), 26 + 50, "so many clients should be closed");
+        assert_eq!(DESCRIPTORS.excess(), 51 + 25, "so many clients should be closed");
         assert!(DESCRIPTORS.try_client(64).is_some(), "administration");
         drop((backends, clients));
-        assert_eq!(DESCRIPTORS.used(), 0);
+        assert_eq!((DESCRIPTORS.used(), DESCRIPTORS.excess()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn idle_connections_are_to_be_closed_before_only_the_reserve_is_left() {
+        static DESCRIPTORS: Descriptors = Descriptors::new(1000);
+        let mut contended = std::pin::pin!(DESCRIPTORS.contended());
+        let clients: Vec<_> = (0..924).map_while(|_| DESCRIPTORS.try_client(5000)).collect();
+        assert!(!contended.as_mut().enable() && DESCRIPTORS.excess() == 0);
+        let client = DESCRIPTORS.try_client(5000);
+        assert!(client.is_some() && DESCRIPTORS.excess() > 0, "25 are left above the reserve");
+        let client = DESCRIPTORS.try_client(5000);
+        assert!(client.is_some() && contended.as_mut().enable());
+        drop(clients);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_to_a_backend_waits_for_an_idle_one_to_be_closed() {
+        static DESCRIPTORS: Descriptors = Descriptors::new(100);
+        let clients: Vec<_> = (0..100).map_while(|_| DESCRIPTORS.try_client(5000)).collect();
+        let backends: Vec<_> = (0..100).map_while(|_| DESCRIPTORS.try_backend()).collect();
+        let closing = async {
+            tokio::time::sleep(DESCRIPTOR_RETRY_INTERVAL * 2).await;
+            drop(clients);
+        };
+        let (descriptor, ()) = tokio::join!(DESCRIPTORS.backend(), closing);
+        assert!(descriptor.is_some());
+        drop(backends);
     }
 }

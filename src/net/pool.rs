@@ -19,6 +19,9 @@ use std::{
 /// Maximum number of idle connections per endpoint and worker.
 const MAX_IDLE_PER_ENDPOINT: usize = 512;
 
+/// The interval of [`evict_idle`].
+const EVICTION_INTERVAL: Duration = Duration::from_millis(200);
+
 /// The generation and the idle connections of each slot. A connection does not keep its slot alive.
 type IdleList = Vec<(u64, Vec<Idle>)>;
 
@@ -145,6 +148,15 @@ pub fn sweep(now: Instant, max_idle: Duration) {
             });
         }
     });
+}
+
+/// Closes connections that were idle for so long, because their descriptors are needed; not often, because every idle
+/// connection is looked at.
+pub fn evict_idle(now: Instant, max_idle: Duration) {
+    let swept_at = NOW.with_borrow(|now| *now);
+    if swept_at.is_none_or(|swept_at| now.saturating_duration_since(swept_at) >= EVICTION_INTERVAL) {
+        sweep(now, max_idle);
+    }
 }
 
 /// Removes the connections of endpoints that no longer exist; they are closed after the lock is released.

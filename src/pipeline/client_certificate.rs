@@ -1,6 +1,7 @@
 //! The client certificate of a connection (mutual TLS).
 
 use super::identity::Identity;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use std::sync::{Arc, OnceLock};
 
 /// The fields of a certificate.
@@ -19,6 +20,8 @@ pub struct CertificateInfo {
     pub dns: Vec<String>,
     pub uris: Vec<String>,
     pub emails: Vec<String>,
+    /// SHA-1 of the certificate in hexadecimal, as Windows and Azure identify certificates.
+    pub sha1_thumbprint: String,
 }
 
 /// A client certificate that the listener has verified.
@@ -29,6 +32,9 @@ pub struct ClientCertificate {
     thumbprint: String,
     /// The certificate as a header value (RFC 9440 2.2); empty: not forwarded to backends.
     header_value: String,
+    /// The certificate as it was presented, and its base64 form once a route sends that.
+    der: Box<[u8]>,
+    der_base64: OnceLock<Box<str>>,
     /// The identity of the certificate, created on first use and shared by all requests of the connection.
     identity: OnceLock<Arc<Identity>>,
 }
@@ -36,7 +42,18 @@ pub struct ClientCertificate {
 impl ClientCertificate {
     /// `thumbprint` is the `x5t#S256` of RFC 8705; an empty `header_value` keeps the certificate from backends.
     pub fn new(info: CertificateInfo, thumbprint: String, header_value: String) -> ClientCertificate {
-        ClientCertificate { info, thumbprint, header_value, identity: OnceLock::new() }
+        ClientCertificate { info, thumbprint, header_value, ..ClientCertificate::default() }
+    }
+
+    /// The same with the certificate in DER.
+    #[must_use]
+    pub fn with_der(self, der: &[u8]) -> ClientCertificate {
+        ClientCertificate { der: der.into(), ..self }
+    }
+
+    /// The certificate in DER, in base64.
+    pub fn der_base64(&self) -> &str {
+        self.der_base64.get_or_init(|| STANDARD.encode(&self.der).into())
     }
 
     /// The certificate as a header value; empty: not forwarded to backends.
@@ -47,6 +64,11 @@ impl ClientCertificate {
     /// The fields of the certificate.
     pub fn info(&self) -> &CertificateInfo {
         &self.info
+    }
+
+    /// SHA-1 of the certificate in hexadecimal.
+    pub fn sha1_thumbprint(&self) -> &str {
+        &self.info.sha1_thumbprint
     }
 
     /// The subject, `C=.., O=.., CN=..`, in the order of the certificate.

@@ -4,7 +4,10 @@ use super::{
     body::{BodyRead, Chunk, ClientBody},
     error::{ErrorCode, GatewayError},
 };
-use crate::base::data_rate::{MinDataRate, RateWindow};
+use crate::base::{
+    budget::BufferCharge,
+    data_rate::{MinDataRate, RateWindow},
+};
 use bytes::Bytes;
 use std::{
     future::poll_fn,
@@ -29,32 +32,73 @@ fn poll_chunks(
     Poll::Pending
 }
 
+/// A body while it is collected.
+struct CollectedBody {
+    bytes: Vec<u8>,
+    charge: Option<BufferCharge>,
+}
+
+impl CollectedBody {
+    fn push(&mut self, data: &[u8]) -> Result<(), GatewayError> {
+        reserve(&mut self.charge, self.bytes.len() + data.len())?;
+        self.bytes.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self.charge {
+            Some(charge) if !self.bytes.is_empty() => charge.into_bytes(self.bytes),
+            _ => self.bytes.into(),
+        }
+    }
+}
+
+fn reserve(charge: &mut Option<BufferCharge>, size: usize) -> Result<(), GatewayError> {
+    match charge.as_mut().is_none_or(|charge| charge.reserve(size)) {
+        true => Ok(()),
+        false => {
+            let detail = "the memory for buffered bodies is in use (Limits.MaxBufferingMemory)";
+            Err(GatewayError::new(ErrorCode::GatewayBufferingLimit, detail))
+        }
+    }
+}
+
+/// A generated body, charged until it is sent.
+///
+/// # Errors
+///
+/// `gateway.buffering_limit` if the memory is not available.
+pub fn charged_bytes(mut charge: Option<BufferCharge>, bytes: Vec<u8>) -> Result<Bytes, GatewayError> {
+    reserve(&mut charge, bytes.len())?;
+    Ok(CollectedBody { bytes, charge }.into_bytes())
+}
+
 /// Reads the whole request body.
 ///
 /// # Errors
 ///
 /// `request.body` if the body is larger than `max_bytes`, `request.timeout` if no byte arrives for the idle timeout or fewer
-/// than the minimum rate, and the errors of the body itself.
+/// than the minimum rate, `gateway.buffering_limit` if `charge` does not permit more, and the errors of the body itself.
 pub async fn collect_body(
     client: &mut dyn ClientBody,
     max_bytes: usize,
     mut pace: BodyPace,
+    charge: Option<BufferCharge>,
 ) -> Result<Bytes, GatewayError> {
-    let (mut bytes, mut last_read) = (Vec::new(), Instant::now());
+    let (mut body, mut last_read) = (CollectedBody { bytes: Vec::new(), charge }, Instant::now());
     let mut sink = |data: &[u8]| {
-        if data.len() > max_bytes - bytes.len() {
+        if data.len() > max_bytes - body.bytes.len() {
             let detail = format!("the request body is larger than {max_bytes} bytes");
             return Err(GatewayError::new(ErrorCode::RequestBody, detail));
         }
-        bytes.extend_from_slice(data);
-        Ok(())
+        body.push(data)
     };
     poll_fn(|cx| match poll_chunks(client.as_body(), cx, &mut last_read, &mut sink) {
         Poll::Pending => pace.poll_stalled(cx, client, last_read).map(Err),
         end => end,
     })
     .await?;
-    Ok(bytes.into())
+    Ok(body.into_bytes())
 }
 
 /// How fast a request body must arrive while it is waited for.
@@ -104,18 +148,19 @@ impl BodyPace {
 ///
 /// # Errors
 ///
-/// `backend.truncated` if no byte arrives for `idle_timeout`, the errors of `reserve`, and those of the body itself.
+/// `backend.truncated` if no byte arrives for `idle_timeout`, `gateway.buffering_limit` if `charge` does not permit more, the
+/// errors of `reserve`, and those of the body itself.
 pub async fn collect_response(
     mut body: Box<dyn BodyRead>,
     client: &mut dyn ClientBody,
     idle_timeout: Duration,
+    charge: Option<BufferCharge>,
     mut reserve: impl FnMut(usize) -> Result<(), GatewayError>,
 ) -> Result<Bytes, GatewayError> {
-    let (mut bytes, mut last_read) = (Vec::new(), Instant::now());
+    let (mut collected, mut last_read) = (CollectedBody { bytes: Vec::new(), charge }, Instant::now());
     let mut sink = |data: &[u8]| {
         reserve(data.len())?;
-        bytes.extend_from_slice(data);
-        Ok(())
+        collected.push(data)
     };
     poll_fn(|cx| {
         // A backend that stops reading the request may still respond completely.
@@ -129,7 +174,7 @@ pub async fn collect_response(
     })
     .await?;
     body.finish();
-    Ok(bytes.into())
+    Ok(collected.into_bytes())
 }
 
 /// Discards what has already arrived of a body, at most about `max_bytes`; if that is all of it, its connection can be reused.

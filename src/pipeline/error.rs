@@ -119,6 +119,8 @@ error_codes! {
     RateLimitClientIdMissing = "rate_limit.client_id_missing", Client, 503, 503, "Client ID header missing";
     /// The client has reached its maximum number of open WebSocket connections.
     LimitWebsockets = "limit.websockets", Client, 503, 503, "Too many WebSocket connections from this client";
+    /// The store of the shared state does not reply, and `SharedState.OnFailure` is `Refuse`.
+    StateUnavailable = "state.unavailable", Gateway, 503, 503, "Shared state unavailable";
     LimitConcurrency = "limit.concurrency", Gateway, 503, 503, "Too many concurrent requests";
     /// The request was queued and not admitted within the queue timeout.
     LimitQueueTimeout = "limit.queue_timeout", Gateway, 503, 503, "Timed out in the queue";
@@ -138,6 +140,8 @@ error_codes! {
     IdentitySignature = "identity.signature", Client, 401, 401, "Invalid signature";
     IdentityExpired = "identity.expired", Client, 401, 401, "Token expired";
     IdentityNotYetValid = "identity.not_yet_valid", Client, 401, 401, "Token not yet valid";
+    /// The token, its session or its subject is in the list of revocations.
+    IdentityRevoked = "identity.revoked", Client, 401, 401, "Token revoked";
     IdentityIssuer = "identity.issuer", Client, 401, 401, "Wrong token issuer";
     IdentityAudience = "identity.audience", Client, 401, 401, "Wrong token audience";
     /// Unknown API key, or wrong user name or password.
@@ -156,6 +160,8 @@ error_codes! {
     ClientCertificateExpired = "client.certificate_expired", Client, 421, 421, "Client certificate expired";
     ClientConnectionLimit = "client.connection_limit", Client, 503, 503, "Too many connections from this client";
     GatewayConnectionLimit = "gateway.connection_limit", Gateway, 503, 503, "Too many connections";
+    /// The memory for bodies that are collected is in use, or the client's share of it.
+    GatewayBufferingLimit = "gateway.buffering_limit", Gateway, 503, 503, "Too much buffered data";
     BackendNoEndpoint = "backend.no_endpoint", Backend, 503, 404, "No available endpoint";
     BackendDns = "backend.dns", Backend, 502, 502, "DNS resolution failed";
     BackendConnect = "backend.connect", Backend, 502, 502, "Backend not reachable";
@@ -176,12 +182,47 @@ error_codes! {
     BackendUnexpectedUpgrade = "backend.unexpected_upgrade", Backend, 502, 502, "Unexpected upgrade by the backend";
     /// The response head was relayed; the body was not received completely.
     BackendTruncated = "backend.truncated", Backend, 502, 502, "Response from the backend truncated";
+    /// The address of the request has no name of a service, or a parameter of the contract has an invalid value.
+    FabricAddress = "fabric.address", Client, 400, 400, "Invalid service address";
+    /// The service has no partition of the key.
+    FabricKey = "fabric.key", Client, 400, 400, "Invalid partition key";
+    FabricService = "fabric.service", Client, 404, 404, "Service not found";
+    /// No replica has an endpoint of the listener that may be used.
+    FabricEndpoint = "fabric.endpoint", Client, 404, 404, "Endpoint not found";
+    FabricPartition = "fabric.partition", Backend, 404, 404, "Partition not found";
+    /// The partition has no replica, after all attempts.
+    FabricOffline = "fabric.offline", Backend, 503, 503, "No replica";
+    /// The naming service does not respond, and nothing is known about the service.
+    FabricNaming = "fabric.naming", Backend, 503, 503, "Naming service not reachable";
+    /// The time of the request is over: look-ups, attempts and pauses together.
+    FabricTimeout = "fabric.timeout", Backend, 504, 504, "Service did not respond in time";
     /// The response of a part cannot be included in the aggregate.
     AggregatePart = "aggregate.part", Backend, 502, 500, "Part of the aggregate failed";
     AggregateSize = "aggregate.size", Backend, 502, 502, "Aggregate response too large";
     AggregateTemplate = "aggregate.template", Gateway, 500, 500, "Aggregate template failed";
     /// The client accepts none of the available representations.
     RequestNotAcceptable = "request.not_acceptable", Client, 406, 406, "Not acceptable";
+    /// The service has no hub of this name, or no such path.
+    HubNotFound = "hub.not_found", Client, 404, 404, "No such hub or path";
+    HubInvalidName = "hub.invalid_name", Client, 400, 400, "Invalid hub name";
+    HubUpgradeRequired = "hub.upgrade_required", Client, 400, 400, "WebSocket upgrade required";
+    HubTokenMissing = "hub.token_missing", Client, 401, 401, "Access token missing";
+    HubTokenInvalid = "hub.token_invalid", Client, 401, 401, "Invalid access token";
+    HubInvalidMode = "hub.invalid_mode", Client, 400, 400, "Invalid mode of the client";
+    HubInvalidGroup = "hub.invalid_group", Client, 400, 400, "Invalid group name";
+    HubTooManyGroups = "hub.too_many_groups", Client, 400, 400, "Too many groups";
+    /// The connections of the hub (429) or of the process (503).
+    HubConnectionLimit = "hub.connection_limit", Client, 429, 429, "Too many hub connections";
+    /// The connect handler selected a subprotocol that the client did not offer.
+    HubInvalidSubprotocol = "hub.invalid_subprotocol", Backend, 500, 500, "Subprotocol was not offered";
+    HubEventHandlerFailed = "hub.event_handler_failed", Backend, 500, 500, "Event handler failed";
+    /// The connect handler refused the client; its status and its body are relayed.
+    HubConnectRefused = "hub.connect_refused", Client, 401, 401, "Connection refused by the event handler";
+    HubInvalidRequest = "hub.invalid_request", Client, 400, 400, "Invalid request of the data plane";
+    HubUnknownOperation = "hub.unknown_operation", Client, 404, 404, "Unknown operation of the data plane";
+    HubInvalidFilter = "hub.invalid_filter", Client, 400, 400, "Invalid filter";
+    HubInvalidPayload = "hub.invalid_payload", Client, 400, 400, "Invalid payload";
+    HubBackplaneUnavailable = "hub.backplane_unavailable", Gateway, 503, 503, "Nodes of the hub not reachable";
     GatewayDraining = "gateway.draining", Gateway, 503, 503, "Gateway is shutting down";
     GatewayInternal = "gateway.internal", Gateway, 500, 500, "Internal error";
 }
@@ -215,6 +256,12 @@ pub struct ErrorDetails {
     pub headers: Vec<(Cow<'static, str>, String)>,
     /// A plain text body instead of a problem, if configured (Ocelot's quota message).
     pub plain_body: Option<String>,
+    /// Additional members of the problem.
+    pub members: Vec<(&'static str, &'static str)>,
+    /// Nothing is sent: the connection is closed, or the stream reset.
+    pub aborts: bool,
+    /// A body of another service instead of a problem, with its media type.
+    pub body: Option<(String, bytes::Bytes)>,
 }
 
 impl GatewayError {

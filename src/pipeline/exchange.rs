@@ -7,7 +7,10 @@ use super::{
     identity::Identity, response::RouteResult,
 };
 use crate::base::{
-    content_coding::AcceptedCoding, data_rate::MinDataRate, escaped_separators::EscapedSeparators,
+    budget::{Budget, BufferCharge},
+    content_coding::AcceptedCoding,
+    data_rate::MinDataRate,
+    escaped_separators::EscapedSeparators,
     path_params::PathParams,
 };
 use crate::telemetry::trace::RequestTrace;
@@ -181,6 +184,11 @@ pub trait Runtime: Send + Sync + Debug {
     /// Runs a forked exchange from behind the stage that forked it: the remaining stages, then the target. The exchange
     /// belongs to the caller and has no body; it is neither logged nor counted.
     fn run_remaining(self: Arc<Self>, exchange: Box<Exchange>) -> Task<RouteResult>;
+
+    /// The memory for buffered bodies, which clients share.
+    fn buffering_memory(&self) -> Option<&Arc<Budget>> {
+        None
+    }
 }
 
 /// A request, its client and everything that is learned about them on the way to the response. The exchange holds one plan from
@@ -277,6 +285,12 @@ impl Exchange {
             is_dry_run: self.is_dry_run,
             ..Exchange::new(client.peer, self.worker, now)
         })
+    }
+
+    /// The charge for a body that is buffered for the client.
+    pub fn buffer_charge(&self) -> Option<BufferCharge> {
+        let memory = self.runtime.as_ref()?.buffering_memory()?;
+        Some(BufferCharge::new(memory.clone(), self.client.ip))
     }
 
     /// Prepares the exchange for the next request of the same connection; allocated memory is kept.

@@ -2,6 +2,7 @@
 //! service works, usually an axum router. The server converts an exchange into a request and the response back into the
 //! exchange.
 
+use super::{exchange::Exchange, head::KnownHeader};
 use axum::body::Body;
 use std::{convert::Infallible, fmt, future::Future, sync::Arc};
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
@@ -10,6 +11,28 @@ use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 pub type Request = http::Request<Body>;
 /// What an internal service returns; its body is sent to the client as it is produced.
 pub type Response = http::Response<Body>;
+
+/// A request extension: what the client requested, before the route changed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginalUrl {
+    /// The undecoded path.
+    pub path: Box<str>,
+    /// `http://host:port`, as the client addressed the gateway.
+    pub origin: Box<str>,
+}
+
+impl OriginalUrl {
+    /// What the client of an exchange requested.
+    pub fn new(exchange: &Exchange) -> OriginalUrl {
+        let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
+        let scheme = if exchange.client.is_tls { "https" } else { "http" };
+        let host = text(exchange.request.get_known(KnownHeader::Host).unwrap_or_default());
+        OriginalUrl {
+            path: text(exchange.request.original_path()).into(),
+            origin: format!("{scheme}://{host}").into(),
+        }
+    }
+}
 
 /// A service and the name under which routes find it.
 ///
@@ -39,6 +62,16 @@ impl InternalService {
     /// The name in `DownstreamService`.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The same service, whose requests have this extension.
+    #[must_use]
+    pub fn with_extension<T: Clone + Send + Sync + 'static>(&self, extension: T) -> InternalService {
+        let extended = self.service.clone().map_request(move |mut request: Request| {
+            request.extensions_mut().insert(extension.clone());
+            request
+        });
+        InternalService { name: self.name.clone(), service: BoxCloneSyncService::new(extended) }
     }
 
     /// Calls the service. Dropping the future cancels the call.

@@ -67,7 +67,7 @@ const MAX_NAME_LEN: usize = 32;
 const NAME_COUNT: usize = NAMES.len() + PROXY_PROVIDED.len();
 const SLOT_BITS: u32 = 9;
 
-/// A perfect hash of the names: each has a slot of its own, so that a lookup compares at most one name.
+/// A perfect hash of the names: each has its own slot, so that a lookup compares at most one name.
 struct NameTable {
     multiplier: u32,
     /// One more than the position of a name; 0 where there is none.

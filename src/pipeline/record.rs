@@ -17,6 +17,9 @@ pub enum QueryPolicy {
     Log,
 }
 
+/// Parameters of hub clients that are secrets: their values are never logged.
+const TOKEN_PARAMETERS: [&[u8]; 2] = [b"access_token=", b"awps_reconnection_token="];
+
 /// What the access log contains of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordPolicy {
@@ -45,6 +48,19 @@ impl RecordPolicy {
     pub fn is_sampled(&self, is_failure: bool) -> bool {
         self.is_logged && (self.sample == u32::MAX || is_failure || fastrand::u32(..) < self.sample)
     }
+}
+
+/// The replica that got a request for a service with partitions.
+#[derive(Clone, Debug)]
+pub struct FabricRecord {
+    /// The name without `fabric:/`.
+    pub service: Arc<str>,
+    /// The id of the partition.
+    pub partition: Arc<str>,
+    /// The id of the replica; empty if the cluster does not report it.
+    pub replica: Arc<str>,
+    /// `primary`, `secondary` or `instance`.
+    pub replica_role: &'static str,
 }
 
 /// The access log entry of an exchange, written whatever its result.
@@ -79,12 +95,16 @@ pub struct AccessRecord {
     pub endpoint: Option<Arc<str>>,
     /// The connection to the endpoint uses TLS.
     pub endpoint_secure: bool,
+    /// The replica that got the request, on routes to services with partitions; `None` unless `enabled`.
+    pub fabric: Option<Box<FabricRecord>>,
     /// The status of the last response of the backend; 0 if there was none.
     pub backend_status: u16,
     /// The time of all attempts until their response heads; `None` without an attempt.
     pub backend: Option<Duration>,
     /// When the last attempt had its response head, or failed.
     pub backend_ended_at: Option<Instant>,
+    /// The time in which the body of the client was waited for.
+    pub client_wait: Duration,
 }
 
 impl AccessRecord {
@@ -98,7 +118,8 @@ impl AccessRecord {
         (self.enabled, self.policy, self.status, self.error_code) = Default::default();
         (self.stage, self.attempts, self.bytes_out) = Default::default();
         (self.endpoint, self.endpoint_secure, self.backend_status) = Default::default();
-        (self.backend, self.backend_ended_at) = Default::default();
+        self.fabric = None;
+        (self.backend, self.backend_ended_at, self.client_wait) = Default::default();
     }
 
     /// The query as it is logged; `None` if it is not. A redacted one is written to `redacted`.
@@ -107,12 +128,17 @@ impl AccessRecord {
             return None;
         }
         let query = &target[memchr::memchr(b'?', target)? + 1..];
-        if self.policy.query == QueryPolicy::Log {
+        let is_logged = self.policy.query == QueryPolicy::Log;
+        if is_logged && !TOKEN_PARAMETERS.iter().any(|name| memchr::memmem::find(query, name).is_some()) {
             return Some(query);
         }
         for (at, parameter) in query.split(|byte| *byte == b'&').enumerate() {
             if at > 0 {
                 redacted.push(b'&');
+            }
+            if is_logged && !TOKEN_PARAMETERS.iter().any(|name| parameter.starts_with(name)) {
+                redacted.extend_from_slice(parameter);
+                continue;
             }
             if let Some(end) = memchr::memchr(b'=', parameter) {
                 redacted.extend_from_slice(&parameter[..=end]);
@@ -130,10 +156,10 @@ impl AccessRecord {
         now
     }
 
-    /// The part of the time before the response head that was not spent waiting for the backend.
+    /// The part of the time before the response head that was spent waiting neither for the backend nor for the client.
     pub fn gateway_duration(&self, started_at: Instant, duration: Duration) -> Duration {
         let until_head = self.backend_ended_at.map_or(duration, |ended_at| ended_at - started_at);
-        until_head.saturating_sub(self.backend.unwrap_or_default())
+        until_head.saturating_sub(self.backend.unwrap_or_default() + self.client_wait)
     }
 
     /// The party responsible for a failure; `None` if the request did not fail.
@@ -179,6 +205,10 @@ mod tests {
         assert_eq!(query(QueryPolicy::Omit), None);
         assert_eq!(query(QueryPolicy::Log).as_deref(), Some("b=1&secret&c="));
         assert_eq!(query(QueryPolicy::Redact).as_deref(), Some("b=[redacted]&[redacted]&c=[redacted]"));
+        let policy = RecordPolicy { query: QueryPolicy::Log, ..RecordPolicy::default() };
+        let (record, mut redacted) = (AccessRecord { policy, ..AccessRecord::default() }, Vec::new());
+        let logged = record.query(b"/client?access_token=eyJ&x=1&awps_reconnection_token=s", &mut redacted);
+        assert_eq!(logged, Some(&b"access_token=[redacted]&x=1&awps_reconnection_token=[redacted]"[..]));
     }
 
     #[test]

@@ -66,7 +66,12 @@ impl Response {
 pub fn rescue(cause: &GatewayError, instance: &[u8], id: &[u8], ocelot: bool) -> Response {
     let status = cause.status(ocelot);
     let extra = cause.extra.as_deref();
+    let relayed = extra.and_then(|extra| extra.body.clone());
     let mut response = match extra.and_then(|extra| extra.plain_body.clone()) {
+        _ if relayed.is_some() => {
+            let (media_type, body) = relayed.unwrap_or_default();
+            Response::local(status, &media_type, body)
+        }
         Some(text) => Response::local(status, "text/plain; charset=utf-8", text),
         None if ocelot => Response::local(status, "", Bytes::new()),
         None => Response::local(status, problem::MEDIA_TYPE, problem_json(cause, status, instance, id)),
@@ -82,7 +87,12 @@ pub fn rescue(cause: &GatewayError, instance: &[u8], id: &[u8], ocelot: bool) ->
 
 fn problem_json(cause: &GatewayError, status: u16, instance: &[u8], id: &[u8]) -> String {
     let (code, title, detail) = (cause.code.name(), cause.code.title(), &*cause.detail);
-    Problem { status, code, title, detail, instance: Some(instance), request_id: id }.to_json()
+    let mut problem =
+        Problem { status, code, title, detail, instance: Some(instance), request_id: id }.to_value();
+    for (name, value) in cause.extra.iter().flat_map(|extra| &extra.members) {
+        problem[*name] = (*value).into();
+    }
+    problem.to_string()
 }
 
 #[cfg(test)]

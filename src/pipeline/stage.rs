@@ -158,7 +158,10 @@ async fn read_body(
 ) -> Result<(), GatewayError> {
     let max_bytes = most.min(saturating_usize(exchange.body.limit));
     let pace = BodyPace::new(BODY_IDLE_TIMEOUT, exchange.body.min_rate);
-    exchange.body.collected = Some(collect_body(caller, max_bytes, pace).await?);
+    let started_at = Instant::now();
+    let collected = collect_body(caller, max_bytes, pace, exchange.buffer_charge()).await;
+    exchange.record.client_wait += started_at.elapsed();
+    exchange.body.collected = Some(collected?);
     Ok(())
 }
 

@@ -26,9 +26,24 @@ pub trait Duplex: Send + Debug {
     fn poll_close(&mut self, cx: &mut Context) -> Poll<io::Result<()>>;
 }
 
-/// The backend side of an upgraded client connection, and the guards held while it is open.
+/// A protocol that this process speaks on an upgraded connection.
+pub trait ConnectionService: Send + Debug {
+    /// Reads and writes until there is nothing more to do; ready when the connection ends. Everything is flushed then.
+    fn poll(&mut self, cx: &mut Context, client: &mut dyn Duplex) -> Poll<()>;
+}
+
+/// The other side of an upgraded client connection.
+#[derive(Debug)]
+pub enum UpgradePeer {
+    /// A backend: bytes are forwarded in both directions.
+    Backend(Box<dyn Duplex>),
+    /// This process.
+    Service(Box<dyn ConnectionService>),
+}
+
+/// The other side of an upgraded client connection, and the guards held while it is open.
 #[derive(Debug)]
 pub struct Upgrade {
-    pub backend: Box<dyn Duplex>,
+    pub peer: UpgradePeer,
     pub guards: SmallVec<[ResponseGuard; 1]>,
 }

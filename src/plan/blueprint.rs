@@ -6,14 +6,17 @@
 pub mod cluster;
 pub mod discovery;
 pub mod endpoint;
+pub mod fabric;
 pub mod https_redirect;
 pub mod listener;
+pub mod protocol;
 pub mod sourced;
 pub mod telemetry;
 
 use super::administration::Administration;
 use super::aggregate::{AggregateConfig, PartTerms};
 use super::clusters::{buffering::BufferingConfig, data_rate::DataRateConfig};
+use super::hubs::{HubRouteBlueprint, HubsBlueprint};
 use super::roles::RolesBlueprint;
 use super::route_tests::RouteTest;
 use super::routing::{EscapedSeparators, RouteTable, RoutingRules, UrlTemplate, without_query_rest};
@@ -27,10 +30,12 @@ use crate::net::h2;
 pub use crate::pipeline::client_fields::{RequestTrailers, UnderscoresInHeaders};
 pub use crate::stages::feature::UnservableRoute;
 use crate::stages::{GatewayStages, StageConfigs};
-pub use cluster::{ClusterBlueprint, RoleTarget, Scheme};
+use crate::state::SharedStateConfig;
+pub use cluster::{ClusterBlueprint, RoleTarget};
 pub use endpoint::Endpoint;
 pub use https_redirect::HttpsRedirect;
 pub use listener::{Listener, ListenerProtocol};
+pub use protocol::{HttpVersion, Scheme};
 pub use sourced::Sourced;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,6 +53,8 @@ pub struct Blueprint {
     pub dns: DnsSettings,
     pub limits: Limits,
     pub telemetry: TelemetryConfig,
+    /// The state that several gateways share.
+    pub shared_state: Option<SharedStateConfig>,
     /// Maximum memory for cached responses.
     pub cache: crate::stages::cache::MemoryConfig,
     /// The stages that all routes have.
@@ -64,8 +71,11 @@ pub struct Blueprint {
     pub rules: RoutingRules,
     /// What is done with escaped separators in paths, unless the listener or the route differs.
     pub escaped_separators: EscapedSeparators,
+    pub hubs: HubsBlueprint,
     /// Dynamic routing: the service that the path names is looked up in a registry.
     pub dynamic: Option<DynamicBlueprint>,
+    /// The resolvers of services with partitions.
+    pub resolvers: Vec<crate::backend::fabric::ResolverConfig>,
     /// Connections and datagrams that are forwarded as they are.
     pub transport_routes: Vec<TransportRouteBlueprint>,
     /// Roles, their endpoints, and the rules between them.
@@ -142,29 +152,6 @@ impl Limits {
     }
 }
 
-/// The HTTP version used with a backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HttpVersion {
-    Http10,
-    Http11,
-    /// HTTP/2 over TLS if the backend negotiates it; otherwise 1.1.
-    Http2OverTls,
-    /// HTTP/2 only; without TLS by prior knowledge.
-    Http2,
-}
-
-impl HttpVersion {
-    /// The version as `explain` prints it.
-    pub fn name(self) -> &'static str {
-        match self {
-            HttpVersion::Http10 => "1.0",
-            HttpVersion::Http11 => "1.1",
-            HttpVersion::Http2OverTls => "2 over https if the backend negotiates it, otherwise 1.1",
-            HttpVersion::Http2 => "2",
-        }
-    }
-}
-
 /// Which requests a route matches.
 #[derive(Clone, Debug)]
 pub struct Match {
@@ -177,7 +164,7 @@ pub struct Match {
     pub host: Option<String>,
     /// Header name and template as written.
     pub header_templates: Vec<(String, String)>,
-    /// The names of the listeners; empty: all.
+    /// Empty: all.
     pub listeners: Vec<String>,
 }
 
@@ -204,8 +191,13 @@ pub struct RouteBlueprint {
     pub backend_path: Sourced<String>,
     /// The cluster of its backend.
     pub cluster: Arc<ClusterBlueprint>,
-    /// The internal service that responds instead of a cluster.
+    /// The internal or the hub service that responds instead of a cluster.
     pub service: Option<Sourced<String>>,
+    /// The naming interface that the internal service stands for.
+    pub naming: Option<fabric::NamingBlueprint>,
+    /// The services with partitions that the route leads to, instead of a cluster.
+    pub fabric: Option<Box<fabric::FabricBlueprint>>,
+    pub hub: Option<Box<HubRouteBlueprint>>,
     /// The name of the service in the reverse proxy of Service Fabric; it precedes the path.
     pub service_fabric_path: Option<Sourced<String>>,
     /// The key of the route's counters across plans: Ocelot's LoadBalancerKey.
@@ -237,6 +229,9 @@ impl RouteBlueprint {
     /// The URL of requests to the backend; `names` are those of the route's values.
     pub fn url(&self, names: &[Box<str>], rules: &RoutingRules) -> UrlTemplate {
         let client_path = &self.matcher.client_path.value;
+        // The query of a request for a service with partitions is forwarded byte for byte.
+        let byte_for_byte = RoutingRules { ocelot_value_extraction: false, ..*rules };
+        let rules = if self.fabric.is_some() { &byte_for_byte } else { rules };
         let backend_path = match rules.ocelot_value_extraction {
             true => self.backend_path.value.as_str().into(),
             false => without_query_rest(&self.backend_path.value, client_path),

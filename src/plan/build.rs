@@ -4,12 +4,14 @@
 use super::{
     aggregate,
     blueprint::{
-        self, Blueprint, ClusterBlueprint, DynamicBlueprint, HttpVersion, RouteBlueprint, Scheme,
-        discovery::DiscoveredService,
+        Blueprint, ClusterBlueprint, DynamicBlueprint, HttpVersion, RouteBlueprint,
     },
     client_fields,
+    cluster_builder::Clusters,
     compiled::{ClientPace, ListenerPlan, PathHashKey, Plan, Route, Target},
     dynamic_routes::DynamicRoutes,
+    fabric_target,
+    hubs::{self, HubRouteBlueprint, build::PlanHubs},
     internal_target, listeners,
     process_state::ProcessState,
     roles::RolesPlan,
@@ -22,10 +24,8 @@ use crate::{
         Cluster,
         attempt::{AttemptConfig, Http2, Resilience},
         balance::{BalancerKind, HashPolicy},
-        cluster::ClusterSpec,
-        endpoint::{Instance, TlsMode},
+        fabric::Resolver,
     },
-    net::tls::trust::TrustAnchors,
     pipeline::{
         error::ErrorCode,
         head::Version,
@@ -35,51 +35,72 @@ use crate::{
     telemetry::Metrics,
 };
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     sync::Arc,
+    time::Duration,
 };
+
+/// Time for the complete response of an event handler, unless its own is set.
+const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Builds the plan. The error is an invalid template that was not checked before.
 pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) -> Result<Plan, String> {
     process_state.names.dns().configure(&blueprint.dns);
     // Held from here on: the stages of the routes share the tracer.
     let telemetry = PlanTelemetry::open(&blueprint.telemetry, &process_state.telemetry)?;
+    let shared_state = blueprint.shared_state.as_ref().map(|config| process_state.shared_states.get(config));
+    let resolvers = fabric_target::open_resolvers(blueprint, process_state);
     let roles =
         RolesPlan::new(blueprint.roles.clone(), process_state.roles.clone(), process_state.metrics.clone());
     let mut clusters = Clusters { roles: Some(roles.clone()), ..Clusters::default() };
-    let routes = routes(blueprint, process_state, &mut clusters);
+    let hubs = hubs::build::services(&blueprint.hubs, process_state, |cluster, label| {
+        (clusters.get(cluster, label, blueprint, process_state), attempts(blueprint, process_state))
+    });
+    let routes = routes(blueprint, process_state, (&resolvers, &hubs), &mut clusters);
     let mut make =
         |cluster: &Arc<ClusterBlueprint>, route: &str| clusters.get(cluster, route, blueprint, process_state);
     let transport =
         TransportBuilder::new(&blueprint.transport_routes, &roles, &process_state.metrics, &mut make);
     let listeners = listeners::listeners(blueprint, &transport, &mut make, process_state)?;
     Ok(Plan {
+        resolvers,
         id,
         ocelot: blueprint.ocelot,
         client_fields: client_fields::rules(blueprint, process_state),
         proxies: blueprint.stages.forwarded_headers.clone().unwrap_or_default().proxies,
         limits: blueprint.limits.in_process(process_state.connections),
+        buffering_memory: process_state.buffering_memory.clone(),
         administration: blueprint.administration.clone(),
         expiries: listeners::certificate_expiries(blueprint),
         telemetry,
+        shared_state,
         preflight: blueprint.routes.iter().any(|route| route.stages.cors.is_some()),
         matches_by_listener: blueprint.by_listener(),
         table: blueprint.table.clone(),
         escaped_separators: blueprint.escaped_separators,
-        clusters: all_clusters(&routes, &listeners),
+        clusters: all_clusters(&routes, &hubs, &listeners),
         listeners,
         roles,
+        hubs,
         routes,
         dynamic: blueprint.dynamic.as_ref().map(|options| dynamic_routes(blueprint, options, process_state)),
     })
 }
 
 /// The routes, followed by the parts of aggregates.
-fn routes(blueprint: &Blueprint, process_state: &ProcessState, clusters: &mut Clusters) -> Box<[Arc<Route>]> {
+fn routes(
+    blueprint: &Blueprint,
+    process_state: &ProcessState,
+    (resolvers, hubs): (&[Arc<Resolver>], &PlanHubs),
+    clusters: &mut Clusters,
+) -> Box<[Arc<Route>]> {
     let (mut routes, mut parts) = (Vec::new(), Vec::new());
     for (at, route) in blueprint.routes.iter().enumerate() {
         let (role, target) = match &route.aggregate {
-            None => (RouteRole::Standalone, target(route, blueprint, process_state, clusters)),
+            None => match &route.hub {
+                Some(hub) => (RouteRole::Standalone, hub_target(route, hub, hubs)),
+                None => (RouteRole::Standalone, target(route, blueprint, resolvers, process_state, clusters)),
+            },
             Some(several) => (
                 RouteRole::Aggregate,
                 aggregate::build::build_aggregate(several, &routes, &mut parts, blueprint, process_state),
@@ -111,7 +132,7 @@ fn dynamic_routes(
 
 fn service_route(route: &RouteBlueprint, blueprint: &Blueprint, process_state: &ProcessState) -> Arc<Route> {
     let url = UrlTemplate::after_first_segment(&blueprint.rules);
-    let target = target(route, blueprint, process_state, &mut Clusters::default());
+    let target = target(route, blueprint, &[], process_state, &mut Clusters::default());
     self::route(route, RouteRole::Standalone, url, &[], target, blueprint, process_state)
 }
 
@@ -124,7 +145,11 @@ pub(super) fn route(
     blueprint: &Blueprint,
     process_state: &ProcessState,
 ) -> Arc<Route> {
-    let context = build_context(route, role, blueprint, process_state);
+    let shared_state = blueprint.shared_state.as_ref().map(|config| process_state.shared_states.get(config));
+    let context = BuildContext {
+        shared_state: shared_state.as_ref(),
+        ..build_context(route, role, blueprint, process_state)
+    };
     let stages = route.stages.build(&blueprint.stages, &process_state.stage_state, &context);
     Arc::new(Route {
         label: route.name.as_str().into(),
@@ -147,7 +172,11 @@ pub(super) fn route(
 impl Plan {
     /// Whether every name of the plan is resolved, and every registry has reported the endpoints of its services.
     pub fn is_resolved(&self) -> bool {
-        self.clusters.iter().all(|cluster| {
+        let fabric = self.routes.iter().all(|route| match &route.target {
+            Target::Fabric(fabric) => fabric.resolver.is_loaded(),
+            _ => true,
+        });
+        fabric && self.clusters.iter().all(|cluster| {
             cluster.source.get().is_none_or(|source| source.has_responded())
                 && cluster.members().endpoints.iter().all(|e| e.primary.transport.addr.is_resolved())
         })
@@ -178,12 +207,13 @@ fn build_context<'b>(
         ocelot: blueprint.ocelot,
         route: &route.name,
         role,
-        is_proxied: role != RouteRole::Aggregate && route.service.is_none(),
+        is_proxied: role != RouteRole::Aggregate && route.service.is_none() && route.hub.is_none(),
         max_compression_memory: blueprint.limits.compression,
         cache_memory: &blueprint.cache,
         has_http_cache: blueprint.has_http_cache,
         metrics: &process_state.metrics,
         background: &process_state.background,
+        shared_state: None,
         clock: &process_state.clock,
         tracer: tracer.and_then(Result::ok),
     }
@@ -204,6 +234,7 @@ fn with_metrics(stages: Box<[BoxStage]>, metrics: &Metrics) -> Box<[StageEntry]>
 fn target(
     route: &RouteBlueprint,
     blueprint: &Blueprint,
+    resolvers: &[Arc<Resolver>],
     process_state: &ProcessState,
     clusters: &mut Clusters,
 ) -> Target {
@@ -213,15 +244,31 @@ fn target(
         return Target::Fail(code, broken.reason.clone());
     }
     if let Some(service) = &route.service {
-        return internal_target::target(service, route.timeout.value, process_state);
+        let timeout = route.timeout.value;
+        return match &route.naming {
+            Some(naming) => {
+                fabric_target::naming_target(naming, &service.value, timeout, resolvers, process_state)
+            }
+            None => internal_target::target(service, timeout, process_state),
+        };
     }
-    let terms = AttemptConfig {
+    let terms = attempt_config(route, blueprint, process_state, clusters);
+    if let Some(fabric) = &route.fabric {
+        return fabric_target::target(route, fabric, terms, resolvers, process_state);
+    }
+    Target::Cluster { cluster: clusters.get(&route.cluster, &route.name, blueprint, process_state), terms }
+}
+
+/// The settings of the attempts of a route.
+fn attempt_config(
+    route: &RouteBlueprint,
+    blueprint: &Blueprint,
+    process_state: &ProcessState,
+    clusters: &mut Clusters,
+) -> AttemptConfig {
+    AttemptConfig {
         timeout: route.timeout.value,
-        connect_timeout: blueprint.limits.connect_timeout,
-        body_idle_timeout: blueprint.limits.body_idle,
         request_buffer_bytes: route.buffering.request_bytes,
-        buffering_memory: process_state.buffering_memory.clone(),
-        max_informational: blueprint.limits.max_informational,
         preserve_host: route.preserve_host.value,
         version: match route.http_version.value {
             HttpVersion::Http10 => Version::Http10,
@@ -233,87 +280,47 @@ fn target(
             HttpVersion::Http2 => Http2::Always,
         },
         resilience: resilience(route, blueprint, process_state, clusters),
-    };
-    Target::Cluster { cluster: clusters.get(&route.cluster, &route.name, blueprint, process_state), terms }
+        ..attempts(blueprint, process_state)
+    }
 }
 
-/// The target clusters of the routes and transport routes, each once.
-fn all_clusters(routes: &[Arc<Route>], listeners: &[ListenerPlan]) -> Box<[Arc<Cluster>]> {
-    let handlers = listeners.iter().filter_map(|listener| listener.handler.as_ref());
-    let transport = handlers.flat_map(|handler| handler.routes.iter().map(|route| &route.cluster));
+/// The target of a route to a hub service. Its service was found when the document was compiled.
+fn hub_target(route: &RouteBlueprint, hub: &HubRouteBlueprint, hubs: &PlanHubs) -> Target {
+    match hubs.target(hub, route.stages.cors.is_some(), route.timeout.value) {
+        Some(target) => Target::Hub(Box::new(target)),
+        None => Target::Fail(
+            ErrorCode::GatewayInternal,
+            format!("the plan has no hub service \"{}\"", hub.service.value),
+        ),
+    }
+}
+
+/// The settings of calls that a route does not change: HTTP/1.1, no retries.
+fn attempts(blueprint: &Blueprint, process_state: &ProcessState) -> AttemptConfig {
+    AttemptConfig {
+        timeout: HANDLER_TIMEOUT,
+        connect_timeout: blueprint.limits.connect_timeout,
+        body_idle_timeout: blueprint.limits.body_idle,
+        request_buffer_bytes: 0,
+        buffering_memory: process_state.buffering_memory.clone(),
+        max_informational: blueprint.limits.max_informational,
+        preserve_host: false,
+        version: Version::Http11,
+        http2: Http2::Never,
+        resilience: None,
+    }
+}
+
+/// The target clusters of the routes, event handlers and transport routes, each once.
+fn all_clusters(routes: &[Arc<Route>], hubs: &PlanHubs, listeners: &[ListenerPlan]) -> Box<[Arc<Cluster>]> {
+    let forwarded = listeners.iter().filter_map(|listener| listener.handler.as_ref());
+    let transport = forwarded.flat_map(|handler| handler.routes.iter().map(|route| &route.cluster));
     let mut seen = HashSet::new();
     let targets = routes.iter().filter_map(|route| route.cluster().ok());
     let clusters = targets.flat_map(|(cluster, terms)| [Some(cluster), terms.fallback()]).flatten();
-    clusters.chain(transport).filter(|cluster| seen.insert(Arc::as_ptr(cluster))).cloned().collect()
-}
-
-/// The clusters of a plan: a named cluster is built once, however many routes use it.
-#[derive(Default)]
-struct Clusters {
-    built: HashMap<*const ClusterBlueprint, Arc<Cluster>>,
-    /// Publishes the instances of roles.
-    roles: Option<Arc<RolesPlan>>,
-}
-
-impl Clusters {
-    fn get(
-        &mut self,
-        cluster: &Arc<ClusterBlueprint>,
-        route: &str,
-        blueprint: &Blueprint,
-        process_state: &ProcessState,
-    ) -> Arc<Cluster> {
-        let name = cluster.name.as_deref().unwrap_or(route);
-        let roles = self.roles.clone();
-        let make = || {
-            let made = process_state.cluster_states.cluster(&cluster_config(cluster, name, blueprint));
-            if let Some(found) = &cluster.discovery {
-                let DiscoveredService { registry, service, is_unnamed } = found;
-                made.attach_source(&process_state.registries.watch(registry, service, *is_unnamed));
-            }
-            if let (Some(role), Some(roles)) = (&cluster.role, roles) {
-                roles.attach(role, &made);
-            }
-            made
-        };
-        match cluster.name {
-            Some(_) => self.built.entry(Arc::as_ptr(cluster)).or_insert_with(make).clone(),
-            None => make(),
-        }
-    }
-}
-
-fn cluster_config(cluster: &ClusterBlueprint, name: &str, blueprint: &Blueprint) -> ClusterSpec {
-    let instance = |endpoint: &blueprint::Endpoint| Instance {
-        weight: endpoint.weight,
-        ..Instance::new(&endpoint.host, endpoint.port.unwrap_or(0))
-    };
-    let has_own_endpoints = cluster.discovery.is_none() && cluster.role.is_none();
-    ClusterSpec {
-        key: cluster.key.clone(),
-        label: name.to_owned(),
-        health: cluster.health.value.clone(),
-        tls_mode: tls_mode(cluster, name, blueprint),
-        pooling: cluster.pooling,
-        instances: has_own_endpoints.then(|| cluster.endpoints.iter().map(instance).collect()),
-        balancer: cluster.balancer.value.clone(),
-    }
-}
-
-/// Whether connections to the backend use TLS. Where the client's scheme decides, TLS is prepared only if a listener
-/// accepts it.
-fn tls_mode(cluster: &ClusterBlueprint, name: &str, blueprint: &Blueprint) -> TlsMode {
-    if cluster.scheme != Scheme::Http && cluster.tls.trust == TrustAnchors::DangerousAcceptAny {
-        log::warn!("{name} accepts any certificate of its backend: traffic can be intercepted");
-    }
-    let forwarded = blueprint.stages.forwarded_headers.as_ref();
-    let tls_possible = forwarded.is_some_and(|forwarded| forwarded.proxies.may_change_scheme());
-    let tls_possible = tls_possible || blueprint.listeners.iter().any(|listener| listener.tls.is_some());
-    match cluster.scheme {
-        Scheme::Https => TlsMode::Always(Box::new(cluster.tls.clone())),
-        Scheme::SameAsClient if tls_possible => TlsMode::SameAsClient(Box::new(cluster.tls.clone())),
-        Scheme::SameAsClient | Scheme::Http => TlsMode::Plain,
-    }
+    let handlers = hubs.services.iter().flat_map(|service| service.backends.iter());
+    let clusters = clusters.chain(handlers.map(|backend| &backend.cluster)).chain(transport);
+    clusters.filter(|cluster| seen.insert(Arc::as_ptr(cluster))).cloned().collect()
 }
 
 /// How failures are handled; the route's name and its cluster's key identify the state that is reused.

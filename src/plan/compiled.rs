@@ -3,6 +3,7 @@
 use super::administration::Administration;
 use super::blueprint::{Limits, Listener};
 use super::dynamic_routes::DynamicRoutes;
+use super::hubs::build::PlanHubs;
 use super::roles::RolesPlan;
 pub use super::route::{Aggregate, AggregatePart, ClientPace, PathHashKey, Route, Target};
 use super::routing::{
@@ -11,8 +12,8 @@ use super::routing::{
 use super::telemetry::PlanTelemetry;
 use super::transport::TransportListener;
 use crate::{
-    backend::Cluster,
-    base::path_params::PathParams,
+    backend::{Cluster, fabric::Resolver},
+    base::{budget::Budget, path_params::PathParams},
     net::tls::server::TlsAcceptor,
     pipeline::{
         client_fields::ClientFieldRules,
@@ -21,6 +22,7 @@ use crate::{
         head::{Head, KnownHeader},
     },
     stages::{cors::preflight_method, forwarded_headers::TrustedProxies},
+    state::SharedState,
     telemetry::{CertificateExpiry, TlsMetrics},
 };
 use std::{borrow::Cow, ops::Deref, sync::Arc};
@@ -33,6 +35,8 @@ pub struct Plan {
     /// Ocelot compatibility: its status codes and errors without a body.
     pub ocelot: bool,
     pub limits: Limits,
+    /// Memory for buffered bodies.
+    pub buffering_memory: Arc<Budget>,
     /// What clients may not send.
     pub client_fields: Arc<ClientFieldRules>,
     /// The proxies whose fields are trusted.
@@ -45,8 +49,14 @@ pub struct Plan {
     /// Expiry of the listener certificates.
     pub expiries: Vec<CertificateExpiry>,
     pub telemetry: PlanTelemetry,
+    /// The state that several gateways share.
+    pub shared_state: Option<Arc<SharedState>>,
     /// The clusters of all routes and transport routes, without duplicates.
     pub clusters: Box<[Arc<Cluster>]>,
+    /// The resolvers of services with partitions.
+    pub resolvers: Box<[Arc<Resolver>]>,
+    /// Realtime hubs.
+    pub hubs: PlanHubs,
     /// Whether any route responds to CORS preflight requests.
     pub preflight: bool,
     /// Whether any route is restricted to some listeners.

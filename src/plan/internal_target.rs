@@ -29,21 +29,29 @@ pub fn target(name: &Sourced<String>, timeout: Duration, process_state: &Process
 
 /// The name of the service, and the request it receives line by line.
 pub fn describe(route: &Route, hop: HopByHop, exchange: &Exchange) -> Option<(String, Vec<String>)> {
-    let Target::Internal { service, .. } = &route.target else { return None };
+    let name = match &route.target {
+        Target::Internal { service, .. } => format!("{} (internal service)", service.name()),
+        Target::Hub(target) => target.describe(exchange.request.target()),
+        _ => return None,
+    };
     let host = exchange.request.get_known(KnownHeader::Host).unwrap_or_default();
     let mut bytes = Vec::new();
     put_request(&mut bytes, &exchange.request, host, Framing::None, hop, Version::Http11);
     let text = String::from_utf8_lossy(&bytes);
     let lines = text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
-    Some((format!("{} (internal service)", service.name()), lines))
+    Some((name, lines))
 }
 
 /// The settings of a route to a service that `explain` lists.
 pub fn settings(route: &RouteBlueprint) -> Option<[(&'static str, Sourced<String>); 3]> {
-    let service = route.service.as_ref()?;
+    let service = match (&route.service, &route.hub) {
+        (Some(service), _) => ("DownstreamService", service.clone()),
+        (None, Some(hub)) => ("DownstreamHubService", hub.service.clone()),
+        (None, None) => return None,
+    };
     Some([
         ("UpstreamPathTemplate", route.matcher.client_path.clone()),
         ("DownstreamPathTemplate", route.backend_path.clone()),
-        ("DownstreamService", service.clone()),
+        service,
     ])
 }

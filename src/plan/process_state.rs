@@ -2,7 +2,7 @@
 
 use super::roles::RoleState;
 use crate::{
-    backend::{attempt::ResilienceState, cluster::ClusterStates, discovery::Registries},
+    backend::{attempt::ResilienceState, cluster::ClusterStates, discovery::Registries, fabric::Resolvers},
     base::{budget::Budget, clock::Clock, weak_map::WeakMap},
     net::{
         background::BackgroundRuntime,
@@ -12,10 +12,15 @@ use crate::{
         tls::server::{ClientAuth, TicketKeys},
     },
     pipeline::internal::ServiceRegistry,
+    realtime::engine::Engine,
     stages::StageState,
+    state::SharedStates,
     telemetry::{Metrics, TelemetryState},
 };
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+/// The engine of the process; created by the first plan with a hub service.
+pub type EngineSlot = Arc<OnceLock<Arc<Engine>>>;
 
 /// State that plans share and that survives a reload. Unchanged parts of a new plan find their state by key.
 #[derive(Clone, Debug)]
@@ -31,12 +36,18 @@ pub struct ProcessState {
     pub buffering_memory: Arc<Budget>,
     /// Discovery providers.
     pub registries: Arc<Registries>,
+    /// Resolvers of services with partitions.
+    pub fabric: Arc<Resolvers>,
     pub clock: Clock,
     /// TLS session ticket keys, by listener address and client authentication.
     pub tls_tickets: Arc<WeakMap<(Address, Option<ClientAuth>), TicketKeys>>,
     pub metrics: Arc<Metrics>,
     /// The access logs and exporters that plans hold.
     pub telemetry: Arc<TelemetryState>,
+    /// The connections to Redis that plans hold.
+    pub shared_states: Arc<SharedStates>,
+    /// Realtime hubs; empty until a plan has a hub service.
+    pub hub_engine: EngineSlot,
     /// Internal services of the process that routes may name.
     pub services: ServiceRegistry,
     /// Registrations and public ports of the instances of roles.
@@ -59,6 +70,7 @@ impl ProcessState {
                 Some(metrics.clone()),
             ),
             registries: Arc::new(Registries::new(background.clone(), names.dns().clone(), metrics.clone())),
+            fabric: Arc::default(),
             names,
             attempts: Arc::default(),
             background,
@@ -67,7 +79,9 @@ impl ProcessState {
             clock,
             tls_tickets: Arc::default(),
             telemetry: Arc::new(TelemetryState::new(metrics.clone(), None)),
+            shared_states: Arc::new(SharedStates::inactive(metrics.shared_state().clone())),
             metrics,
+            hub_engine: EngineSlot::default(),
             services: ServiceRegistry::default(),
             roles: Arc::default(),
             connections,
@@ -79,6 +93,13 @@ impl ProcessState {
     pub fn with_telemetry(self) -> ProcessState {
         let telemetry = Arc::new(TelemetryState::new(self.metrics.clone(), Some(otlp::connect)));
         ProcessState { telemetry, ..self }
+    }
+
+    /// The same state for a process whose plans connect to the shared state.
+    #[must_use]
+    pub fn with_shared_state(self) -> ProcessState {
+        let shared_states = Arc::new(SharedStates::active(self.metrics.shared_state().clone()));
+        ProcessState { shared_states, ..self }
     }
 
     /// The same state with internal services.

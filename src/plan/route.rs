@@ -3,7 +3,7 @@
 use super::aggregate::{AggregateConfig, PartTerms};
 use super::routing::{EscapedSeparators, Target as RequestTarget, UrlTemplate};
 use crate::{
-    backend::{Cluster, attempt::AttemptConfig},
+    backend::{Cluster, attempt::AttemptConfig, fabric::FabricRoute},
     base::{data_rate::MinDataRate, hash::stable_hash},
     pipeline::{
         error::{ErrorCode, GatewayError},
@@ -11,6 +11,7 @@ use crate::{
         internal::InternalService,
         stage::StageEntry,
     },
+    realtime::service::HubTarget,
     telemetry::RouteMetrics,
 };
 use std::{sync::Arc, time::Duration};
@@ -60,11 +61,15 @@ pub enum Target {
         cluster: Arc<Cluster>,
         terms: AttemptConfig,
     },
+    /// Services with partitions.
+    Fabric(Arc<FabricRoute>),
     /// A service of this process.
     Internal {
         service: InternalService,
         timeout: Duration,
     },
+    /// A hub service of this process.
+    Hub(Box<HubTarget>),
     /// Several routes, whose responses are composed to one.
     Aggregate(Box<Aggregate>),
     /// A route that Ocelot accepts but cannot serve: the error of every request.
@@ -78,10 +83,15 @@ impl Target {
             Target::Cluster { cluster, terms } => {
                 Target::Cluster { cluster: cluster.clone(), terms: terms.clone() }
             }
+            Target::Fabric(fabric) => Target::Fabric(fabric.clone()),
             Target::Internal { service, timeout } => {
                 Target::Internal { service: service.clone(), timeout: *timeout }
             }
             Target::Fail(code, detail) => Target::Fail(*code, detail.clone()),
+            Target::Hub(_) => Target::Fail(
+                ErrorCode::GatewayInternal,
+                "a hub service cannot be a part of an aggregate".into(),
+            ),
             Target::Aggregate(_) => Target::Fail(
                 ErrorCode::GatewayInternal,
                 "an aggregate cannot be a part of another aggregate".into(),
@@ -120,7 +130,9 @@ impl Route {
         let Exchange { request, routing, scratch, .. } = exchange;
         let Routing { path_params, path_len, query, spelled_path, .. } = routing;
         scratch.clear();
-        let target = RequestTarget::from_normalized(request.target(), *path_len).with_spelling(spelled_path);
+        // Services get the path in normal form.
+        let spelling: &[u8] = if matches!(self.target, Target::Fabric(_)) { &[] } else { spelled_path };
+        let target = RequestTarget::from_normalized(request.target(), *path_len).with_spelling(spelling);
         self.url
             .build_with(path_params, &target, if query.is_empty() { target.query() } else { query }, scratch)
             .map_err(|_| GatewayError::new(ErrorCode::RouteMisconfigured, "the rewritten path is empty"))?;
@@ -145,7 +157,10 @@ impl Route {
         match &self.target {
             Target::Cluster { cluster, terms } => Ok((cluster, terms)),
             Target::Fail(code, detail) => Err(GatewayError::new(*code, detail.clone())),
-            Target::Internal { .. } => {
+            Target::Fabric(_) => {
+                Err(GatewayError::new(ErrorCode::GatewayInternal, "a route to services has no cluster"))
+            }
+            Target::Internal { .. } | Target::Hub(_) => {
                 Err(GatewayError::new(ErrorCode::GatewayInternal, "an internal service has no cluster"))
             }
             Target::Aggregate(_) => {

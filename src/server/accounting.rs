@@ -78,6 +78,7 @@ pub fn log_access(
 fn record<'a>(exchange: &'a Exchange, labels: RecordLabels<'a>, end: &RequestEnd) -> Record<'a> {
     let record = &exchange.record;
     let user = exchange.client.user.as_ref().filter(|_| record.policy.logs_user);
+    let fabric = record.fabric.as_deref();
     Record {
         time: SystemTime::now() - end.duration,
         id: &record.id,
@@ -96,6 +97,10 @@ fn record<'a>(exchange: &'a Exchange, labels: RecordLabels<'a>, end: &RequestEnd
         stage: record.stage,
         cluster: labels.cluster,
         endpoint: record.endpoint.as_deref().unwrap_or(""),
+        service: fabric.map_or("", |fabric| &fabric.service),
+        partition: fabric.map_or("", |fabric| &fabric.partition),
+        replica: fabric.map_or("", |fabric| &fabric.replica),
+        replica_role: fabric.map_or("", |fabric| fabric.replica_role),
         backend_status: record.backend_status,
         attempts: record.attempts,
         bytes_in: end.bytes_in,

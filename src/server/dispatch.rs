@@ -2,7 +2,7 @@
 //! client connections, because parts of an aggregate and background exchanges (cache refreshes) are dispatched here
 //! too.
 
-use super::{aggregate, internal};
+use super::{aggregate, hub, internal};
 use crate::{
     backend::{attempt, discovery::ServiceWatch},
     net::h1::hop_by_hop::HopByHop,
@@ -111,6 +111,14 @@ async fn call_target(
     if let Target::Internal { service, timeout } = &route.target {
         client.limit_body(exchange.body.limit);
         return internal::call(service, *timeout, exchange, hop, client).await;
+    }
+    if let Target::Fabric(fabric) = &route.target {
+        client.limit_body(exchange.body.limit);
+        return attempt::run_fabric(fabric, hop, exchange, client).await;
+    }
+    if let Target::Hub(target) = &route.target {
+        client.limit_body(exchange.body.limit);
+        return Box::pin(hub::call(target, exchange, hop, client)).await;
     }
     let (cluster, terms) = route.cluster()?;
     if let Some(source) = cluster.pending_discovery(exchange) {

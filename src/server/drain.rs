@@ -1,5 +1,5 @@
-//! When client connections end although they could continue: the phases of a graceful shutdown, and idle connections whose
-//! descriptors are needed for connections to backends.
+//! When client connections end although they could continue: the phases of a graceful shutdown, and idle connections that
+//! make room for new ones.
 
 use std::{
     future::Future,
@@ -17,7 +17,7 @@ use tokio::sync::{Notify, futures::Notified};
 const DRAIN_IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connection that was idle for less is not evicted.
-const MIN_EVICTED_IDLE: Duration = Duration::from_secs(2);
+pub const MIN_EVICTED_IDLE: Duration = Duration::from_secs(2);
 
 /// Evicting wakes all idle connections: not more often than this.
 const EVICTION_INTERVAL: Duration = Duration::from_millis(200);

@@ -19,7 +19,7 @@ use crate::{
         head::{Head, KnownHeader, Version},
         response::{Response, RouteResult},
     },
-    plan::{Route, roles::Source, telemetry::PlanTelemetry, transport::HttpAdmission},
+    plan::{Route, Target, roles::Source, telemetry::PlanTelemetry, transport::HttpAdmission},
     telemetry::{HeaderValues, Removed, RequestEnd},
 };
 use std::time::Instant;
@@ -40,7 +40,10 @@ pub async fn handle_exchange<C: ClientIo>(conn: &mut C, mut ctx: Context<'_>) ->
         None => dispatch(ctx.exchange, ctx.plan, hop, conn).await,
     };
     let response = match outcome {
-        Ok(response) => Some(response),
+        Ok(response) => {
+            ctx.count_data_plane_error(route.as_deref());
+            Some(response)
+        }
         Err(cause) => error_response(&mut ctx, cause),
     };
     let next = match response {
@@ -159,6 +162,14 @@ impl Context<'_> {
         log_access(conn, self.exchange, self.worker, &telemetry.access_logs, labels, end);
         if self.exchange.trace.is_some() {
             trace::finish(self.exchange, labels, route, end, conn.version().as_str());
+        }
+    }
+
+    /// Counts an error that the data plane of a hub reports in its own form.
+    fn count_data_plane_error(&self, route: Option<&Route>) {
+        let code = self.exchange.record.error_code;
+        if let (Some(code), Some(Target::Hub(_))) = (code, route.map(|route| &route.target)) {
+            self.worker.gateway.metrics().record_error(code.name());
         }
     }
 

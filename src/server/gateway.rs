@@ -53,6 +53,7 @@ impl Gateway {
         foundation.metrics.configure(plan.telemetry.emits_zero, plan.telemetry.has_native_histograms);
         foundation.metrics.tls.certificates(plan.expiries.clone());
         foundation.buffering_memory.set_capacity(plan.limits.buffering_memory);
+        plan.hubs.activate(&foundation.hub_engine);
         plan.roles.publish_metrics();
         Arc::new(Gateway {
             plan: ArcSwap::from_pointee(plan),
@@ -75,6 +76,7 @@ impl Gateway {
         if let (Some(dynamic), Some(previous)) = (&plan.dynamic, &self.plan.load().dynamic) {
             dynamic.adopt(previous, Instant::now());
         }
+        plan.hubs.activate(&self.shared_state.hub_engine);
         let plan = Arc::new(plan);
         self.shared_state.metrics.remove_absent(&plan.labels());
         let clusters: Vec<_> = plan.all_clusters().map(|cluster| cluster.label.clone()).collect();
@@ -176,6 +178,11 @@ impl Connections {
     /// The number of open connections.
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
+    }
+
+    /// How many idle connections should be closed so that new ones do not reach the limit.
+    pub fn excess(&self, max_connections: usize) -> usize {
+        if self.open() < max_connections { 0 } else { max_connections / 16 + 1 }
     }
 
     /// Counts a new connection; addresses are counted only if there is a limit per client.

@@ -19,7 +19,11 @@ use crate::{
         h1::client::{ClientConn, Next},
         io::Stream,
     },
-    pipeline::{error::GatewayError, exchange::Exchange, upgrade::Upgrade},
+    pipeline::{
+        error::GatewayError,
+        exchange::Exchange,
+        upgrade::{Upgrade, UpgradePeer},
+    },
     telemetry::AccessLog,
 };
 use std::{
@@ -69,7 +73,8 @@ struct Tunnel {
     upgrade: Upgrade,
     config: websocket::TunnelConfig,
     route: Arc<str>,
-    exchange: Box<Exchange>,
+    /// `None`: it is not logged.
+    exchange: Option<Box<Exchange>>,
     logs: Box<[Arc<AccessLog>]>,
 }
 
@@ -192,6 +197,15 @@ impl Tunnel {
             metrics: worker.gateway.metrics().tunnels().clone(),
         };
         exchange.runtime = None;
+        let is_service = matches!(upgrade.peer, UpgradePeer::Service(_));
+        let exchange = match exchange.record.enabled || !is_service {
+            true => Some(exchange),
+            // The connection may be idle for days: nothing is held that is not logged.
+            false => {
+                worker.release_exchange(exchange);
+                None
+            }
+        };
         Box::new(Tunnel { upgrade, config, route, exchange, logs: plan.telemetry.access_logs.clone() })
     }
 }
@@ -199,20 +213,30 @@ impl Tunnel {
 /// Serves the connection after an upgrade.
 async fn tunnel(mut session: Box<Session>, tunnel: Box<Tunnel>) {
     let Session { conn, connection, worker, .. } = &mut *session;
-    let Tunnel { upgrade, config, route, mut exchange, logs } = *tunnel;
-    let reason = websocket::run(conn, upgrade, config, &worker.gateway.drain).await;
-    exchange.record.bytes_out = conn.sent();
-    log::debug!("WebSocket connection closed: {reason:?}");
-    if exchange.record.enabled {
-        let labels = RecordLabels { route: &route, ..RecordLabels::new(connection, None) };
-        let end = request_end(conn, &exchange, Instant::now());
-        log_access(conn, &exchange, worker, &logs, labels, &end);
-        if exchange.trace.is_some() {
-            trace::finish(&mut exchange, labels, None, &end, conn.version().as_str());
+    let Tunnel { upgrade, config, route, exchange, logs } = *tunnel;
+    let Upgrade { peer, guards } = upgrade;
+    let reason = match peer {
+        UpgradePeer::Backend(backend) => {
+            Box::pin(websocket::run(conn, backend, config, &worker.gateway.drain)).await
         }
+        UpgradePeer::Service(service) => websocket::serve_peer(conn, service, &config).await,
+    };
+    drop(guards);
+    log::debug!("WebSocket connection closed: {reason:?}");
+    if let Some(mut exchange) = exchange {
+        exchange.record.bytes_out = conn.sent();
+        if exchange.record.enabled {
+            let labels = RecordLabels { route: &route, ..RecordLabels::new(connection, None) };
+            let end = request_end(conn, &exchange, Instant::now());
+            log_access(conn, &exchange, worker, &logs, labels, &end);
+            if exchange.trace.is_some() {
+                trace::finish(&mut exchange, labels, None, &end, conn.version().as_str());
+            }
+        }
+        worker.release_exchange(exchange);
     }
-    worker.release_exchange(exchange);
-    linger(conn).await;
+    // Boxed: a hub connection may be idle for days, and needs this only at its end.
+    Box::pin(linger(conn)).await;
 }
 
 #[cfg(test)]

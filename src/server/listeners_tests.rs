@@ -1,9 +1,14 @@
 use super::*;
 use crate::{
-    net::unix_address::UnixAddress, pipeline::internal::ServiceRegistry,
-    server::internal_gateway::internal_gateway,
+    net::unix_address::UnixAddress,
+    pipeline::internal::ServiceRegistry,
+    server::{drain::MIN_EVICTED_IDLE, internal_gateway::internal_gateway, run::serve_listeners},
 };
 use std::{net::TcpListener, path::Path};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpSocket,
+};
 
 fn tcp(name: &str, port: u16) -> ListenerPlan {
     ListenerPlan::plain(name, SocketAddr::from(([127, 0, 0, 1], port)))
@@ -60,4 +65,32 @@ async fn a_drain_waits_for_open_connections_until_its_deadline() {
     assert!(!wait_drained(&gateway, Instant::now()).await);
     drop(guard);
     assert!(wait_drained(&gateway, Instant::now()).await);
+}
+
+#[tokio::test]
+async fn an_idle_connection_makes_room_for_a_new_one() {
+    let gateway = internal_gateway(ServiceRegistry::default(), 4).unwrap();
+    let listeners = update(&[], &[tcp("a", 0)]).unwrap();
+    let Address::Tcp(address) = listeners[0].address() else { panic!("a TCP address") };
+    let (listeners, worker) = (watch::Sender::new(listeners), Arc::new(Worker { index: 0, gateway }));
+    tokio::spawn(serve_listeners(worker, listeners.subscribe()));
+    // One address may have half of the four connections.
+    let connect = async |host: u8| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, host], 0))).unwrap();
+        socket.connect(address).await.unwrap()
+    };
+    let respond = async || {
+        let mut stream = connect(1).await;
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.unwrap();
+        response
+    };
+    let _idle = [connect(2).await, connect(2).await, connect(3).await, connect(3).await];
+    let rejected = respond().await;
+    assert!(rejected.contains("gateway.connection_limit"), "none has been idle for long: {rejected}");
+    tokio::time::sleep(MIN_EVICTED_IDLE).await;
+    let response = respond().await;
+    assert!(response.contains("route.not_found"), "{response}");
 }

@@ -6,6 +6,7 @@
 //! owns the worker threads, listening sockets, client connections, and the current plan ([`Gateway`]). Listening
 //! sockets, connections and metrics outlive a reload; an exchange keeps the plan it started with.
 
+mod accepted;
 pub mod accounting;
 pub mod aggregate;
 pub mod dispatch;
@@ -15,8 +16,8 @@ pub mod context;
 pub mod drain;
 pub mod gateway;
 pub mod listeners;
+mod hub;
 pub mod internal;
-pub mod internal_client;
 pub mod internal_gateway;
 pub mod l4;
 #[cfg(test)]

@@ -26,7 +26,8 @@ pub fn error_response(ctx: &mut Context<'_>, cause: GatewayError) -> Option<Resp
     exchange.record.status = cause.status(ocelot);
     ctx.worker.gateway.metrics().record_error(cause.code.name());
     log::debug!("{}: {}", cause.code.name(), cause.detail);
-    if cause.code == ErrorCode::ClientClosed {
+    let is_aborted = cause.extra.as_ref().is_some_and(|extra| extra.aborts);
+    if cause.code == ErrorCode::ClientClosed || is_aborted {
         return None;
     }
     let mut response = match grpc::is_grpc(&exchange.request) {

@@ -76,6 +76,9 @@ async fn drain(gateway: &Gateway, listeners: &watch::Sender<Listeners>, hurry: T
         tokio::time::sleep(limits.shutdown_delay).await;
         let closing = close_listeners(listeners).await;
         gateway.drain.begin();
+        if let Some(engine) = gateway.shared_state.hub_engine.get() {
+            engine.begin_drain(limits.drain / 2);
+        }
         let until = Instant::now() + limits.drain;
         wait_backlog_accepted(&closing, until.min(Instant::now() + BACKLOG_TIMEOUT)).await;
         wait_drained(gateway, until).await

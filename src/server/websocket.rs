@@ -6,7 +6,7 @@ use crate::{
     base::websocket::{FrameTracker, GOING_AWAY, masked_going_away_frame},
     pipeline::{
         body::ClientBody,
-        upgrade::{Duplex, Upgrade},
+        upgrade::{ConnectionService, Duplex},
     },
     telemetry::{Direction, WebSocketMetrics},
 };
@@ -51,11 +51,10 @@ pub struct TunnelConfig {
 /// never inserted into another frame.
 pub async fn run<C: Duplex + ClientBody>(
     conn: &mut C,
-    upgrade: Upgrade,
+    mut backend: Box<dyn Duplex>,
     config: TunnelConfig,
     drain: &Drain,
 ) -> CloseReason {
-    let Upgrade { mut backend, guards } = upgrade;
     let drain_started = drain.notified();
     let mut drain_started = pin!(drain_started.notified());
     let mut tunnel = Tunnel::new(&config);
@@ -73,7 +72,24 @@ pub async fn run<C: Duplex + ClientBody>(
         }
     })
     .await;
-    drop((backend, guards));
+    config.metrics.close();
+    end
+}
+
+/// Serves a connection whose other side is this process, until it ends.
+/// The client certificate may expire first.
+pub async fn serve_peer<C: Duplex + ClientBody>(
+    conn: &mut C,
+    mut service: Box<dyn ConnectionService>,
+    config: &TunnelConfig,
+) -> CloseReason {
+    config.metrics.open();
+    let end = poll_fn(|cx| match (service.poll(cx, conn), config.certificate_expires_at) {
+        (Poll::Ready(()), _) => Poll::Ready(CloseReason::Closed),
+        (Poll::Pending, Some(at)) => conn.poll_deadline(cx, at).map(|()| CloseReason::CertificateExpired),
+        (Poll::Pending, None) => Poll::Pending,
+    })
+    .await;
     config.metrics.close();
     end
 }

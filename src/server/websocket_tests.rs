@@ -36,8 +36,7 @@ async fn bytes_are_copied_both_ways_until_both_sides_end() {
     let metrics = config.metrics.clone();
     let mut client = ScriptedClient::with_body(&[b"ping", b"!"]);
     let backend = Box::new(ScriptedClient::with_body(&[b"pong"]));
-    let upgrade = Upgrade { backend, guards: Default::default() };
-    assert_eq!(run(&mut client, upgrade, config, &drain).await, CloseReason::Closed);
+    assert_eq!(run(&mut client, backend, config, &drain).await, CloseReason::Closed);
     assert_eq!((client.body.as_slice(), client.is_ended), (&b"pong"[..], true));
     assert_eq!((metrics.bytes(), metrics.totals()), ([5, 4], (1, 0)), "five bytes up, four down, none open");
 }
@@ -86,8 +85,7 @@ async fn a_tunnel_ends_with_close_frames_when_the_client_certificate_expires() {
     let expires_at = Some((start + Duration::from_secs(5)).into_std());
     let config = TunnelConfig { certificate_expires_at: expires_at, ..config() };
     let (mut client, backend) = (open(&[]), Box::new(open(&[])));
-    let upgrade = Upgrade { backend, guards: Default::default() };
-    let reason = run(&mut client, upgrade, config, &Drain::default()).await;
+    let reason = run(&mut client, backend, config, &Drain::default()).await;
     assert_eq!((reason, client.body.as_slice()), (CloseReason::CertificateExpired, &GOING_AWAY[..]));
     assert_eq!(start.elapsed().as_secs(), 5 + HALF_CLOSE_TIMEOUT.as_secs(), "the other side did not answer");
 }

@@ -1,10 +1,11 @@
 //! A worker: one thread with its own runtime; a connection stays on the worker that accepted it.
 
-use super::{dispatch::run_route, gateway::Gateway, internal_client::BufferedClient};
+use super::{dispatch::run_route, drain::MIN_EVICTED_IDLE, gateway::Gateway};
 use crate::{
+    base::budget::Budget,
     net::{
-        connection_limit::ConnectionLimiter, descriptors, h1::hop_by_hop::HopByHop, h2, pool,
-        release_requests,
+        buffered_client::BufferedClient, connection_limit::ConnectionLimiter, descriptors,
+        h1::hop_by_hop::HopByHop, h2, pool, release_requests,
     },
     pipeline::{
         exchange::{Exchange, Peer, Runtime, Task},
@@ -76,6 +77,10 @@ impl Runtime for PlanRef {
             .await
         })
     }
+
+    fn buffering_memory(&self) -> Option<&Arc<Budget>> {
+        Some(&self.0.buffering_memory)
+    }
 }
 
 impl fmt::Debug for Worker {
@@ -112,6 +117,7 @@ impl Worker {
     /// Takes an exchange back into the pool when its connection becomes idle.
     pub fn release_exchange(&self, mut exchange: Box<Exchange>) {
         (exchange.response.cache_context, exchange.runtime) = (None, None);
+        exchange.body.collected = None;
         if exchange.request.capacity() + exchange.response.spare_head.capacity() <= MAX_RETAINED_HEADS {
             EXCHANGES.with_borrow_mut(|kept| {
                 if kept.len() < MAX_POOLED_EXCHANGES {
@@ -134,17 +140,21 @@ impl Worker {
                     let (connections, streams) = h2::pool::connection_counts();
                     self.gateway.metrics().http2().backends(self.index, connections, streams);
                 }
-                () = descriptors::PROCESS.contended() => self.evict_idle_clients(),
+                () = descriptors::PROCESS.contended() => self.evict_idle(usize::MAX),
                 limiters = release_requests::receive() => limiters.iter().for_each(release_contended),
             }
         }
     }
 
-    /// Closes idle client connections if connections to backends need their descriptors.
-    fn evict_idle_clients(&self) {
-        let excess = descriptors::PROCESS.excess();
+    /// Closes idle connections if new ones need their descriptors, or their place among the client connections.
+    pub fn evict_idle(&self, max_connections: usize) {
+        let (now, descriptors) = (Instant::now(), descriptors::PROCESS.excess());
+        let excess = descriptors.max(self.gateway.connections.excess(max_connections));
         if excess > 0 {
-            self.gateway.drain.evict_idle(excess, Instant::now());
+            self.gateway.drain.evict_idle(excess, now);
+        }
+        if descriptors > 0 {
+            pool::evict_idle(now, MIN_EVICTED_IDLE);
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     },
     net::background::BackgroundRuntime,
     pipeline::stage::{BoxStage, Stage},
+    state::SharedState,
     telemetry::{Metrics, trace::Tracer},
 };
 use std::{fmt::Debug, sync::Arc};
@@ -71,6 +72,8 @@ impl<T: ConfiguredStage + 'static> StageConfig for T {
 pub struct GatewayFacts {
     /// Whether Ocelot compatibility is on.
     pub ocelot: bool,
+    /// Whether there is a `SharedState` section.
+    pub has_shared_state: bool,
     /// Maximum bytes of a request body in `Limits`; `None`: no limit.
     pub max_body_bytes: Option<u64>,
     /// Maximum bytes of all header fields in `Limits`.
@@ -198,6 +201,8 @@ pub struct BuildContext<'b> {
     pub has_http_cache: bool,
     pub metrics: &'b Arc<Metrics>,
     pub background: &'b BackgroundRuntime,
+    /// The state that several gateways share.
+    pub shared_state: Option<&'b Arc<SharedState>>,
     pub clock: &'b Clock,
     /// Begins the traces of sampled requests.
     pub tracer: Option<Arc<Tracer>>,

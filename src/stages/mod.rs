@@ -23,6 +23,7 @@ pub mod feature;
 pub mod fixture;
 pub mod forwarded_headers;
 pub mod header_transform;
+mod key_hasher;
 pub mod method;
 pub mod partition_key;
 pub mod rate_limit;

@@ -4,15 +4,14 @@
 //! A key is 128 bits of two keyed hashes: clients cannot produce collisions, and every counter takes the same memory.
 
 use super::feature::CompileContext;
+pub use super::key_hasher::{Digest, Key};
+use super::key_hasher::{DigestHasher, KeyHasher, PartHasher};
 use crate::{
     base::client_prefix::ClientPrefix,
     config::{Span, Spanned, codes},
     pipeline::exchange::Exchange,
 };
-use std::{
-    hash::{BuildHasher, DefaultHasher, Hasher, RandomState},
-    net::IpAddr,
-};
+use std::{hash::RandomState, net::IpAddr};
 
 /// One part of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,10 +67,6 @@ pub fn format_list(parts: &[KeyPart]) -> String {
     parts.iter().map(KeyPart::text).collect::<Vec<_>>().join(", ")
 }
 
-/// The key of a counter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key(pub [u64; 2]);
-
 /// The random seeds of keys, for the life of the process.
 #[derive(Debug, Default)]
 pub struct PartitionKeys([RandomState; 2]);
@@ -81,12 +76,13 @@ impl PartitionKeys {
     pub fn builder(&self, name: &str, parts: &[KeyPart]) -> KeyBuilder {
         let mut seed = self.hasher();
         seed.add(name.as_bytes());
-        KeyBuilder { seed, parts: parts.iter().filter(|part| **part != KeyPart::Route).cloned().collect() }
+        let parts = parts.iter().filter(|part| **part != KeyPart::Route).cloned().collect();
+        KeyBuilder { seed, name: name.into(), parts }
     }
 
     /// An empty hasher.
     pub(super) fn hasher(&self) -> KeyHasher {
-        KeyHasher([self.0[0].build_hasher(), self.0[1].build_hasher()])
+        KeyHasher::new(&self.0)
     }
 }
 
@@ -94,25 +90,8 @@ impl PartitionKeys {
 #[derive(Debug)]
 pub struct KeyBuilder {
     seed: KeyHasher,
+    name: Box<str>,
     parts: Box<[KeyPart]>,
-}
-
-/// Two keyed hashes in progress.
-#[derive(Clone, Debug)]
-pub(super) struct KeyHasher([DefaultHasher; 2]);
-
-impl KeyHasher {
-    /// Adds the length first, so that `ab, c` and `a, bc` differ.
-    pub(super) fn add(&mut self, bytes: &[u8]) {
-        for hasher in &mut self.0 {
-            hasher.write_usize(bytes.len());
-            hasher.write(bytes);
-        }
-    }
-
-    pub(super) fn finish(&self) -> Key {
-        Key([self.0[0].finish(), self.0[1].finish()])
-    }
 }
 
 impl KeyBuilder {
@@ -124,10 +103,35 @@ impl KeyBuilder {
     /// The key of a request; `None` without a required client ID.
     pub fn key(&self, exchange: &Exchange) -> Option<Key> {
         let mut hasher = self.seed.clone();
+        self.add_parts(&mut hasher, exchange)?;
+        Some(hasher.finish())
+    }
+
+    /// The key of a request for a store that several processes share: a part of its SHA-256.
+    pub fn digest(&self, exchange: &Exchange) -> Option<Digest> {
+        let mut hasher = self.digest_seed();
+        self.add_parts(&mut hasher, exchange)?;
+        Some(hasher.finish())
+    }
+
+    /// The same for the values of the parts, as [`KeyBuilder::key_of_values`].
+    pub fn digest_of_values(&self, values: &[&str]) -> Option<Digest> {
+        let mut hasher = self.digest_seed();
+        self.add_values(&mut hasher, values)?;
+        Some(hasher.finish())
+    }
+
+    fn digest_seed(&self) -> DigestHasher {
+        let mut hasher = DigestHasher::default();
+        hasher.add(self.name.as_bytes());
+        hasher
+    }
+
+    fn add_parts(&self, hasher: &mut impl PartHasher, exchange: &Exchange) -> Option<()> {
         for part in &self.parts {
             match part {
                 KeyPart::ClientId(header) => hasher.add(client_id(exchange, header)?),
-                KeyPart::Ip => add_address(&mut hasher, exchange.client.ip),
+                KeyPart::Ip => add_address(hasher, exchange.client.ip),
                 KeyPart::Claim(name) => {
                     match exchange.client.user.as_ref().and_then(|user| user.claim_value(name)) {
                         Some(value) => hasher.add(value.as_bytes()),
@@ -141,7 +145,7 @@ impl KeyBuilder {
                 KeyPart::Route => {}
             }
         }
-        Some(hasher.finish())
+        Some(())
     }
 }
 
@@ -149,12 +153,17 @@ impl KeyBuilder {
     /// The key of requests with these values, one for each part; `None` if there is another number, or an invalid address.
     pub fn key_of_values(&self, values: &[&str]) -> Option<Key> {
         let mut hasher = self.seed.clone();
+        self.add_values(&mut hasher, values)?;
+        Some(hasher.finish())
+    }
+
+    fn add_values(&self, hasher: &mut impl PartHasher, values: &[&str]) -> Option<()> {
         if values.len() != self.parts.len() {
             return None;
         }
         for (part, value) in self.parts.iter().zip(values) {
             match part {
-                KeyPart::Ip => add_address(&mut hasher, value.parse().ok()?),
+                KeyPart::Ip => add_address(hasher, value.parse().ok()?),
                 KeyPart::ClientId(_) | KeyPart::Claim(_) => hasher.add(value.as_bytes()),
                 KeyPart::Header(_) => {
                     hasher.add(value.as_bytes());
@@ -163,16 +172,7 @@ impl KeyBuilder {
                 KeyPart::Route => {}
             }
         }
-        Some(hasher.finish())
-    }
-}
-
-impl KeyHasher {
-    /// Marks an absent value: a length that no text has.
-    pub(super) fn write_absent(&mut self) {
-        for hasher in &mut self.0 {
-            hasher.write_usize(usize::MAX);
-        }
+        Some(())
     }
 }
 
@@ -181,7 +181,7 @@ pub fn client_id<'r>(exchange: &'r Exchange, header: &str) -> Option<&'r [u8]> {
     exchange.request.get(header.as_bytes()).filter(|id| !id.is_empty())
 }
 
-fn add_address(hasher: &mut KeyHasher, address: IpAddr) {
+fn add_address(hasher: &mut impl PartHasher, address: IpAddr) {
     match ClientPrefix::from(address).address() {
         IpAddr::V4(v4) => hasher.add(&v4.octets()),
         IpAddr::V6(v6) => hasher.add(&v6.octets()[..8]),

@@ -7,11 +7,14 @@ use super::counters::{RouteMetrics, STATUS_CLASSES, Totals};
 use super::discovery::DiscoveryRow;
 use super::endpoints::EndpointRow;
 use super::families::FAMILIES;
-use super::forwarding;
+use super::forwarding::{self, TRANSPORT_FAMILIES};
 use super::histogram::HistogramTotals;
+use super::hubs;
+use super::hubs::families::HUB_FAMILIES;
 use super::metrics::{Metrics, Reload};
 use super::removals::Removed;
 use super::resilience::{Event, ResilienceMetrics};
+use super::shared_state::{SharedCacheEvent, SharedDecision};
 use super::samples::{counter, gauge, histogram};
 use super::stages::{StageMetrics, StageOutcome};
 use super::tls::{CertificateExpiry, Handshake, TlsMetrics};
@@ -24,7 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// All exported metrics, in the notation of the documentation: `name{label,label}`.
 pub fn names() -> impl Iterator<Item = String> {
-    FAMILIES.iter().map(|(name, _, _, labels)| match labels {
+    FAMILIES.iter().chain(HUB_FAMILIES).chain(TRANSPORT_FAMILIES).map(|(name, _, _, labels)| match labels {
         [] => (*name).to_owned(),
         labels => format!("{name}{{{}}}", labels.join(",")),
     })
@@ -46,6 +49,8 @@ impl Metrics {
         let routes: Vec<_> = routes.filter(|(totals, _)| totals.is_used() || self.emits_zero()).collect();
         let mut families: Vec<_> = FAMILIES
             .iter()
+            .chain(HUB_FAMILIES)
+            .chain(TRANSPORT_FAMILIES)
             .map(|(name, help, kind, _)| family(name, help, *kind, samples(name, self, &routes)))
             .filter(|family| !family.get_metric().is_empty())
             .collect();
@@ -128,6 +133,7 @@ fn process_samples(name: &str, m: &Metrics) -> Vec<Metric> {
             m.tunnels().bytes().into_iter().zip(["to_backend", "to_client"]).map(sample).collect()
         }
         name if name.starts_with("margay_config_") => configuration(name, m),
+        name if name.starts_with("margay_hub_") => hubs::export::samples(name, m.hubs()),
         "margay_log_dropped_total" => vec![counter(super::process_log::dropped_total(), &[])],
         "margay_access_log_dropped_total" => vec![counter(m.dropped_total(), &[])],
         "margay_otlp_exported_total" => otlp(m, |counts| &counts.exported),
@@ -136,6 +142,8 @@ fn process_samples(name: &str, m: &Metrics) -> Vec<Metric> {
         "margay_tail_dropped_total" => vec![counter(m.feed().dropped_total(), &[])],
         "margay_build_info" => vec![gauge(1, &[("version", env!("CARGO_PKG_VERSION"))])],
         name if name.starts_with("margay_http2_") => http2(name, m),
+        name if name.starts_with("margay_shared_state_") => shared_state(name, m),
+        name if name.starts_with("margay_fabric_") => fabric(name, m),
         name => environment_samples(name, m),
     }
 }
@@ -178,6 +186,42 @@ fn http2(name: &str, m: &Metrics) -> Vec<Metric> {
         "margay_http2_resets_total" => vec![counter(totals.resets, &[])],
         _ => vec![counter(totals.streams_refused, &[])],
     }
+}
+
+/// Samples of the shared state; none unless one is configured.
+fn shared_state(name: &str, m: &Metrics) -> Vec<Metric> {
+    let state = m.shared_state();
+    match name {
+        _ if !state.is_enabled() => Vec::new(),
+        "margay_shared_state_up" => vec![gauge(state.is_up().into(), &[])],
+        "margay_shared_state_duration_seconds" => vec![histogram(&state.durations(), &[])],
+        "margay_shared_state_decisions_total" => {
+            let sample = |d: &SharedDecision| counter(state.decisions(*d), &[("source", d.name())]);
+            SharedDecision::ALL.iter().map(sample).collect()
+        }
+        "margay_shared_state_cache_total" => {
+            let sample = |e: &SharedCacheEvent| counter(state.cache_events(*e), &[("event", e.name())]);
+            SharedCacheEvent::ALL.iter().map(sample).collect()
+        }
+        "margay_shared_state_degraded_seconds_total" => vec![counter(state.degraded().as_secs(), &[])],
+        _ => state.errors().map(|(reason, n)| counter(n, &[("reason", reason)])).collect(),
+    }
+}
+
+/// Samples of services with partitions.
+fn fabric(name: &str, m: &Metrics) -> Vec<Metric> {
+    if name == "margay_fabric_resolve_seconds" {
+        let durations = m.fabric.durations();
+        return durations
+            .iter()
+            .map(|(resolver, totals)| histogram(totals, &[("resolver", resolver)]))
+            .collect();
+    }
+    let sample = |(labels, value): &(Vec<(&'static str, Box<str>)>, u64)| {
+        let labels: Vec<(&str, &str)> = labels.iter().map(|(name, value)| (*name, &**value)).collect();
+        if name.ends_with("_total") { counter(*value, &labels) } else { gauge(*value, &labels) }
+    };
+    m.fabric.samples(name).iter().map(sample).collect()
 }
 
 /// Samples that do not belong to requests: discovery, certificates, endpoints.

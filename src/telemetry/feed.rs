@@ -53,6 +53,22 @@ pub struct RecordBatch {
     pub dropped: u64,
 }
 
+impl RecordBatch {
+    /// Adds a record; false if it is lost. After a lost one no further record is formatted until the batch is taken.
+    fn push(&mut self, record: &Record) -> bool {
+        let before = self.lines.len();
+        if self.dropped == 0 {
+            record.write_json(&mut self.lines);
+        }
+        let is_lost = self.dropped > 0 || self.lines.len() > SUBSCRIBER_QUEUE_BYTES;
+        if is_lost {
+            self.lines.truncate(before);
+            self.dropped += 1;
+        }
+        !is_lost
+    }
+}
+
 /// All places are taken: at most [`MAX_SUBSCRIBERS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManySubscribers;
@@ -82,12 +98,7 @@ impl RecordFeed {
     /// Queues the record for every subscriber that wants it.
     pub fn publish(&self, record: &Record) {
         for subscriber in lock(&self.subscribers).iter().filter(|of| (of.filter)(record)) {
-            let RecordBatch { lines, dropped } = &mut *lock(&subscriber.queue);
-            let before = lines.len();
-            record.write_json(lines);
-            if lines.len() > SUBSCRIBER_QUEUE_BYTES {
-                lines.truncate(before);
-                *dropped += 1;
+            if !lock(&subscriber.queue).push(record) {
                 self.dropped.fetch_add(1, Relaxed);
             }
         }

@@ -3,9 +3,73 @@
 use super::roles::{RoleDecision, RoleMetrics};
 use super::samples::{counter, gauge, histogram};
 use super::transport::{DropReason, ForwardedTo, TransportMetrics, TransportTable};
-use prometheus::proto::Metric;
+use prometheus::proto::{Metric, MetricType};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+
+/// The families of transport routes and of roles.
+pub(super) const TRANSPORT_FAMILIES: &[(&str, &str, MetricType, &[&str])] = &[
+    (
+        "margay_transport_connections",
+        "Open connections and UDP sessions of transport routes.",
+        MetricType::GAUGE,
+        &["route"],
+    ),
+    (
+        "margay_transport_ended_total",
+        "Connections and UDP sessions by their end: closed, client.reset, backend.reset, idle, duration, drain, role.revoked, endpoint.gone, replies, or the error code of a refusal after the route was found.",
+        MetricType::COUNTER,
+        &["route", "end"],
+    ),
+    (
+        "margay_transport_bytes_total",
+        "Bytes forwarded by transport routes: to the service, to the client.",
+        MetricType::COUNTER,
+        &["route", "to"],
+    ),
+    (
+        "margay_transport_datagrams_total",
+        "Datagrams forwarded by transport routes: to the service, to the client.",
+        MetricType::COUNTER,
+        &["route", "to"],
+    ),
+    (
+        "margay_transport_dropped_total",
+        "Datagrams dropped: sessions (a limit), full (the kernel took no more), long, denied, none (no endpoint).",
+        MetricType::COUNTER,
+        &["route", "reason"],
+    ),
+    (
+        "margay_transport_connect_seconds",
+        "Time of all attempts together, up to a connection to the service.",
+        MetricType::HISTOGRAM,
+        &["route"],
+    ),
+    (
+        "margay_transport_retries_total",
+        "Attempts at another endpoint after one failed.",
+        MetricType::COUNTER,
+        &["route"],
+    ),
+    (
+        "margay_role_instances",
+        "Instances of a role by status: ready, busy.",
+        MetricType::GAUGE,
+        &["role", "status"],
+    ),
+    (
+        "margay_role_decisions_total",
+        "Decisions of the traffic rules: allowed, denied, audited; a source that is no instance is (unknown).",
+        MetricType::COUNTER,
+        &["from", "to", "outcome"],
+    ),
+    (
+        "margay_role_ports_short",
+        "Instances without a public port, because the range of the endpoint is exhausted.",
+        MetricType::GAUGE,
+        &["endpoint"],
+    ),
+];
 
 /// The samples of a family of transport routes or of roles.
 pub(super) fn samples(name: &str, table: &TransportTable) -> Vec<Metric> {

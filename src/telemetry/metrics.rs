@@ -7,14 +7,17 @@ use super::compression::CompressionMetrics;
 use super::counters::{Connections, RouteMetrics, Totals};
 use super::discovery::{DiscoveryMetrics, DiscoveryTable};
 use super::endpoints::{DrainTable, EndpointMetrics, EndpointTable};
+use super::fabric::{FabricMetrics, FabricRouteMetrics, FabricTable};
 use super::feed::RecordFeed;
 use super::http2::Http2Metrics;
+use super::hubs::HubMetrics;
+use super::otlp_counts::OtlpCounts;
 use super::registry::{Registry, lock};
 use super::removals::RemovalMetrics;
 use super::resilience::ResilienceMetrics;
+use super::shared_state::SharedStateMetrics;
 use super::stages::StageMetrics;
 use super::tls::TlsTable;
-use super::trace::QueueCounts;
 use super::transport::TransportTable;
 use super::websockets::WebSocketMetrics;
 use std::collections::HashSet;
@@ -72,15 +75,18 @@ pub struct Metrics {
     caches: CacheTable,
     compression: Arc<CompressionMetrics>,
     removals: Arc<RemovalMetrics>,
+    shared_state: Arc<SharedStateMetrics>,
     connections: Box<[Connections]>,
     refusals: Box<[ErrorCount]>,
     tunnels: Arc<WebSocketMetrics>,
     http2: Http2Metrics,
+    hubs: Arc<HubMetrics>,
     reloads: [AtomicU64; 3],
     config: ConfigMetrics,
     pub(super) discovery: DiscoveryTable,
     pub(super) endpoints: EndpointTable,
     pub(super) drained: DrainTable,
+    pub(super) fabric: FabricTable,
     pub tls: TlsTable,
     pub transport: TransportTable,
     plan: Mutex<PlanInfo>,
@@ -91,21 +97,6 @@ pub struct Metrics {
     /// Idle routes and clusters are exported too.
     emits_zero: AtomicBool,
     has_native_histograms: Arc<AtomicBool>,
-}
-
-/// What was sent to collectors and what was lost, by signal.
-#[derive(Debug, Default)]
-pub struct OtlpCounts {
-    pub traces: Arc<QueueCounts>,
-    pub metrics: Arc<QueueCounts>,
-    pub logs: Arc<QueueCounts>,
-}
-
-impl OtlpCounts {
-    /// The signals by name.
-    pub(super) fn signals(&self) -> [(&'static str, &QueueCounts); 3] {
-        [("traces", &self.traces), ("metrics", &self.metrics), ("logs", &self.logs)]
-    }
 }
 
 /// Metrics of the active plan.
@@ -130,15 +121,18 @@ impl Metrics {
             caches: CacheTable::new(workers),
             compression: Arc::new(CompressionMetrics::new(workers)),
             removals: Arc::new(RemovalMetrics::new(workers)),
+            shared_state: Arc::new(SharedStateMetrics::new(workers)),
             connections: (0..workers).map(|_| Connections::default()).collect(),
             refusals: (0..ERROR_CODES).map(|_| ErrorCount::default()).collect(),
             tunnels: Arc::default(),
             http2: Http2Metrics::new(workers),
+            hubs: Arc::default(),
             reloads: Default::default(),
             config: ConfigMetrics::default(),
             discovery: DiscoveryTable::default(),
             endpoints: EndpointTable::default(),
             drained: DrainTable::default(),
+            fabric: FabricTable::default(),
             tls: TlsTable::default(),
             transport: TransportTable::new(workers),
             plan: Mutex::default(),
@@ -174,6 +168,16 @@ impl Metrics {
     /// The handle of a service of a discovery provider; without a service, only the provider's errors are exported.
     pub fn discovery(&self, registry: &str, service: Option<&str>) -> Arc<DiscoveryMetrics> {
         self.discovery.handle(registry, service)
+    }
+
+    /// The handle of a resolver of services with partitions.
+    pub fn fabric(&self, resolver: &str) -> Arc<FabricMetrics> {
+        self.fabric.resolver(resolver, self.workers)
+    }
+
+    /// The handle of a route to services with partitions.
+    pub fn fabric_route(&self, label: &str) -> Arc<FabricRouteMetrics> {
+        self.fabric.route(label)
     }
 
     /// The handle of a route with resilience settings; equal labels share one handle.
@@ -226,6 +230,11 @@ impl Metrics {
         &self.removals
     }
 
+    /// The metrics of the shared state.
+    pub fn shared_state(&self) -> &Arc<SharedStateMetrics> {
+        &self.shared_state
+    }
+
     /// The handle of requests that matched no route or were rejected before routing.
     pub fn unrouted(&self) -> &Arc<RouteMetrics> {
         &self.unrouted
@@ -239,6 +248,11 @@ impl Metrics {
     /// The metrics of HTTP/2.
     pub fn http2(&self) -> &Http2Metrics {
         &self.http2
+    }
+
+    /// The metrics of realtime hubs.
+    pub fn hubs(&self) -> &Arc<HubMetrics> {
+        &self.hubs
     }
 
     /// Removes all routes whose label is not in the set; requests in flight keep their handle.

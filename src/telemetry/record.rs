@@ -49,6 +49,11 @@ pub struct Record<'a> {
     pub cluster: &'a str,
     /// The backend address of the last attempt; empty if there was none.
     pub endpoint: &'a str,
+    /// The service, the id of the partition, the id and the role of the replica; empty on other routes.
+    pub service: &'a str,
+    pub partition: &'a str,
+    pub replica: &'a str,
+    pub replica_role: &'a str,
     /// The status of the last response of the backend; 0 if there was none.
     pub backend_status: u16,
     pub attempts: u32,
@@ -131,6 +136,10 @@ impl Record<'_> {
             ("stage", self.stage),
             ("cluster", self.cluster),
             ("endpoint", self.endpoint),
+            ("service", self.service),
+            ("partition", self.partition),
+            ("replica", self.replica),
+            ("replica_role", self.replica_role),
         ];
         for (name, value) in texts.into_iter().filter(|(_, value)| !value.is_empty()) {
             line.text(name, value.as_bytes());

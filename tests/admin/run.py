@@ -185,6 +185,11 @@ def limits(gateway, client):
     assert call("limits", "reset_limits", client, route="shop", key="127.0.0.1").reset == 1
 
 
+def revocations(gateway, client):
+    found = call("authentication", "revoke", client, body=model("RevocationRequest")(jti="a-token", for_="1m"))
+    assert found.count == 1, found
+
+
 def log_level(gateway, client):
     found = call("status", "set_log_level", client, body=model("LogLevelChange")(level="info", for_="1s"))
     assert found.level == "info" and found.reverts_to == "warn", found
@@ -211,7 +216,7 @@ def routes(gateway, client):
     assert call("routes", "show_route", client, name="shop").route.name == "shop"
 
 
-STEPS = [status, without_token, routes, drain, explain, configuration, limits, change, log_level]
+STEPS = [status, without_token, routes, drain, explain, configuration, limits, revocations, change, log_level]
 
 
 def main():

@@ -2,8 +2,8 @@
 
 use super::{circles, names, none, sources, text};
 
-/// Option groups that more than one document declares.
-const DECLARED_TWICE: &[&str] = &[];
+/// Option groups that more than one document declares: TLS to the backend of a route, and TLS to a resolver of services.
+const DECLARED_TWICE: &[&str] = &["tlsoptions"];
 
 /// Settings with the same description in more than one document: `$schema`, which is a key of files, not of gateways.
 const DESCRIBED_TWICE: &[&str] = &["schema"];

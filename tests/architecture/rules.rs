@@ -3,13 +3,15 @@
 use super::lexer::{Kind, Token, tokens};
 
 /// The floors and their heights: an arrow may only point down.
-pub const FLOORS: [(&str, u8); 11] = [
+pub const FLOORS: [(&str, u8); 13] = [
     ("cli", 9),
     ("control", 8),
     ("server", 7),
     ("plan", 6),
     ("stages", 5),
+    ("realtime", 5),
     ("backend", 4),
+    ("state", 4),
     ("net", 3),
     ("pipeline", 2),
     ("telemetry", 1),

@@ -75,6 +75,8 @@ const OTHER_MEANINGS: &[(&str, &str, &str)] = &[
     ("docs/configuration.md", "client", "a variable of conditions"),
     ("docs/telemetry.md", "client", "a side of a connection"),
     ("docs/telemetry.md", "method", "a field of the access log"),
+    ("docs/telemetry.md", "service", "a field of the access log"),
+    ("docs/service-fabric.md", "service", "a field of the access log"),
     ("docs/transformation.md", "method", "a variable of conditions"),
     ("docs/transformation.md", "headers", "a variable of conditions"),
     ("docs/transformation.md", "client", "a variable of conditions"),

@@ -29,7 +29,7 @@ use crate::{
         guard::{GuardedBody, ResponseGuard},
         head::{Head, KnownHeader},
         response::{Response, RouteResult},
-        upgrade::Upgrade,
+        upgrade::{Upgrade, UpgradePeer},
     },
 };
 use std::{
@@ -336,7 +336,7 @@ impl<'a> EndpointCall<'a> {
         let body = match request {
             BackendRequest::H1(conn) if self.head.status == 101 => {
                 let guards = in_flight.map(ResponseGuard::new).into_iter().collect();
-                let upgrade = Some(Upgrade { backend: conn, guards });
+                let upgrade = Some(Upgrade { peer: UpgradePeer::Backend(conn), guards });
                 return Ok(Response { head: self.head, upgrade, ..Response::default() });
             }
             request => request.into_body(),

@@ -81,9 +81,9 @@ async fn run_buffered(
     caller: &mut dyn ClientBody,
 ) -> RouteResult {
     let mut caller = ReplayBody::new(caller, UNPROCESSED_REPLAY_BYTES, target.config.buffer_charge(exchange));
-    read_ahead(target.config, target.read_ahead_bytes(), exchange, &mut caller).await?;
+    let started_at = read_ahead(target.config, target.read_ahead_bytes(), exchange, &mut caller).await?;
     let selection = target.cluster.pick(&*exchange, &[])?;
-    let mut deadlines = Deadlines::new(exchange.now);
+    let mut deadlines = Deadlines::new(started_at);
     let outcome = target.call_endpoint(selection, &mut deadlines, exchange, &mut caller).await;
     outcome.map(|response| Response { body: caller.with_remaining_upload(response.body), ..response })
 }
@@ -104,13 +104,14 @@ async fn run_resilient(
     let for_unprocessed = if buffers_body { UNPROCESSED_REPLAY_BYTES } else { 0 };
     let limit = for_retries.max(for_fallback).max(for_unprocessed);
     let mut caller = ReplayBody::new(caller, limit, target.config.buffer_charge(exchange));
-    if buffers_body {
-        read_ahead(target.config, target.read_ahead_bytes(), exchange, &mut caller).await?;
-    }
+    let started_at = match buffers_body {
+        true => read_ahead(target.config, target.read_ahead_bytes(), exchange, &mut caller).await?,
+        false => exchange.now,
+    };
     let mut retries = RetryLoop {
         target,
         resilience,
-        deadlines: Deadlines::new(exchange.now),
+        deadlines: Deadlines::new(started_at),
         tried: EndpointList::new(),
         attempts_made: 0,
     };
@@ -326,33 +327,38 @@ impl CallTarget<'_> {
         let (started_at, called_at) = (deadlines.attempt_started_at, Instant::now());
         let span_id = exchange.trace.is_some().then(|| begin_span(exchange));
         let call = EndpointCall::new(&endpoint, self.config, self.hop, deadlines);
-        let mut outcome = call.send_with_reconnect(selection.in_flight, exchange, caller).await;
-        if let Err(error) = &mut outcome
-            && error.code.fault() == Fault::Backend
-            && deadlines.is_held_by_client()
-        {
-            *error = stalled_client_error(error);
-        }
-        let now = exchange.record.end_attempt(called_at, outcome.as_ref().map(Response::status));
+        let outcome = call.send_with_reconnect(selection.in_flight, exchange, caller).await;
+        let outcome = outcome.map_err(|error| call_error(error, deadlines));
+        // The time in which the client was waited for is not that of the backend.
+        let client_wait = deadlines.client_wait();
+        exchange.record.client_wait += client_wait;
+        let now =
+            exchange.record.end_attempt(called_at + client_wait, outcome.as_ref().map(Response::status));
         if let Some(span_id) = span_id {
             end_span(exchange, span_id, called_at, &endpoint.label, &outcome);
         }
         self.cluster.attempts.count(exchange.worker, attempt_outcome(&outcome));
         let report = classify_for_health(&outcome, deadlines);
-        self.cluster.record(&endpoint, report, started_at + deadlines.client_wait(), now);
+        self.cluster.record(&endpoint, report, started_at + client_wait, now);
         outcome
     }
 }
 
-/// The error of a backend that gave up while it waited for the request body of a stalled client.
+/// The error of a call: that of the client, if the backend waited for it.
 #[cold]
+pub(super) fn call_error(error: GatewayError, deadlines: &Deadlines) -> GatewayError {
+    let is_held = error.code.fault() == Fault::Backend && deadlines.is_held_by_client();
+    if is_held { stalled_client_error(&error) } else { error }
+}
+
+/// The error of a backend that gave up while it waited for the request body of a stalled client.
 fn stalled_client_error(error: &GatewayError) -> GatewayError {
     let detail = format!("the request body stalled until the backend gave up: {}", error.detail);
     GatewayError::new(ErrorCode::RequestTimeout, detail)
 }
 
 /// Reads what already arrived of a response, so that its connection can be reused; a longer one is closed.
-async fn drain_response(response: Response) {
+pub(super) async fn drain_response(response: Response) {
     if let Body::Stream(body) = response.body {
         drain_received(body, MAX_DRAIN_BYTES).await;
     }

@@ -11,6 +11,7 @@ mod endpoint_set;
 mod least_request;
 pub(super) mod peak_ewma;
 mod round_robin;
+mod session_directory;
 mod sticky;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ mod tests;
 pub use caller::Caller;
 pub use consistent_hash::HashPolicy;
 pub use endpoint_set::EndpointSet;
+pub use session_directory::{SessionDirectories, SessionDirectory};
 pub use sticky::{DEFAULT_EXPIRY, SessionStore, Sessions, Sticky};
 
 use super::{

@@ -1,6 +1,6 @@
 //! Sticky sessions (session affinity): requests with the same cookie go to the same endpoint.
 
-use super::endpoint_set::EndpointSet;
+use super::{endpoint_set::EndpointSet, session_directory::SessionDirectory};
 use crate::{
     backend::{endpoint::Endpoint, selection::is_untried},
     base::hash::stable_hash,
@@ -33,6 +33,8 @@ pub enum SessionStore {
     Unbounded,
     /// In the gateway, per cluster; a session moves when its endpoint cannot be used.
     Bounded,
+    /// The same, known to all gateways.
+    Shared,
     /// In the client: the gateway sets a cookie that identifies the endpoint.
     Cookie,
 }
@@ -44,6 +46,8 @@ pub const DEFAULT_EXPIRY: Duration = Duration::from_secs(20 * 60);
 pub struct Sessions {
     cache: Cache<[u64; 2], Arc<Endpoint>>,
     keys: [RandomState; 2],
+    /// The sessions of other gateways.
+    directory: Option<Arc<dyn SessionDirectory>>,
 }
 
 impl std::fmt::Debug for Sessions {
@@ -58,9 +62,15 @@ impl Sessions {
         Sessions::with_capacity(expiry, MAX_SESSIONS)
     }
 
+    /// A table of sessions that other gateways know too.
+    pub fn shared(expiry: Duration, directory: Arc<dyn SessionDirectory>) -> Sessions {
+        Sessions { directory: Some(directory), ..Sessions::new(expiry) }
+    }
+
     fn with_capacity(expiry: Duration, max_sessions: u64) -> Sessions {
         let cache = Cache::builder().max_capacity(max_sessions).time_to_idle(expiry);
-        Sessions { cache: cache.eviction_policy(EvictionPolicy::lru()).build(), keys: Default::default() }
+        let cache = cache.eviction_policy(EvictionPolicy::lru()).build();
+        Sessions { cache, keys: Default::default(), directory: None }
     }
 
     /// Two keyed hashes: short for long cookies, and unpredictable for clients.
@@ -107,8 +117,19 @@ impl Sticky {
                     |old: &Arc<Endpoint>| is_untried(old, tried).then(|| current(old).unwrap_or(old).clone());
                 sessions.endpoint(cookie.unwrap_or_default(), usable, next)
             }
-            (SessionStore::Bounded, Some(sessions), Some(cookie)) if !cookie.is_empty() => {
-                sessions.endpoint(cookie, untried, next)
+            (SessionStore::Bounded | SessionStore::Shared, Some(sessions), Some(cookie))
+                if !cookie.is_empty() =>
+            {
+                let assigned = || {
+                    let label = sessions.directory.as_ref()?.endpoint(cookie)?;
+                    let endpoint = set.endpoints.iter().find(|endpoint| endpoint.label == label)?;
+                    is_untried(endpoint, tried).then(|| endpoint.clone())
+                };
+                let endpoint = sessions.endpoint(cookie, untried, || assigned().unwrap_or_else(next));
+                if let Some(directory) = &sessions.directory {
+                    directory.record(cookie, &endpoint.label);
+                }
+                endpoint
             }
             (SessionStore::Cookie, _, Some(cookie)) => {
                 let id = session_id(cookie);

@@ -4,6 +4,7 @@
 //! on its own listener by the ordinary gateway engine, all on one separate worker. They live until the process ends.
 
 mod identity;
+mod live;
 mod services;
 
 use super::args::Demo;
@@ -46,7 +47,7 @@ impl DemoService {
     }
 }
 
-const SERVICES: [DemoService; 7] = [
+const SERVICES: [DemoService; 8] = [
     DemoService::new("catalog-1", "CATALOG_PORT", 9101, || Ok(services::catalog(1))),
     DemoService::new("catalog-2", "CATALOG2_PORT", 9102, || Ok(services::catalog(2))),
     DemoService::new("orders", "ORDERS_PORT", 9103, || Ok(services::orders())),
@@ -54,6 +55,7 @@ const SERVICES: [DemoService; 7] = [
     DemoService::new("identity", "IDENTITY_PORT", 9105, identity::router),
     DemoService::new("flaky", "FLAKY_PORT", 9106, || Ok(services::flaky())),
     DemoService::new("events", "EVENTS_PORT", 9107, || Ok(services::events())),
+    DemoService::new("live", "LIVE_PORT", 9108, || Ok(live::router())),
 ];
 
 /// An error at the start of the services; each is a sentence with its fix.
@@ -158,7 +160,7 @@ mod tests {
         let running = start(|_| Some("0".into())).unwrap();
         assert_eq!(
             running.services.iter().map(|s| s.0).collect::<Vec<_>>(),
-            ["catalog-1", "catalog-2", "orders", "echo", "identity", "flaky", "events"]
+            ["catalog-1", "catalog-2", "orders", "echo", "identity", "flaky", "events", "live"]
         );
         let mut stream = std::net::TcpStream::connect(&running.services[1].1).unwrap();
         stream.write_all(b"GET /items HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();

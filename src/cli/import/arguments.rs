@@ -58,6 +58,9 @@ pub struct ImportFiles {
     /// Write the report of what was not taken over to this file instead of standard error.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Add Tests: a request for each route, and what happens to it.
+    #[arg(long)]
+    pub tests: bool,
     /// The report as JSON.
     #[arg(long)]
     pub json: bool,

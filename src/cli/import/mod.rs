@@ -6,6 +6,7 @@
 mod address;
 mod assemble;
 pub mod arguments;
+mod generated_tests;
 mod hosts;
 pub mod csdef;
 pub mod kong;
@@ -78,12 +79,16 @@ fn import_file(files: &ImportFiles, import: Importer<'_>) -> Exit {
     };
     progress.step("checking");
     let loaded = settle::settle(&mut document, &mut report);
+    let generated = match files.tests && !loaded.diagnostics.has_errors() {
+        true => generated_tests::add(&mut document, &mut report),
+        false => Ok(()),
+    };
     progress.end();
     if loaded.diagnostics.has_errors() {
         output::write_stderr(&render::text(&loaded.diagnostics, &loaded.sources, settings::color_style()));
         return Exit::Invalid;
     }
-    match write(files, &document, &report) {
+    match generated.and_then(|()| write(files, &document, &report)) {
         Ok(()) => Exit::Done,
         Err(error) => Exit::failed(&error),
     }

@@ -6,7 +6,7 @@ use crate::{
     stages::cache::{CacheRegistry, EntrySummary, Purge},
 };
 use axum::extract::State;
-use http::Uri;
+use http::{StatusCode, Uri};
 use serde::Serialize;
 
 /// Maximum number of entries in one response.
@@ -42,14 +42,26 @@ pub struct CachePurge {
     pub purged: usize,
 }
 
+/// The parameters of both pages, for their description: values may be any bytes, so that they are parsed from the query.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only described")]
+struct CacheSelector {
+    /// The whole URL.
+    url: Option<String>,
+    /// The beginning of the URL.
+    prefix: Option<String>,
+    /// A tag of the response.
+    tag: Option<String>,
+    /// The region of the route.
+    region: Option<String>,
+    /// Without a value: all.
+    all: Option<String>,
+}
+
 /// The stored responses, all or those of one selector.
 #[utoipa::path(get, path = "/cache", tag = "cache",
-    params(
-        ("url" = Option<String>, Query, description = "The whole URL."),
-        ("prefix" = Option<String>, Query, description = "The beginning of the URL."),
-        ("tag" = Option<String>, Query, description = "A tag of the response."),
-        ("region" = Option<String>, Query, description = "The region of the route."),
-        ("all" = Option<String>, Query, description = "Without a value: all.")),
+    params(CacheSelector),
     responses((status = 200, body = CacheList)))]
 pub async fn list_cache(
     State(context): State<AdminContext>,
@@ -61,20 +73,26 @@ pub async fn list_cache(
 
 /// Removes the stored responses of exactly one selector.
 #[utoipa::path(post, path = "/cache/purge", tag = "cache",
-    params(
-        ("url" = Option<String>, Query, description = "The whole URL."),
-        ("prefix" = Option<String>, Query, description = "The beginning of the URL."),
-        ("tag" = Option<String>, Query, description = "A tag of the response."),
-        ("region" = Option<String>, Query, description = "The region of the route."),
-        ("all" = Option<String>, Query, description = "Without a value: all.")),
+    params(CacheSelector),
     responses((status = 200, body = CachePurge)))]
 pub async fn purge_cache(
     State(context): State<AdminContext>,
     uri: Uri,
 ) -> Result<JsonPage<CachePurge>, AdminError> {
     let selector = selector(&uri)?.ok_or_else(|| AdminError::query(USAGE_ONE_SELECTOR))?;
-    let purged = context.gateway()?.shared_state.stage_state.cache.purge(&selector);
-    Ok(JsonPage(CachePurge { purged }))
+    Ok(JsonPage(CachePurge { purged: purge(&context, &selector).await? }))
+}
+
+/// Purges on this gateway and on those that share its responses; returns the number removed here.
+pub(super) async fn purge(context: &AdminContext, selector: &Purge) -> Result<usize, AdminError> {
+    let gateway = context.gateway()?;
+    let cache = &gateway.shared_state.stage_state.cache;
+    let purged = cache.purge(selector);
+    cache.purge_shared(selector).await.map_err(|error| {
+        let detail = format!("only this gateway has purged: {error}");
+        AdminError::new(StatusCode::SERVICE_UNAVAILABLE, "admin.shared_state", detail)
+    })?;
+    Ok(purged)
 }
 
 fn selector(uri: &Uri) -> Result<Option<Purge>, AdminError> {

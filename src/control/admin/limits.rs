@@ -9,6 +9,7 @@ use super::{
 use crate::{
     control::candidate::Candidate,
     stages::rate_limit::{RateLimitConfig, inspect::LimitStatus},
+    state::StateError,
 };
 use axum::extract::State;
 use http::StatusCode;
@@ -50,9 +51,13 @@ pub async fn limits(
     let (gateway, candidate) = (context.gateway()?, context.candidate()?);
     let shared = &gateway.shared_state;
     let config = rate_limits(&candidate, &route)?;
-    let inspect =
-        |config: &RateLimitConfig| config.inspect(&shared.stage_state.rate_limit, &key, shared.clock.now());
-    let limits = config.map(inspect).unwrap_or_default();
+    let plan = gateway.plan.load_full();
+    let (state, now) = (&shared.stage_state.rate_limit, shared.clock.now());
+    let limits = match config {
+        Some(config) => config.inspect(state, plan.shared_state.as_ref(), &key, now).await,
+        None => Ok(Vec::new()),
+    };
+    let limits = limits.map_err(|error| unavailable(&error))?;
     Ok(JsonPage(LimitList { route, limits }))
 }
 
@@ -73,7 +78,16 @@ pub async fn reset_limits(
         let detail = format!("the route \"{route}\" has no rate limit");
         return Err(AdminError::new(StatusCode::CONFLICT, "admin.limit", detail));
     };
-    Ok(JsonPage(LimitReset { reset: config.reset(&gateway.shared_state.stage_state.rate_limit, &key) }))
+    let plan = gateway.plan.load_full();
+    let state = &gateway.shared_state.stage_state.rate_limit;
+    let reset = config.reset(state, plan.shared_state.as_ref(), &key).await;
+    Ok(JsonPage(LimitReset { reset: reset.map_err(|error| unavailable(&error))? }))
+}
+
+/// The counters of shared limits are on Redis.
+fn unavailable(error: &StateError) -> AdminError {
+    let detail = format!("the counters of the shared state cannot be used: {error}");
+    AdminError::new(StatusCode::SERVICE_UNAVAILABLE, "admin.shared_state", detail)
 }
 
 /// The limits of the route with this name; `None`: it has none.

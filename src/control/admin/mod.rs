@@ -17,9 +17,11 @@ mod context;
 mod error;
 mod explain;
 mod extract;
+mod fabric;
 mod guard;
 mod health;
 mod host;
+mod hubs;
 mod limits;
 mod log_level;
 mod log_override;
@@ -27,6 +29,7 @@ mod ocelot;
 mod openapi;
 mod page;
 mod rates;
+mod revocations;
 mod roles;
 mod routes;
 mod status;
@@ -83,13 +86,19 @@ fn pages() -> OpenApiRouter<AdminContext> {
         .routes(routes!(roles::show_role))
         .routes(routes!(roles::show_instance))
         .routes(routes!(clusters::clusters))
+        .routes(routes!(fabric::fabric))
         .routes(routes!(clusters::list_clusters))
         .routes(routes!(clusters::drain_endpoint))
         .routes(routes!(clusters::enable_endpoint))
         .routes(routes!(limits::limits, limits::reset_limits))
+        .routes(routes!(revocations::revoke))
         .routes(routes!(cache::list_cache))
         .routes(routes!(cache::purge_cache))
         .routes(routes!(ocelot::ocelot_clear_region))
+        .routes(routes!(hubs::list_hubs))
+        .routes(routes!(hubs::list_hub_connections))
+        .routes(routes!(hubs::list_hub_groups))
+        .routes(routes!(hubs::close_hub_connection))
 }
 
 /// The pages whose bodies are configurations.

@@ -62,6 +62,6 @@ pub async fn ocelot_clear_region(
     State(context): State<AdminContext>,
     PathParams(region): PathParams<String>,
 ) -> Result<StatusCode, AdminError> {
-    context.gateway()?.shared_state.stage_state.cache.purge(&Purge::Region(region.into_bytes()));
+    super::cache::purge(&context, &Purge::Region(region.into_bytes())).await?;
     Ok(StatusCode::NO_CONTENT)
 }

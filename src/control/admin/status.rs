@@ -5,6 +5,7 @@ use crate::{
     base::date::Timestamp,
     plan::Plan,
     server::Gateway,
+    state::SharedState,
     telemetry::{Metrics, Reload},
 };
 use axum::extract::State;
@@ -23,6 +24,24 @@ pub struct Status {
     /// The number of threads that serve traffic.
     pub workers: usize,
     pub connections: ConnectionStatus,
+    /// Absent without `SharedState`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared_state: Option<SharedStateStatus>,
+}
+
+/// The state that several gateways share.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct SharedStateStatus {
+    /// `single`, `sentinel` or `cluster`.
+    pub mode: String,
+    /// As configured.
+    pub servers: String,
+    /// Whether there is a connection, and the circuit is closed.
+    pub available: bool,
+    /// What features do while it is not available: `Local` or `Refuse`.
+    pub on_failure: String,
+    /// The time without it since the start.
+    pub degraded_seconds: u64,
 }
 
 /// The active configuration.
@@ -97,7 +116,18 @@ pub async fn status(State(context): State<AdminContext>) -> Result<JsonPage<Stat
             accepted_total,
             max: plan.limits.connections.unwrap_or(usize::MAX) as u64,
         },
+        shared_state: plan.shared_state.as_deref().map(shared_state),
     }))
+}
+
+fn shared_state(state: &SharedState) -> SharedStateStatus {
+    SharedStateStatus {
+        mode: state.config().mode.name().to_owned(),
+        servers: state.config().servers_text(),
+        available: state.is_available(),
+        on_failure: state.on_failure().name().to_owned(),
+        degraded_seconds: state.metrics().degraded().as_secs(),
+    }
 }
 
 fn config_status(context: &AdminContext, gateway: &Gateway, plan: &Plan) -> ConfigStatus {

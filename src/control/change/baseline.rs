@@ -88,7 +88,7 @@ impl Periods {
 /// The counters of all routes that had a request.
 pub(super) fn counters(metrics: &Metrics) -> Counters {
     let all = metrics.route_totals();
-    all.iter().map(|(route, totals)| (route.label().to_owned(), Sample::from(totals))).collect()
+    all.iter().map(|(route, totals)| (route.label().to_owned(), Sample::of_route(route, totals))).collect()
 }
 
 #[cfg(test)]

@@ -40,8 +40,8 @@ pub struct History {
 
 /// The list of entries, as a file.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct List {
-    entries: Vec<Entry>,
+struct List<Entries> {
+    entries: Entries,
 }
 
 /// A change to record.
@@ -182,7 +182,7 @@ impl History {
             self.keep(id, snapshot);
         }
         let content =
-            serde_json::to_vec_pretty(&List { entries: self.entries.clone() }).map_err(io::Error::from);
+            serde_json::to_vec_pretty(&List { entries: self.entries.as_slice() }).map_err(io::Error::from);
         let result = content.and_then(|content| self.directory.write(LIST, &content));
         self.note(&result);
     }
@@ -207,7 +207,7 @@ impl History {
     }
 }
 
-fn read_list(directory: &DataDirectory) -> Result<List, String> {
+fn read_list(directory: &DataDirectory) -> Result<List<Vec<Entry>>, String> {
     match directory.read(LIST, MAX_LIST_BYTES) {
         Ok(None) => Ok(List::default()),
         Ok(Some(content)) => serde_json::from_slice(&content).map_err(|error| error.to_string()),

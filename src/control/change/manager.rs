@@ -252,8 +252,9 @@ impl ManagerState {
             self.baseline.exclude(Instant::now(), ended.judge.changed_counters());
         }
         let previous = if watch.is_some() { self.active.candidate() } else { None };
-        self.activate(candidate.clone());
         let is_read = matches!(origin, Origin::Files | Origin::Signal | Origin::Store);
+        let texts = if is_read { self.files.clone() } else { ConfigTexts::of(&candidate) };
+        self.activate(candidate.clone(), texts);
         self.is_current_saved = is_read || candidate.id == self.files.id;
         let outcome = if watch.is_some() { Outcome::Watching } else { Outcome::Applied };
         let number = self.record(origin, author, diff.lines(), outcome, String::new());
@@ -267,9 +268,9 @@ impl ManagerState {
     }
 
     /// Makes an activated candidate the current one.
-    fn activate(&mut self, candidate: Arc<Candidate>) {
+    fn activate(&mut self, candidate: Arc<Candidate>, texts: ConfigTexts) {
         (self.store_watch, self.is_stored) = (follows_files(&candidate), is_stored(&candidate));
-        self.current = ConfigTexts::of(&candidate);
+        self.current = texts;
         self.active.set(candidate);
         self.publish_unsaved();
     }
@@ -371,7 +372,8 @@ impl ManagerState {
         self.baseline.exclude(Instant::now(), watch.judge.changed_counters());
         self.metrics.config().record_rollback(reason);
         self.is_current_saved = previous.id == self.files.id;
-        self.activate(previous);
+        let texts = ConfigTexts::of(&previous);
+        self.activate(previous, texts);
         self.record(Origin::Watch, Author::default(), changes, Outcome::Applied, finding.to_owned());
     }
 }

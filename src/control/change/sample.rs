@@ -1,6 +1,8 @@
-//! The requests of a route: how many, how many failed, how long they took.
+//! The requests of a route: how many, how many failed, how long they took. What clients can cause by themselves is left out:
+//! they could make a change look harmful.
 
-use crate::telemetry::{counters::Totals, histogram::BUCKET_BOUNDS};
+use crate::pipeline::error::{ErrorCode, Fault};
+use crate::telemetry::{RouteMetrics, counters::Totals, histogram::BUCKET_BOUNDS};
 use std::iter::Sum;
 
 /// The number of latency buckets, with that of the slowest requests.
@@ -10,19 +12,31 @@ const BUCKETS: usize = BUCKET_BOUNDS.len() + 1;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
     pub requests: u64,
-    /// Responses with a status of 500 or above.
+    /// Responses with a status of 500 or above, except those whose code names the client as the cause.
     pub errors: u64,
-    /// By latency, in the order of `BUCKET_BOUNDS`, not cumulative.
+    /// The times of the backend and of the gateway until the response head, in the order of `BUCKET_BOUNDS`, not cumulative.
     buckets: [u64; BUCKETS],
 }
 
-impl From<&Totals> for Sample {
-    fn from(totals: &Totals) -> Sample {
-        Sample { requests: totals.ended(), errors: totals.classes[4], buckets: totals.duration.buckets }
-    }
+/// Whether a response with this code has a status of 500 or above, and the client is its cause.
+fn is_error_of_client(name: &str) -> bool {
+    let code = ErrorCode::ALL.iter().find(|code| code.name() == name);
+    code.is_some_and(|code| {
+        code.fault() == Fault::Client && [false, true].iter().all(|ocelot| code.status(*ocelot) >= 500)
+    })
 }
 
 impl Sample {
+    /// The requests of a route since the start of the process.
+    pub fn of_route(route: &RouteMetrics, totals: &Totals) -> Sample {
+        let codes = route.errors();
+        let of_clients = codes.iter().filter(|(code, _)| is_error_of_client(code)).map(|(_, count)| count);
+        let mut buckets = totals.backend.buckets;
+        buckets.iter_mut().zip(&totals.gateway.buckets).for_each(|(sum, bucket)| *sum += bucket);
+        let errors = totals.classes[4].saturating_sub(of_clients.sum());
+        Sample { requests: totals.ended(), errors, buckets }
+    }
+
     /// The requests since an earlier sample of the same counters.
     #[must_use]
     pub fn since(&self, earlier: &Sample) -> Sample {
@@ -83,6 +97,22 @@ impl Sum for Sample {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::{Metrics, RequestEnd};
+    use std::time::Duration;
+
+    #[test]
+    fn what_a_client_causes_is_neither_an_error_nor_slow() {
+        let route = Metrics::new(1).route("a");
+        let end = RequestEnd { status: 503, duration: Duration::from_secs(60), ..RequestEnd::default() };
+        for error_code in ["rate_limit.client_id_missing", "cache.only_if_cached", "backend.connect", ""] {
+            route.begin(0);
+            route.end(0, &RequestEnd { error_code, ..end });
+        }
+        let sample = Sample::of_route(&route, &route.totals());
+        assert_eq!((sample.requests, sample.errors, sample.slower_than(1.0)), (4, 2, 0));
+        route.end(0, &RequestEnd { backend: Some(Duration::from_secs(2)), ..end });
+        assert_eq!(Sample::of_route(&route, &route.totals()).slower_than(1.0), 1);
+    }
 
     #[test]
     fn quantiles_and_slow_requests_are_counted_by_bucket() {

@@ -94,10 +94,15 @@ impl Collector for GrpcCollector {
 
 /// A TCP connection, unless it would reach the administration.
 async fn connect(host: String, port: u16) -> io::Result<TokioIo<TcpStream>> {
-    let mut addresses = tokio::net::lookup_host((host.as_str(), port)).await?;
-    let address = addresses.next().ok_or_else(|| io::Error::other("the name has no address"))?;
-    reserved::check_tcp(address)?;
-    TcpStream::connect(address).await.map(TokioIo::new)
+    let mut last = io::Error::other("the name has no address");
+    for address in tokio::net::lookup_host((host.as_str(), port)).await? {
+        reserved::check_tcp(address)?;
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(TokioIo::new(stream)),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 fn metadata(headers: &[(String, String)]) -> Result<MetadataMap, String> {

@@ -3,6 +3,7 @@
 use super::{crypto::provider, trust::certificates};
 use crate::pipeline::client_certificate::{CertificateInfo, ClientCertificate};
 use base64::{Engine, engine::general_purpose};
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use std::{fmt, sync::Arc};
 use tokio_rustls::rustls::{
@@ -68,6 +69,7 @@ pub fn certificate_info(der: &[u8]) -> Option<CertificateInfo> {
         serial: parsed.raw_serial_as_string(),
         not_before: parsed.validity().not_before.timestamp(),
         not_after: parsed.validity().not_after.timestamp(),
+        sha1_thumbprint: Sha1::digest(der).iter().map(|byte| format!("{byte:02X}")).collect(),
         ..CertificateInfo::default()
     };
     let names = parsed.subject_alternative_name().ok().flatten();
@@ -94,7 +96,7 @@ pub(super) fn client_certificate(der: &[u8], forward: bool) -> ClientCertificate
         true => format!(":{}:", general_purpose::STANDARD.encode(der)),
         false => String::new(),
     };
-    ClientCertificate::new(certificate_info(der).unwrap_or_default(), thumbprint, field)
+    ClientCertificate::new(certificate_info(der).unwrap_or_default(), thumbprint, field).with_der(der)
 }
 
 #[cfg(test)]

@@ -9,3 +9,9 @@ static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(ring:
 pub(in crate::net) fn provider() -> Arc<CryptoProvider> {
     PROVIDER.clone()
 }
+
+/// Makes it the provider of libraries that open TLS connections themselves.
+pub fn install_default() {
+    // Fails if there is one already, which is the same.
+    let _ = ring::default_provider().install_default();
+}

@@ -1,6 +1,9 @@
 //! Trust anchors: which certificate authorities are trusted.
 
-use super::crypto::provider;
+use super::{
+    crypto::provider,
+    pins::{CertificatePins, PinnedVerifier},
+};
 use std::sync::{Arc, LazyLock};
 use tokio_rustls::rustls::{
     ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, WantsVerifier,
@@ -19,6 +22,8 @@ pub enum TrustAnchors {
     System,
     /// Only these, as PEM.
     Custom(Arc<[u8]>),
+    /// Only pinned certificates.
+    Pinned(Arc<CertificatePins>),
     /// Accepts any certificate: a man in the middle can read and change the traffic.
     DangerousAcceptAny,
 }
@@ -41,8 +46,15 @@ static SYSTEM_ROOTS: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
 impl TrustAnchors {
     /// The root certificates; an error when the PEM is invalid.
     fn roots(&self) -> Result<Arc<RootCertStore>, String> {
-        let TrustAnchors::Custom(pem) = self else { return Ok(SYSTEM_ROOTS.clone()) };
-        parse_authorities(pem).map(Arc::new)
+        match self {
+            TrustAnchors::Custom(pem) => parse_authorities(pem).map(Arc::new),
+            TrustAnchors::Pinned(pins) => match &**pins {
+                CertificatePins::Thumbprints(_) => Ok(Arc::new(RootCertStore::empty())),
+                CertificatePins::Names { authorities: Some(pem), .. } => parse_authorities(pem).map(Arc::new),
+                CertificatePins::Names { authorities: None, .. } => Ok(SYSTEM_ROOTS.clone()),
+            },
+            TrustAnchors::System | TrustAnchors::DangerousAcceptAny => Ok(SYSTEM_ROOTS.clone()),
+        }
     }
 }
 
@@ -76,7 +88,11 @@ pub(in crate::net) fn client_config(
         TrustAnchors::DangerousAcceptAny => {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerification))
         }
-        _ => builder.with_root_certificates(trust.roots()?),
+        TrustAnchors::Pinned(pins) => {
+            let verifier = PinnedVerifier::new(pins, trust.roots()?);
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+        }
+        TrustAnchors::System | TrustAnchors::Custom(_) => builder.with_root_certificates(trust.roots()?),
     })
 }
 

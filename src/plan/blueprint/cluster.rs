@@ -1,17 +1,8 @@
 //! The clusters of a blueprint.
 
-use super::{discovery::DiscoveredService, endpoint::Endpoint, sourced::Sourced};
+use super::{discovery::DiscoveredService, endpoint::Endpoint, protocol::Scheme, sourced::Sourced};
 use crate::backend::{balance::BalancerKind, health::HealthConfig};
 use crate::net::{connection_limit::PoolConfig, tls::client::ClientTls};
-
-/// The scheme used with a backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// The scheme of the incoming request.
-    SameAsClient,
-    Http,
-    Https,
-}
 
 /// The endpoint of a role, or of one of its instances.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -50,6 +50,8 @@ pub struct Listener<Tls = Arc<ServerTls>, Handler = ()> {
     pub outdated: Arc<AtomicBool>,
     /// None: as the document has it.
     pub escaped_separators: Option<EscapedSeparators>,
+    /// It accepts no more while the gateway has so many connections.
+    pub max_connections: usize,
     pub protocol: ListenerProtocol,
     /// In a plan: what serves its connections before HTTP does, or instead of it. `None`: HTTP alone.
     pub handler: Option<Handler>,
@@ -70,6 +72,7 @@ impl<Tls, Handler> Listener<Tls, Handler> {
             redirect: None,
             outdated: Arc::default(),
             escaped_separators: None,
+            max_connections: usize::MAX,
             protocol: ListenerProtocol::Http,
             handler: None,
         }
@@ -92,6 +95,7 @@ impl<Tls, Handler> Listener<Tls, Handler> {
             redirect: self.redirect.clone(),
             outdated: Arc::default(),
             escaped_separators: self.escaped_separators,
+            max_connections: self.max_connections,
             protocol: self.protocol,
             handler,
         }

@@ -1,4 +1,4 @@
-//! A value of the document with its origin.
+//! A value of the document and where it is written.
 
 use crate::config::Span;
 

@@ -148,7 +148,7 @@ impl AggregateCompiler<'_, '_> {
             if self.diagnostics.list.iter().any(same) || diagnostic.span.is_some_and(is_suppressed) {
                 continue;
             }
-            if diagnostic.code != codes::UNKNOWN_PLACEHOLDER {
+            if ![codes::UNKNOWN_PLACEHOLDER, codes::HUB_IN_AGGREGATE].contains(&diagnostic.code) {
                 diagnostic.severity = crate::config::Severity::Warning;
             }
             let location = self.scope.sources.location(self.document.span);

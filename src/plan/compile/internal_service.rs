@@ -30,7 +30,7 @@ impl RouteCompiler<'_, '_, '_> {
     }
 
     /// The settings that concern the endpoints of a route.
-    fn endpoint_settings(&self) -> [(&'static str, Option<Span>); 13] {
+    pub(super) fn endpoint_settings(&self) -> [(&'static str, Option<Span>); 13] {
         let route = self.document;
         [
             ("DownstreamHostAndPorts", route.endpoints.as_ref().filter(|l| !l.is_empty()).map(|l| l.span)),

@@ -13,6 +13,11 @@ mod clusters;
 mod discovery;
 mod dns;
 mod endpoint_port;
+pub(super) mod fabric;
+mod fabric_certificates;
+mod fabric_naming;
+mod fabric_open;
+mod fabric_resolvers;
 mod dynamic_routes;
 mod internal_service;
 mod listener_name;
@@ -25,8 +30,10 @@ mod provider_settings;
 mod role_clusters;
 mod roles;
 mod route;
+mod route_backend;
 mod route_cluster;
 mod route_compiler;
+mod shared_state;
 mod state_keys;
 mod telemetry;
 mod transforms;
@@ -37,20 +44,22 @@ mod transport_settings;
 mod unix_sockets;
 mod weights;
 
+use self::route_compiler::DocumentContext;
 use super::blueprint::{Blueprint, DynamicBlueprint, Listener, RouteBlueprint, discovery::Registry};
 use super::check::{self, CheckContext, items};
 use super::document::{self, Document, GlobalDocument, TraceContextMode};
+use super::hubs::{self, HubsBlueprint};
 use super::roles::{RolesBlueprint, compile as compile_roles, expand};
 use super::route_tests;
 use super::routing::{RouteTable, RoutingRules};
 use super::transport::TransportRouteBlueprint;
 use crate::config::values::value_or_default;
-use crate::config::{Diagnostics, Loaded, ReferencedFiles, Span, codes};
+use crate::config::{Diagnostics, Loaded, ReferencedFiles, Span, Spanned, codes};
 use crate::stages::{
     GatewayStages,
     ascii_headers::AsciiHeaders,
     authentication::scheme_set::SchemeSet,
-    cache::{Mode, compile_memory},
+    cache::{MemoryConfig, Mode, compile_memory},
     client_certificate::ForwardClientCertificate,
     custom::StageRegistry,
     feature::GatewayFacts,
@@ -113,6 +122,7 @@ fn gateway_facts(
     let schemes = &document.authentication_schemes;
     GatewayFacts {
         ocelot,
+        has_shared_state: document.shared_state.is_some(),
         max_body_bytes: Some(limits.client.body).filter(|max| *max < u64::MAX),
         max_headers_bytes: limits.client.head.max_fields_bytes as u64,
         max_header_count: limits.client.head.max_fields as u64,
@@ -127,12 +137,12 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
     let administration =
         administration::administration(document, &listeners, scope.sources, attached, diagnostics);
     check::targets::check(scope, &administration.address, diagnostics);
-    let registry = scope.global.discovery.as_ref();
-    let registry = registry.and_then(|provider| discovery::registry(scope, provider, diagnostics));
+    let registry = registry(scope, diagnostics);
     let store = discovery::store(scope, registry.as_ref(), diagnostics);
     let limits = limits::limits(document.limits.as_ref().map(|set| &set.value), scope.ocelot, diagnostics);
     let all = routes(scope, registry, limits.connect_timeout, diagnostics);
-    let Routes { routes, table, rules, dynamic, transport_routes, roles } = all;
+    let Routes { routes, table, rules, dynamic, resolvers, hubs, transport_routes, roles } = all;
+    fabric_open::warn_open(&routes, &listeners, diagnostics);
     let gateway_stages = gateway_stages(scope, &listeners, diagnostics);
     let tests = route_tests::compile(document, &routes, &listeners, dynamic.is_some(), diagnostics);
     Blueprint {
@@ -142,7 +152,8 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         dns: dns::dns(document.dns.as_ref(), diagnostics),
         limits,
         stages: gateway_stages,
-        cache: compile_memory(document.cache.as_ref().map(|cache| &cache.value), diagnostics),
+        shared_state: shared_state::shared_state(document.shared_state.as_ref(), attached, diagnostics),
+        cache: cache_memory(document, diagnostics),
         telemetry: telemetry::telemetry(scope, diagnostics),
         reload_on_change: document.reload_on_change.as_ref().is_none_or(|on| on.value),
         base_url: scope.base_url(),
@@ -152,6 +163,8 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         rules,
         escaped_separators: value_or_default(&scope.global.path_with_escaped_separators),
         dynamic,
+        resolvers,
+        hubs,
         transport_routes,
         roles: Arc::new(roles),
         store,
@@ -159,6 +172,16 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         tests,
         tests_before_apply: document.tests_before_apply.as_ref().is_some_and(|on| on.value),
     }
+}
+
+fn registry(scope: &CheckContext, diagnostics: &mut Diagnostics) -> Option<Registry> {
+    let provider = scope.global.discovery.as_ref()?;
+    discovery::registry(scope, provider, diagnostics)
+}
+
+fn cache_memory(document: &Document, diagnostics: &mut Diagnostics) -> MemoryConfig {
+    let section = document.cache.as_ref().map(|cache| &cache.value);
+    compile_memory(section, document.shared_state.is_some(), diagnostics)
 }
 
 /// The directory of what is kept, next to the configuration file unless its path is absolute.
@@ -208,8 +231,39 @@ struct Routes {
     table: RouteTable,
     rules: RoutingRules,
     dynamic: Option<DynamicBlueprint>,
+    resolvers: Vec<crate::backend::fabric::ResolverConfig>,
+    hubs: HubsBlueprint,
     transport_routes: Vec<TransportRouteBlueprint>,
     roles: RolesBlueprint,
+}
+
+/// What routes refer to.
+fn document_context<'d>(
+    scope: &CheckContext<'d>,
+    registry: Option<Registry>,
+    diagnostics: &mut Diagnostics,
+) -> DocumentContext<'d> {
+    let clusters = clusters::Clusters::read(scope, registry.as_ref(), diagnostics);
+    let listeners = listeners::names(scope.document);
+    let forwarded = scope.document.forwarded_headers.as_ref().map(|forwarded| &forwarded.value);
+    let find_cluster = |name: &Spanned<String>, diagnostics: &mut Diagnostics| {
+        let found = clusters.named(name).cloned();
+        if found.is_none() {
+            clusters.unknown(name, diagnostics);
+        }
+        found
+    };
+    let hubs = hubs::compile(scope, &find_cluster, diagnostics);
+    DocumentContext {
+        registry,
+        listeners,
+        members: aggregate_members::AggregateMembers::new(scope),
+        clusters,
+        resolvers: fabric_resolvers::FabricResolvers::read(scope, diagnostics),
+        adds_forwarded_fields: limits::forwarded(forwarded, scope.ocelot, &mut Diagnostics::default())
+            .add_to_request,
+        hubs,
+    }
 }
 
 fn routes(
@@ -219,14 +273,7 @@ fn routes(
     diagnostics: &mut Diagnostics,
 ) -> Routes {
     let rules = if scope.ocelot { RoutingRules::ocelot() } else { RoutingRules::default() };
-    let clusters = clusters::Clusters::read(scope, registry.as_ref(), diagnostics);
-    let listeners = listeners::names(scope.document);
-    let context = route_compiler::DocumentContext {
-        registry,
-        listeners,
-        members: aggregate_members::AggregateMembers::new(scope),
-        clusters,
-    };
+    let context = document_context(scope, registry, diagnostics);
     let mut routes = Vec::with_capacity(scope.routes().len());
     let mut specs = Vec::with_capacity(scope.routes().len());
     for (index, document) in scope.routes().iter().enumerate() {
@@ -247,10 +294,13 @@ fn routes(
         specs.extend(spec);
     }
     route_names::assign_names(&mut routes);
+    shared_state::check_sessions(&routes, scope.document.shared_state.is_some(), diagnostics);
     let table = RouteTable::new(specs, rules);
     warn_unreachable_routes(&table, &routes, scope, diagnostics);
     let dynamic = dynamic_routes::read(scope, &context, &rules, diagnostics);
-    Routes { routes, table, rules, dynamic, transport_routes, roles }
+    context.resolvers.report_unused(diagnostics);
+    let (resolvers, hubs) = (context.resolvers.into_configs(), context.hubs);
+    Routes { routes, table, rules, dynamic, resolvers, hubs, transport_routes, roles }
 }
 
 /// Warns of routes that can never match; duplicates have been reported already.

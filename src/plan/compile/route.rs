@@ -2,6 +2,8 @@
 
 use super::aggregate_members::AggregateMembers;
 use super::discovery;
+use super::resilience::CompiledResilience;
+use super::route_backend::Backend;
 use super::route_compiler::{DocumentContext, RouteCompiler, text};
 use super::state_keys::{request_identity, state_key};
 use super::transforms;
@@ -19,6 +21,7 @@ use crate::plan::clusters::buffering::{self, BufferingConfig};
 use crate::plan::clusters::data_rate::DataRateConfig;
 use crate::plan::clusters::http_handler::{self, ResolvedHttpHandler};
 use crate::plan::document::RouteDocument;
+use crate::plan::hubs::{HubRouteBlueprint, RouteSettings};
 use crate::plan::inherit;
 use crate::plan::routing::{RouteSpec, RoutingRules};
 use crate::stages::StageConfigs;
@@ -41,7 +44,7 @@ pub fn route(
     let names = spec.as_ref().map(|spec| context.members.names(document, spec));
     let mut effective = EffectiveOptions::new(scope, document);
     let backend = reader.backend(context, names.as_deref(), &mut effective);
-    (reader.finish((context, index), matches, names.as_deref(), backend, &effective), spec)
+    (reader.finish((context, index, matches), names.as_deref(), backend, &effective), spec)
 }
 
 /// Compiles a route as a part of an aggregate, whose values have these names.
@@ -57,7 +60,17 @@ pub fn compile_part(
     let matches = reader.matcher_document(context);
     let mut effective = EffectiveOptions::new(scope, document);
     let backend = reader.backend(context, Some(names), &mut effective);
-    reader.finish((context, index), matches, Some(names), backend, &effective)
+    if let Some(hub) = &backend.hub {
+        reader
+            .diagnostics
+            .error(
+                codes::HUB_IN_AGGREGATE,
+                hub.service.origin,
+                "a hub service cannot be a part of an aggregate",
+            )
+            .help("remove the route from RouteKeys of the aggregate");
+    }
+    reader.finish((context, index, matches), Some(names), backend, &effective)
 }
 
 /// Compiles what an aggregate has in common with routes: everything except a backend.
@@ -73,30 +86,7 @@ pub fn compile_without_backend(
     let (matches, spec) = reader.compile_matcher(context, position, rules);
     let names = spec.as_ref().map(|spec| AggregateMembers::default().names(document, spec));
     let effective = EffectiveOptions::new(scope, document);
-    (reader.finish((context, index), matches, names.as_deref(), Backend::no_backend(), &effective), spec)
-}
-
-/// The URL, the endpoints and the protocol of a route's backend.
-struct Backend {
-    path: Sourced<String>,
-    method: Option<String>,
-    cluster: Arc<ClusterBlueprint>,
-    service: Option<Sourced<String>>,
-    service_fabric_path: Option<Sourced<String>>,
-    version: Sourced<HttpVersion>,
-}
-
-impl Backend {
-    fn no_backend() -> Backend {
-        Backend {
-            path: Sourced::new(String::new(), None),
-            method: None,
-            cluster: Arc::new(ClusterBlueprint::none()),
-            service: None,
-            service_fabric_path: None,
-            version: Sourced::new(HttpVersion::Http11, None),
-        }
-    }
+    (reader.finish((context, index, matches), names.as_deref(), Backend::no_backend(), &effective), spec)
 }
 
 impl<'s> RouteCompiler<'s, '_, '_> {
@@ -105,32 +95,47 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         buffering::buffering_config(effective.clusters.buffering.as_deref(), is_limited, self.diagnostics)
     }
 
+    /// The key of the state, the attempts and the stages.
+    fn behavior(
+        &mut self,
+        (context, index): (&DocumentContext, usize),
+        (matches, names): (&Match, Option<&[Box<str>]>),
+        backend: &Backend,
+        effective: &EffectiveOptions,
+    ) -> (String, CompiledResilience, StageConfigs) {
+        self.check_options(effective);
+        let state_key = state_key(self.document, effective);
+        let identity = || request_identity(matches, &backend.path.value, backend.method.as_deref());
+        let facts = route_facts(self.document, effective, &state_key, &identity);
+        let tried = self.attempts(effective, facts, &context.clusters);
+        let stages = self.compile_stages(index, names, backend.method.as_deref(), effective, facts);
+        (state_key, tried, stages)
+    }
+
     /// Everything not compiled yet; `names` are those that placeholders may have.
     fn finish(
         mut self,
-        (context, index): (&DocumentContext, usize),
-        matches: Match,
+        (context, index, matches): (&DocumentContext, usize, Match),
         names: Option<&[Box<str>]>,
         backend: Backend,
         effective: &EffectiveOptions,
     ) -> RouteBlueprint {
-        self.check_options(effective);
-        let state_key = state_key(self.document, effective);
-        let identity = || request_identity(&matches, &backend.path.value, backend.method.as_deref());
-        let facts = route_facts(self.document, effective, &state_key, &identity);
-        let tried = self.attempts(effective, facts, &context.clusters);
-        let stages = self.compile_stages(index, names, backend.method.as_deref(), effective, facts);
+        let (state_key, tried, stages) =
+            self.behavior((context, index), (&matches, names), &backend, effective);
         RouteBlueprint {
             index,
             span: self.document.span,
             name: String::new(),
-            key: self.document.key.as_ref().map(|key| key.value.clone()),
+            key: self.document.key.clone().map(|key| key.value),
             matcher: matches,
             backend_path: backend.path,
             buffering: self.buffering(effective, backend.cluster.pooling.limit.is_some()),
             min_rates: self.min_rates(effective),
             cluster: backend.cluster,
             service: backend.service,
+            naming: backend.naming,
+            fabric: backend.fabric,
+            hub: backend.hub,
             service_fabric_path: backend.service_fabric_path,
             state_key,
             http_version: backend.version,
@@ -186,15 +191,35 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         let path = self.backend_path(names);
         let method = self.backend_method();
         let service = self.internal_service();
+        let hub = self.hub_service(context, effective);
+        let naming = self.naming(&context.resolvers);
+        let has_fabric = service.is_none() && self.document.fabric.is_some();
+        let fabric = match has_fabric {
+            true => self.fabric(&context.resolvers, names, effective, context.adds_forwarded_fields),
+            false => None,
+        };
         let cluster = match non_blank(&self.document.cluster) {
-            _ if service.is_some() => Arc::new(ClusterBlueprint::none()),
+            _ if service.is_some() || hub.is_some() || has_fabric => Arc::new(ClusterBlueprint::none()),
             Some(name) => self.named_cluster(&context.clusters, name),
             None => self.own_cluster(effective, context.registry.as_ref()),
         };
         self.known_key(&cluster, names);
-        let fabric = self.service_fabric_path(context, names);
+        let service_fabric_path = self.service_fabric_path(context, names);
         let version = self.http_version(&mut effective.newer_http);
-        Backend { path, method, cluster, service, service_fabric_path: fabric, version }
+        let fabric = fabric.map(Box::new);
+        Backend { path, method, cluster, service, naming, fabric, hub, service_fabric_path, version }
+    }
+
+    /// The hub service of the route, if it has one.
+    fn hub_service(
+        &mut self,
+        context: &DocumentContext,
+        effective: &EffectiveOptions,
+    ) -> Option<Box<HubRouteBlueprint>> {
+        let is_authenticated =
+            effective.authentication.as_ref().is_some_and(ResolvedAuthentication::is_required);
+        let settings = RouteSettings { route: self.document, is_authenticated };
+        settings.compile(&context.hubs, self.diagnostics).map(Box::new)
     }
 
     /// The service name that precedes the path in requests to Service Fabric's reverse proxy; it may contain
@@ -224,6 +249,9 @@ impl<'s> RouteCompiler<'s, '_, '_> {
 
     fn backend_path(&mut self, names: Option<&[Box<str>]>) -> Sourced<String> {
         let (route, ocelot) = (self.document, self.scope.ocelot);
+        if let (None, Some(_), Some(path)) = (&route.backend_path, &route.hub_service, &route.client_path) {
+            return Sourced::new(path.value.clone(), None);
+        }
         let path =
             template::path(self.diagnostics, "DownstreamPathTemplate", &route.backend_path, route.span);
         if let Some(path) = path {
@@ -293,6 +321,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
 
     pub(super) fn timeout(&mut self) -> Sourced<std::time::Duration> {
         let (time, setting) = inherit::timeout(&self.document.timeout, &self.scope.global.timeout);
+        let time = self.default_fabric_timeout(setting.is_some()).unwrap_or(time);
         if let Some(setting) = setting.filter(|timeout| timeout.non_zero().is_none()) {
             let message = "Timeout must be greater than zero";
             OcelotTolerated::new(

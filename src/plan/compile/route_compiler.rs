@@ -2,10 +2,12 @@
 
 use super::aggregate_members::AggregateMembers;
 use super::clusters::Clusters;
+use super::fabric_resolvers::FabricResolvers;
 use crate::config::{Diagnostics, OcelotTolerated, Span, Spanned};
 use crate::plan::blueprint::{Sourced, UnservableRoute, discovery::Registry};
 use crate::plan::check::CheckContext;
 use crate::plan::document::{RouteDocument, Setting};
+use crate::plan::hubs::HubsBlueprint;
 use crate::stages::feature::{CompileContext, RouteFacts};
 
 /// The parts of a document that routes refer to.
@@ -18,6 +20,12 @@ pub struct DocumentContext<'d> {
     pub members: AggregateMembers<'d>,
     /// The named clusters.
     pub clusters: Clusters<'d>,
+    /// The resolvers of services with partitions.
+    pub resolvers: FabricResolvers,
+    /// Backends get `X-Forwarded-*`.
+    pub adds_forwarded_fields: bool,
+    /// The hub services.
+    pub hubs: HubsBlueprint,
 }
 
 /// Compiles the settings of one route.

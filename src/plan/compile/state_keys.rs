@@ -28,6 +28,10 @@ pub fn state_key(route: &RouteDocument, effective: &EffectiveOptions) -> String 
         key.push('|');
         key.push_str(part);
     }
+    if let Some(fabric) = &route.fabric {
+        let resolver = or_inherit(non_blank(&fabric.resolver), "");
+        let _ = write!(key, "fabric {resolver} {}", or_inherit(non_blank(&fabric.service_name), ""));
+    }
     match (non_blank(&route.service), non_blank(&route.cluster)) {
         (Some(service), _) => {
             let _ = write!(key, "service {}", service.value);

@@ -39,6 +39,12 @@ impl<'c> Routes<'c> {
         }
     }
 
+    /// Whether routes with the same document have the same settings. The content of referenced files is not in it.
+    fn inherit_the_same(&self, other: &Routes) -> bool {
+        let has_no_files = self.flattener.attached.is_empty() && other.flattener.attached.is_empty();
+        has_no_files && self.globals == other.globals
+    }
+
     /// The effective settings of a route.
     fn settings(&self, at: usize) -> Settings {
         let (route, node) = self.routes[at];
@@ -54,11 +60,13 @@ impl<'c> Routes<'c> {
 }
 
 /// The options of `GlobalConfiguration` that routes inherit.
+#[derive(PartialEq)]
 struct Globals<'c> {
     groups: Vec<Group<'c>>,
 }
 
 /// One option or group of options.
+#[derive(PartialEq)]
 struct Group<'c> {
     name: &'static str,
     settings: Settings,
@@ -126,7 +134,7 @@ pub(super) fn endpoints(cluster: &ClusterBlueprint) -> Settings {
 /// Adds the changes of routes.
 pub(super) fn compare(old: &Configuration, new: &Configuration, diff: &mut Diff) {
     let (old, new) = (Routes::new(old), Routes::new(new));
-    let pairs = pair(&old, &new);
+    let (pairs, inherit_the_same) = (pair(&old, &new), old.inherit_the_same(&new));
     let paired_old = flags(old.routes.len(), pairs.iter().map(|pair| pair.0));
     let paired_new = flags(new.routes.len(), pairs.iter().map(|pair| pair.1));
     for (_, (route, _)) in old.routes.iter().enumerate().filter(|(at, _)| !paired_old[*at]) {
@@ -137,10 +145,17 @@ pub(super) fn compare(old: &Configuration, new: &Configuration, diff: &mut Diff)
         diff.changes.push(Change { detail, ..Change::of_subject(ROUTE, &route.name, ChangeKind::Added) });
         diff.routes.insert(route.name.clone());
     }
-    for &(before, after) in &pairs {
+    let is_unchanged = |(before, after): (usize, usize)| {
+        inherit_the_same && has_same_document(old.routes[before], new.routes[after])
+    };
+    for (before, after) in pairs.iter().copied().filter(|pair| !is_unchanged(*pair)) {
         compare_route(&old, &new, before, after, diff);
     }
     compare_order(&old, &new, &pairs, diff);
+}
+
+fn has_same_document(old: (&RouteBlueprint, Option<&Node>), new: (&RouteBlueprint, Option<&Node>)) -> bool {
+    matches!((old.1, new.1), (Some(before), Some(after)) if before.has_same_content(after))
 }
 
 fn flags(count: usize, set: impl Iterator<Item = usize>) -> Vec<bool> {

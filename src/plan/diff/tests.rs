@@ -127,6 +127,17 @@ fn a_reordering_that_decides_which_route_matches_is_a_change() {
 }
 
 #[test]
+fn a_global_option_is_a_change_of_routes_whose_documents_are_the_same() {
+    let with = |timeout: &str| {
+        let mut document = document(&[route("a", &json!({})), route("b", &json!({ "Timeout": "9s" }))]);
+        document["GlobalConfiguration"] = json!({ "Timeout": timeout });
+        document
+    };
+    expect(&with("3s"), &with("4s"), &["route a: timeout 3s -> 4s"]);
+    expect(&with("3s"), &with("3s"), &[]);
+}
+
+#[test]
 fn a_route_with_other_methods_is_the_same_route() {
     let with = |methods: &[&str]| document(&[route("a", &json!({ "UpstreamHttpMethod": methods }))]);
     expect(&with(&["GET"]), &with(&["POST", "GET"]), &["route a: methods POST added"]);

@@ -13,6 +13,7 @@ mod administration;
 mod aggregate;
 mod cluster;
 mod discovery;
+mod fabric;
 mod global;
 mod listener;
 mod extensions;
@@ -21,6 +22,7 @@ mod route;
 mod route_tests;
 pub mod schema_lookup;
 mod shared;
+mod shared_state;
 mod roles;
 mod telemetry;
 mod transport;
@@ -29,6 +31,7 @@ pub use crate::config::options::{GlobalOptions, Options};
 pub use crate::config::values::{
     BoxedSetting, DurationSetting, List, ListMap, OneOrMany, Setting, StringList,
 };
+use crate::plan::hubs::documents::{HubServiceDocument, RealtimeDocument};
 pub use crate::stages::authentication::AuthenticationSchemeDocument;
 pub use crate::stages::cache::CacheDocument;
 pub use administration::{AdminRole, AdminTokenDocument, AdministrationDocument, HealthDocument};
@@ -36,12 +39,14 @@ pub use aggregate::{AggregateDocument, RouteKeyConfigDocument};
 pub use cluster::ClusterDocument;
 pub use discovery::DiscoveryDocument;
 pub use extensions::*;
+pub use fabric::*;
 pub use global::{GlobalDocument, MetadataOptions};
 pub use listener::*;
 pub use policy::PolicyDocument;
 pub use roles::*;
 pub use route::{DynamicRouteDocument, HostAndPort, RouteDocument};
 pub use route_tests::{ExpectDocument, ExpectedRequestDocument, TestDocument};
+pub use shared_state::{OnFailureDocument, SharedStateDocument, SharedStateModeDocument, SharedStateType};
 pub use telemetry::*;
 pub use transport::*;
 
@@ -72,6 +77,11 @@ pub struct Document {
     pub clusters: Setting<SpannedMap<Spanned<ClusterDocument>>>,
     /// Options that apply to every route, unless the route sets them itself. Source: Ocelot, Configuration.
     pub global_configuration: Setting<GlobalDocument>,
+    /// Realtime hubs that run in the gateway: name → keys, public addresses and hubs; routes reference services in
+    /// `DownstreamHubService`. Default: none.
+    pub hub_services: Setting<SpannedMap<Spanned<HubServiceDocument>>>,
+    /// What all hubs of the process share.
+    pub realtime: Setting<RealtimeDocument>,
     /// The public address of the gateway if `GlobalConfiguration.BaseUrl` is absent. Source: Ocelot, Configuration.
     pub base_url: Setting<String>,
     /// Where the connections and datagrams of TCP and UDP listeners are forwarded.
@@ -95,6 +105,8 @@ pub struct Document {
     pub dns: Setting<DnsDocument>,
     /// The memory of the response cache.
     pub cache: Setting<CacheDocument>,
+    /// The state that several gateways share, on Redis. Default: none, each gateway has its own.
+    pub shared_state: Setting<SharedStateDocument>,
     /// Which `X-Forwarded-*` fields are trusted, and which are added.
     pub forwarded_headers: Setting<ForwardedHeadersDocument>,
     /// Whether changes of the configuration files are applied without a restart. Default: true.
@@ -115,6 +127,8 @@ pub struct Document {
     pub trace_context: Setting<TraceContextMode>,
     /// How callers are authenticated: name → scheme; routes reference schemes in `AuthenticationOptions`.
     pub authentication_schemes: Setting<SpannedMap<Spanned<AuthenticationSchemeDocument>>>,
+    /// Services with names, partitions and replicas, as in Azure Service Fabric: the resolvers that know them.
+    pub service_fabric: Setting<ServiceFabricDocument>,
     /// Where the configuration is stored: `"Consul"` for Consul's KV store. Default: these files.
     pub configuration_store: Setting<String>,
     /// The directory of what the gateway keeps between two starts, such as the history of configurations; a relative path

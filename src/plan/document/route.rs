@@ -1,9 +1,11 @@
 //! `Routes[]` and `DynamicRoutes[]`.
 
+use super::fabric::ServiceFabricOptions;
 use super::shared::*;
 use crate::config::values::{
     BoxedSetting, DurationSetting, List, ListMap, Setting, StageSettings, StringList,
 };
+use crate::plan::hubs::documents::NegotiateOptions;
 use crate::plan::routing::EscapedSeparators;
 use crate::stages::cache::CacheOptions;
 use crate::stages::header_transform::options::HeaderEditMap;
@@ -22,15 +24,15 @@ document! { route:
         #[serde(rename = "UpstreamHttpMethod")]
         pub methods: List<String>,
         use match_settings;
-        /// The path of the request to the backend; may contain `{placeholders}` and a query. Required. Source: Ocelot,
-        /// Routing.
+        /// The path of the request to the backend; may contain `{placeholders}` and a query. Required; with
+        /// `DownstreamHubService` the default is the path of the request. Source: Ocelot, Routing.
         #[serde(rename = "DownstreamPathTemplate")]
         pub backend_path: Setting<String>,
         /// `http`, `https`, `ws` or `wss`. Default: the scheme of the incoming request. Source: Ocelot, Routing.
         #[serde(rename = "DownstreamScheme")]
         pub scheme: Setting<String>,
-        /// Host and port of each endpoint. Required, unless `ServiceName`, `DownstreamCluster` or
-        /// `DownstreamService` is set. Source: Ocelot, Routing.
+        /// Host and port of each endpoint. Required, unless `ServiceName`, `DownstreamCluster`, `DownstreamService` or
+        /// `DownstreamHubService` is set. Source: Ocelot, Routing.
         #[serde(rename = "DownstreamHostAndPorts")]
         pub endpoints: List<HostAndPort>,
         /// The name of one of `Clusters`, to which the requests are sent; replaces the endpoints of the route and all
@@ -38,9 +40,20 @@ document! { route:
         #[serde(rename = "DownstreamCluster")]
         pub cluster: Setting<String>,
         /// The name of a service of the gateway itself that responds, instead of a backend: `administration`, the pages
-        /// `/live`, `/ready` and `/metrics`. Names are case-sensitive. Default: none.
+        /// `/live`, `/ready` and `/metrics`, or `ServiceFabricNaming`, the naming interface of a resolver. Names are case-sensitive. Default: none.
         #[serde(rename = "DownstreamService")]
         pub service: Setting<String>,
+        /// Sends requests to the replicas of services with names and partitions, instead of `DownstreamHostAndPorts`; with
+        /// `"DownstreamService": "ServiceFabricNaming"` the `Resolver` of the naming interface. Default: none.
+        #[serde(rename = "ServiceFabricOptions")]
+        pub fabric: BoxedSetting<ServiceFabricOptions>,
+        /// The name of one of `HubServices`, whose clients and servers the route serves instead of a backend;
+        /// `DownstreamPathTemplate` results in a path within the service. Default: none.
+        #[serde(rename = "DownstreamHubService")]
+        pub hub_service: Setting<String>,
+        /// Issues addresses and tokens of a hub to the callers of the route, instead of serving its clients. Default: none.
+        #[serde(rename = "NegotiateOptions")]
+        pub negotiate: BoxedSetting<NegotiateOptions>,
         /// The method of the request to the backend. Default: the method of the incoming request. Source: Ocelot, Method
         /// Transformation.
         #[serde(rename = "DownstreamHttpMethod")]

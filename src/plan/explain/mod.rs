@@ -5,12 +5,14 @@
 //! one call.
 
 mod discovery;
+mod fabric;
 mod parts;
 mod report;
 mod request;
 pub(crate) mod resilience;
 
 pub use discovery::DiscoveryLookup;
+pub use fabric::{ReplicaExplanation, ServiceExplanation};
 pub use report::{
     Explanation, MatchedRoute, NearMiss, PartExplanation, Rejection, Setting, StageDescription,
 };
@@ -33,8 +35,10 @@ use crate::{
     net::h1::{encode::put_request, hop_by_hop},
     pipeline::{
         body::{Framing, NoClient},
+        error::GatewayError,
         exchange::Exchange,
         head::{Head, KnownHeader, Version},
+        response::RouteResult,
         stage::{StageEntry, run_request, run_response},
     },
 };
@@ -44,6 +48,9 @@ use std::time::{Duration, Instant};
 
 /// Maximum number of near misses that are listed.
 const MAX_NEAR_MISSES: usize = 5;
+
+/// Settings of endpoints that routes to services with partitions do not have.
+const NOT_OF_SERVICES: [&str; 3] = ["LoadBalancerOptions.Type", "HealthCheckOptions", "PreserveHost"];
 
 /// Explains requests by a plan and the blueprint and sources that it was built from.
 pub struct Explainer<'e> {
@@ -157,8 +164,7 @@ impl Explainer<'_> {
         mut exchange: Exchange,
         explanation: &mut Explanation,
     ) {
-        let (ran, early) = run_request(&route.stages, &mut exchange, &mut NoClient).await;
-        explanation.stages = route.stages[..ran].iter().map(describe_stage).collect();
+        let (ran, early) = run_stages(&route.stages, &mut exchange, &mut explanation.stages).await;
         explanation.settings = self.static_route(route).map_or_else(Vec::new, |route| self.settings(route));
         if let (None, Target::Aggregate(aggregate)) = (&early, &route.target) {
             let dry_run = &|route, exchange| self.dry_run_part(route, exchange);
@@ -174,18 +180,37 @@ impl Explainer<'_> {
         }
         let mut outcome = match early {
             Some(outcome) => outcome,
-            None => match rewritten.and_then(|()| route.cluster()) {
-                Ok((cluster, terms)) => {
-                    let service = self.service(route).filter(|_| explanation.is_offline);
-                    explanation.discovery = DiscoveryLookup::query_unless(service.is_some(), cluster).await;
-                    describe_request(explanation, cluster, terms, hop, &exchange, service);
-                    return;
-                }
+            None => match self.explain_backend(route, rewritten, hop, &mut exchange, explanation).await {
+                Ok(()) => return,
                 Err(error) => Err(error),
             },
         };
         run_response(&route.stages[..ran], &mut exchange, &mut outcome);
         explanation.reject(&outcome, self.plan.ocelot);
+    }
+
+    /// Records the endpoints of the backend and the request to it.
+    async fn explain_backend(
+        &self,
+        route: &Route,
+        rewritten: Result<(), GatewayError>,
+        hop: hop_by_hop::HopByHop,
+        exchange: &mut Exchange,
+        explanation: &mut Explanation,
+    ) -> Result<(), GatewayError> {
+        rewritten?;
+        if let Target::Fabric(fabric) = &route.target {
+            let (service, authority) = fabric::explain(fabric, exchange).await?;
+            explanation.endpoints = vec![service.url.clone()];
+            explanation.request = request_lines(exchange, authority.as_bytes(), hop, &fabric.terms);
+            explanation.service = Some(service);
+            return Ok(());
+        }
+        let (cluster, terms) = route.cluster()?;
+        let service = self.service(route).filter(|_| explanation.is_offline);
+        explanation.discovery = DiscoveryLookup::query_unless(service.is_some(), cluster).await;
+        describe_request(explanation, cluster, terms, hop, exchange, service);
+        Ok(())
     }
 
     /// The name of the discovered service of a route.
@@ -238,6 +263,9 @@ impl Explainer<'_> {
             self.setting("HealthCheckOptions", &route.cluster.health, health_check_summary),
             self.setting("PreserveHost", &route.preserve_host, ToString::to_string),
         ];
+        if route.fabric.is_some() {
+            settings.retain(|setting| !NOT_OF_SERVICES.contains(&setting.name));
+        }
         settings.retain(|setting| !setting.value.is_empty() || setting.name != "HealthCheckOptions");
         let id = route.stages.request_id.as_ref();
         let id = id.map(|key| Sourced::new(key.value.clone(), Some(key.span)));
@@ -251,6 +279,32 @@ impl Explainer<'_> {
         let origin = value.origin.map_or("default".to_owned(), |span: Span| self.sources.location(span));
         Setting { name, value: show(&value.value), origin }
     }
+}
+
+/// Runs the request stages one after the other, and describes them; what the request would use of a rate limit is part of the
+/// description.
+async fn run_stages(
+    stages: &[StageEntry],
+    exchange: &mut Exchange,
+    descriptions: &mut Vec<StageDescription>,
+) -> (usize, Option<RouteResult>) {
+    for (at, entry) in stages.iter().enumerate() {
+        let counted = exchange.response.rate_limits.len();
+        let (ran, early) = run_request(&stages[..=at], exchange, &mut NoClient).await;
+        let mut description = describe_stage(entry);
+        let used = exchange.response.rate_limits[counted..].iter();
+        let used =
+            used.map(|limit| format!("{} of {}", limit.quota.saturating_sub(limit.remaining), limit.quota));
+        let used = used.collect::<Vec<_>>().join(", ");
+        if !used.is_empty() {
+            description.description += &format!(" (would use {used})");
+        }
+        descriptions.push(description);
+        if early.is_some() {
+            return (ran, early);
+        }
+    }
+    (stages.len(), None)
 }
 
 /// Records the endpoints and the request that would be sent to one of them.
@@ -272,11 +326,20 @@ fn describe_request(
         (None, None) => return explanation.reject(&Err(cluster.no_endpoint_error()), false),
     };
     let own_host = terms.preserve_host.then(|| exchange.request.get_known(KnownHeader::Host)).flatten();
-    let host = own_host.unwrap_or(authority);
+    explanation.request = request_lines(exchange, own_host.unwrap_or(authority), hop, terms);
+}
+
+/// The lines of the request to the backend.
+fn request_lines(
+    exchange: &Exchange,
+    host: &[u8],
+    hop: hop_by_hop::HopByHop,
+    terms: &AttemptConfig,
+) -> Vec<String> {
     let mut bytes = Vec::new();
     let version = if terms.http2 == Http2::Always { Version::Http2 } else { terms.version };
     put_request(&mut bytes, &exchange.request, host, framing(&exchange.request), hop, version);
-    explanation.request = text(&bytes).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    text(&bytes).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
 /// Scheme (if TLS), address and health (if not healthy) of an endpoint.

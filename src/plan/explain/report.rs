@@ -1,6 +1,7 @@
 //! The explanation of a request as data, and its rendering as text.
 
 use super::discovery::DiscoveryLookup;
+use super::fabric::ServiceExplanation;
 use crate::pipeline::head::Head;
 use crate::pipeline::response::rescue;
 use crate::pipeline::{error::ErrorCode, response::RouteResult};
@@ -23,6 +24,9 @@ pub struct Explanation {
     /// The lines of the request to the backend; empty if the gateway would respond itself.
     pub request: Vec<String>,
     pub endpoints: Vec<String>,
+    /// The service, its partition and its replicas, on routes to services with partitions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceExplanation>,
     /// The result of service discovery, if the route uses it.
     pub discovery: Option<DiscoveryLookup>,
     /// The requests of an aggregate; empty for any other route.
@@ -141,6 +145,7 @@ impl Explanation {
         write_section(&mut page, "settings", self.settings.iter().map(setting).collect());
         let endpoints = (!self.endpoints.is_empty()).then(|| vec![self.endpoints.join(" or ")]);
         write_section(&mut page, "endpoint", endpoints.into_iter().collect());
+        write_section(&mut page, "service", self.service.iter().flat_map(ServiceExplanation::rows).collect());
         write_section(&mut page, "discovery", self.discovery.iter().map(DiscoveryLookup::row).collect());
         write_section(&mut page, "request", self.request.iter().map(|line| vec![line.clone()]).collect());
         write_section(&mut page, "parts", self.parts.iter().map(PartExplanation::row).collect());

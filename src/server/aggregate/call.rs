@@ -1,7 +1,7 @@
 //! Calls of aggregate parts: each is an exchange that runs through the complete route of its part.
 
 use crate::{
-    net::h1::hop_by_hop::HopByHop,
+    net::{buffered_client::BufferedClient, h1::hop_by_hop::HopByHop},
     pipeline::{
         body::{Body, ClientBody},
         collect::collect_response,
@@ -11,7 +11,7 @@ use crate::{
         response::{Response, RouteResult},
     },
     plan::{Aggregate, AggregatePart, Route, aggregate::compose::failed},
-    server::{internal_client::BufferedClient, part_trace::finish_part},
+    server::part_trace::finish_part,
     telemetry::{RequestEnd, RouteMetrics},
 };
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::atomic::{AtomicU32, AtomicUsize, Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// A boxed future that borrows its input.
@@ -77,10 +77,28 @@ impl PartCaller<'_> {
             let outcome = outcome.map_err(|cause| with_part_name(cause, part, ocelot));
             metrics.status = outcome.as_ref().map_or_else(|cause| cause.status(ocelot), Response::status);
             let Response { head, body, .. } = outcome?;
-            let body =
-                read_response_body(body, &mut client, remaining, self.aggregate.body_idle, part).await?;
+            let body = self.read_response_body(body, &mut client, remaining, part).await?;
             Ok(PartResponse { head, body })
         })
+    }
+
+    /// The whole body of a response, which may arrive before the request was sent completely.
+    async fn read_response_body(
+        &self,
+        body: Body,
+        client: &mut BufferedClient,
+        remaining: &AtomicUsize,
+        part: &AggregatePart,
+    ) -> Result<Bytes, GatewayError> {
+        let reserve = |n| reserve_bytes(remaining, n, part);
+        match body {
+            Body::Empty => Ok(Bytes::new()),
+            Body::Bytes(bytes) => reserve(bytes.len()).map(|()| bytes),
+            Body::Stream(stream) => {
+                let charge = self.exchange.buffer_charge();
+                collect_response(stream, client, self.aggregate.body_idle, charge, reserve).await
+            }
+        }
     }
 }
 
@@ -100,23 +118,6 @@ fn with_part_name(mut cause: GatewayError, part: &AggregatePart, ocelot: bool) -
         cause.detail = format!("the part \"{}\": {}", part.terms.key, cause.detail).into();
     }
     cause
-}
-
-/// The whole body of a response, which may arrive before the request was sent completely.
-async fn read_response_body(
-    body: Body,
-    client: &mut BufferedClient,
-    remaining: &AtomicUsize,
-    idle: Duration,
-    part: &AggregatePart,
-) -> Result<Bytes, GatewayError> {
-    match body {
-        Body::Empty => Ok(Bytes::new()),
-        Body::Bytes(bytes) => reserve_bytes(remaining, bytes.len(), part).map(|()| bytes),
-        Body::Stream(stream) => {
-            collect_response(stream, client, idle, |n| reserve_bytes(remaining, n, part)).await
-        }
-    }
 }
 
 /// Reserves some of the bytes that the responses of a part may have.

@@ -19,7 +19,7 @@ use crate::{
     pipeline::{
         body::{ClientBody, Framing},
         cancel::until_deadline,
-        collect::{BodyPace, collect_body},
+        collect::{BodyPace, charged_bytes, collect_body},
         error::{ErrorCode, GatewayError},
         exchange::Exchange,
         response::{Response, RouteResult},
@@ -114,7 +114,7 @@ fn negotiate<'a>(aggregate: &'a Aggregate, exchange: &Exchange) -> Result<&'a Re
 /// The request body, which every part receives. In Ocelot mode it is copied only if its length is known in advance.
 async fn read_request_body(
     aggregate: &Aggregate,
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     client: &mut dyn ClientBody,
 ) -> Result<RequestBody, GatewayError> {
     let max_bytes = (aggregate.shape.max_request_bytes as u64).min(exchange.body.limit);
@@ -130,9 +130,11 @@ async fn read_request_body(
         _ => {}
     }
     client.limit_body(max_bytes);
-    let bytes =
-        collect_body(client, usize::MAX, BodyPace::new(aggregate.body_idle, exchange.body.min_rate)).await?;
-    Ok(RequestBody { bytes, trailers: client.trailers().cloned() })
+    let pace = BodyPace::new(aggregate.body_idle, exchange.body.min_rate);
+    let started_at = Instant::now();
+    let bytes = collect_body(client, usize::MAX, pace, exchange.buffer_charge()).await;
+    exchange.record.client_wait += started_at.elapsed();
+    Ok(RequestBody { bytes: bytes?, trailers: client.trailers().cloned() })
 }
 
 /// Awaits `work` while the client is connected, up to the timeout of the aggregate.
@@ -168,6 +170,7 @@ fn response(
             shape.max_response_bytes,
         )?,
     };
+    let text = charged_bytes(exchange.buffer_charge(), text)?;
     let mut response = Response::local(200, &form.media, text);
     if shape.representations.len() > 1 {
         response.head.append(b"Vary", b"Accept");

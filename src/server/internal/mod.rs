@@ -20,9 +20,9 @@ use crate::{
         error::{ErrorCode, GatewayError, reason},
         exchange::Exchange,
         head::{Head, KnownHeader},
-        internal::{InternalService, Request, Response as ServiceResponse},
+        internal::{InternalService, OriginalUrl, Request, Response as ServiceResponse},
         response::{Response, RouteResult},
-        upgrade::Upgrade,
+        upgrade::{Upgrade, UpgradePeer},
     },
 };
 use futures_util::FutureExt;
@@ -76,6 +76,7 @@ pub async fn call(
     let status = called.as_ref().map(|(response, _)| response.status().as_u16());
     exchange.record.end_attempt(started_at, status);
     let (response, upload) = called?;
+    exchange.record.error_code = response.extensions().get::<ErrorCode>().copied();
     if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
         return switch_protocols(service, response, pending);
     }
@@ -140,6 +141,7 @@ fn to_request(exchange: &Exchange, body: axum::body::Body) -> Result<Request, Ga
         peer: exchange.client.peer.address,
         is_tls: exchange.client.is_tls,
     });
+    request.extensions_mut().insert(OriginalUrl::new(exchange));
     if let Some(certificate) = &exchange.client.certificate {
         request.extensions_mut().insert(certificate.clone());
     }
@@ -190,6 +192,6 @@ fn switch_protocols(
         );
         return Err(GatewayError::new(ErrorCode::GatewayInternal, detail));
     };
-    let upgrade = Some(Upgrade { backend, guards: SmallVec::new() });
+    let upgrade = Some(Upgrade { peer: UpgradePeer::Backend(backend), guards: SmallVec::new() });
     Ok(Response { head: to_head(&response), upgrade, ..Response::default() })
 }

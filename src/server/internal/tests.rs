@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    pipeline::{body::Chunk, exchange::Peer},
+    pipeline::{body::Chunk, exchange::Peer, upgrade::UpgradePeer},
     server::scripted_client::ScriptedClient,
 };
 use axum::{Router, body::Body as ServiceBody, response::IntoResponse, routing::any};
@@ -248,7 +248,7 @@ async fn an_upgraded_connection_is_a_byte_stream() {
     let mut client = ScriptedClient::with_body(&[]);
     let outcome = call(&service, TIMEOUT, &mut exchange(b"GET", &[]), hop, &mut client).await.unwrap();
     assert_eq!((outcome.status(), outcome.head.get(b"sec-websocket-accept")), (101, Some(&b"proof"[..])));
-    let mut backend = outcome.upgrade.unwrap().backend;
+    let UpgradePeer::Backend(mut backend) = outcome.upgrade.unwrap().peer else { panic!("a byte stream") };
     assert_eq!(poll_fn(|cx| backend.poll_write(cx, b"echo")).await.unwrap(), 4);
     let echoed = poll_fn(|cx| backend.poll_read(cx).map_ok(<[u8]>::to_vec)).await.unwrap();
     assert_eq!(echoed, b"echo");

@@ -1,6 +1,6 @@
 //! `Issuer` of a scheme: accepted values of `iss`, with placeholders for claims of the same token.
 
-use super::token::JsonObject;
+use crate::base::compact_jws::JsonObject;
 use serde_json::Value;
 
 /// An accepted issuer: `https://issuer.example`, or with placeholders as in the discovery document of Entra ID,

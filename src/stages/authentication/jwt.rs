@@ -9,11 +9,14 @@ use super::{
     keys::{KeySet, NoKey},
     outcome::AuthOutcome,
     settings::JwtSettings,
-    token::{JsonObject, TokenParts},
     verification_pool::{JobSource, Priority, VerificationPool},
 };
 use crate::{
-    base::{client_prefix::ClientPrefix, clock::Clock},
+    base::{
+        client_prefix::ClientPrefix,
+        clock::Clock,
+        compact_jws::{JsonObject, TokenParts},
+    },
     pipeline::{
         error::{ErrorCode, GatewayError},
         exchange::Exchange,

@@ -1,6 +1,6 @@
 //! Claims of a token as claims of the caller.
 
-use super::token::JsonObject;
+use crate::base::compact_jws::JsonObject;
 use crate::pipeline::identity::Identity;
 use serde_json::{Map, Value};
 use std::sync::Arc;

@@ -11,6 +11,7 @@
 
 mod api_key;
 mod basic;
+mod bearer;
 mod cpu_budget;
 mod compile;
 mod credential_location;
@@ -22,17 +23,18 @@ mod jwt_claims;
 pub mod keys;
 pub mod options;
 mod outcome;
+pub mod revocations;
 pub mod scheme_document;
 pub mod scheme_set;
 pub mod settings;
 mod state;
 #[cfg(test)]
 mod testing;
-pub mod token;
 mod verification_pool;
 mod verifier;
 
 pub use basic::check_hash;
+pub use bearer::BearerAuthenticator;
 pub use jwks::{Fetch, HttpFetch};
 pub use options::{AuthenticationOptions, GlobalAuthenticationOptions};
 pub use scheme_document::AuthenticationSchemeDocument;
@@ -50,6 +52,7 @@ use crate::{
     stages::feature::{BuildContext, StageConfig},
 };
 use outcome::AuthOutcome;
+use revocations::{Follower, Revocations};
 use settings::{AuthenticationConfig, SchemeConfig, SchemeKind};
 use state::Scheme;
 use std::sync::Arc;
@@ -61,13 +64,19 @@ impl StageConfig for AuthenticationConfig {
     type State = AuthState;
 
     fn build(&self, state: &AuthState, context: &BuildContext) -> Vec<BoxStage> {
-        vec![Box::new(Authentication::new(self, state, context.background, context.clock))]
+        let follower = context.shared_state.map(|shared| state.revocations().follow(shared));
+        let stage = Authentication::new(self, state, context.background, context.clock);
+        vec![Box::new(stage.with_follower(follower))]
     }
 }
 
 /// The stage.
 #[derive(Clone, Debug)]
-pub struct Authentication(Arc<SchemeChain>);
+pub struct Authentication {
+    chain: Arc<SchemeChain>,
+    /// Held, so that the list of revoked tokens is that of the shared state.
+    _follower: Option<Arc<Follower>>,
+}
 
 #[derive(Debug)]
 struct SchemeChain {
@@ -77,6 +86,7 @@ struct SchemeChain {
     challenges: Box<[Challenge]>,
     /// Query parameters with credentials, removed from the request.
     credential_parameters: Box<[Box<str>]>,
+    revocations: Arc<Revocations>,
 }
 
 /// The challenge of one scheme (RFC 9110 11.6.1).
@@ -102,12 +112,20 @@ impl Authentication {
             SchemeKind::ApiKey(keys) => keys.locations.removed_parameter(),
             SchemeKind::Basic(_) | SchemeKind::Certificate => None,
         });
-        Authentication(Arc::new(SchemeChain {
+        let chain = Arc::new(SchemeChain {
             schemes: schemes().map(|scheme| state.scheme(scheme, background, clock)).collect(),
             names: schemes().map(|scheme| scheme.name.as_str().into()).collect(),
             challenges,
             credential_parameters: query_names.map(Into::into).collect(),
-        }))
+            revocations: state.revocations().clone(),
+        });
+        Authentication { chain, _follower: None }
+    }
+
+    /// The same stage, which keeps the list of revoked tokens current.
+    #[must_use]
+    fn with_follower(self, follower: Option<Arc<Follower>>) -> Authentication {
+        Authentication { _follower: follower, ..self }
     }
 }
 
@@ -119,21 +137,21 @@ impl Stage for Authentication {
     fn on_request(&self, exchange: &mut Exchange) -> Step {
         // Ocelot #633: the preflight of a browser has no credentials.
         if exchange.request.method() == b"OPTIONS" {
-            return self.0.accept(exchange, None);
+            return self.chain.accept(exchange, None);
         }
         let (mut rejection, mut pending) = (None, Vec::new());
-        for (index, scheme) in self.0.schemes.iter().enumerate() {
+        for (index, scheme) in self.chain.schemes.iter().enumerate() {
             match scheme.authenticate(exchange) {
-                AuthOutcome::Authenticated(user) => return self.0.accept(exchange, Some(user)),
+                AuthOutcome::Authenticated(user) => return self.chain.accept(exchange, Some(user)),
                 AuthOutcome::Rejected(cause) => rejection = rejection.or(Some((index, cause))),
                 AuthOutcome::Pending(wait) => pending.push((index, wait)),
                 AuthOutcome::NoCredentials => {}
             }
         }
         if pending.is_empty() {
-            return self.0.reject(rejection);
+            return self.chain.reject(rejection);
         }
-        let schemes = self.0.clone();
+        let schemes = self.chain.clone();
         Step::Suspend(Box::pin(async move {
             for (index, wait) in pending {
                 match wait.await {
@@ -150,12 +168,19 @@ impl Stage for Authentication {
     }
 
     fn describe(&self) -> String {
-        format!("authenticates callers: {}", self.0.names.join(", then "))
+        format!("authenticates callers: {}", self.chain.names.join(", then "))
     }
 }
 
 impl SchemeChain {
     fn accept(&self, exchange: &mut Exchange, user: Option<Arc<Identity>>) -> Step {
+        if let Some((user, claim)) =
+            user.as_deref().and_then(|user| Some((user, self.revocations.revoked_by(user)?)))
+        {
+            let detail = format!("the token is revoked by its {}", claim.name());
+            let scheme = self.names.iter().position(|name| **name == *user.scheme).unwrap_or(usize::MAX);
+            return self.reject(Some((scheme, GatewayError::new(ErrorCode::IdentityRevoked, detail))));
+        }
         self.credential_parameters.iter().for_each(|name| credential_location::strip(exchange, name));
         exchange.client.user = user;
         Step::Next

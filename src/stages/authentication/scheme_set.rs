@@ -10,3 +10,10 @@ pub struct SchemeSet {
     pub(super) names: Vec<String>,
     pub(super) valid: HashMap<String, Arc<SchemeConfig>>,
 }
+
+impl SchemeSet {
+    /// The valid scheme of that name.
+    pub fn get(&self, name: &str) -> Option<&Arc<SchemeConfig>> {
+        self.valid.get(name)
+    }
+}

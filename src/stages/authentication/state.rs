@@ -7,6 +7,7 @@ use super::{
     jwt::{Jwt, Keys},
     keys::KeySet,
     outcome::AuthOutcome,
+    revocations::Revocations,
     settings::{KeySource, RemoteKeys, SchemeConfig, SchemeKind},
     verification_pool::{PoolLimits, VerificationPool},
 };
@@ -57,6 +58,7 @@ pub struct AuthState {
     providers: WeakMap<RemoteKeys, JwksCache>,
     fetch: Arc<dyn Fetch>,
     pools: OnceLock<Pools>,
+    revocations: Arc<Revocations>,
 }
 
 /// Verification off the workers, shared by all schemes.
@@ -80,7 +82,13 @@ impl AuthState {
             providers: WeakMap::default(),
             fetch,
             pools: OnceLock::new(),
+            revocations: Arc::default(),
         }
+    }
+
+    /// The revoked tokens.
+    pub fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
     }
 
     /// The scheme with these settings, created on first use.

@@ -152,3 +152,22 @@ async fn equal_settings_share_a_scheme_and_changed_ones_do_not() {
     assert!(Arc::ptr_eq(&first, &scheme(&jwt("one", SECRET))));
     assert!(!Arc::ptr_eq(&first, &scheme(&jwt("one", b"another-secret-another-secret-an"))));
 }
+
+#[tokio::test]
+async fn a_revoked_token_is_rejected() {
+    let stage = stage(vec![jwt("customers", SECRET)], false);
+    let bearer = format!("Bearer {}", token(SECRET));
+    let fields = [("Authorization", bearer.as_str())];
+    assert!(authenticate(&stage, &mut exchange("/", &fields)).await.is_ok());
+    let (claim, value) = (revocations::RevokedClaim::Sub, "u".to_owned());
+    let expires_at = revocations::unix_now() + 60;
+    assert!(stage.chain.revocations.add(revocations::Revocation {
+        claim,
+        value,
+        issued_before: None,
+        expires_at
+    }));
+    let (code, challenges) = authenticate(&stage, &mut exchange("/", &fields)).await.unwrap_err();
+    assert_eq!(code, "identity.revoked");
+    assert!(challenges.iter().any(|challenge| challenge.contains("invalid_token")), "{challenges:?}");
+}

@@ -2,7 +2,7 @@
 
 use super::{
     coalescing::Leader, conditions::Conditions, entry::Entry, invalidation_epochs::Epoch, key::ComputedKey,
-    status::Forward,
+    shared::SharedFetch, shared_key::SharedKey, status::Forward,
 };
 use std::{sync::Arc, time::Instant};
 
@@ -23,5 +23,22 @@ pub struct CacheContext {
     pub conditions: Conditions,
     pub stale_if_error: Option<u32>,
     pub authorized: bool,
+    pub lead: Lead,
+    /// Set if several gateways share the responses.
+    pub shared_key: Option<SharedKey>,
+}
+
+/// What a request that goes to the backend does for others.
+#[derive(Debug, Default)]
+pub struct Lead {
+    /// For the requests of this gateway.
     pub leader: Option<Leader>,
+    /// For all gateways.
+    pub fetch: Option<SharedFetch>,
+}
+
+impl From<Leader> for Lead {
+    fn from(leader: Leader) -> Lead {
+        Lead { leader: Some(leader), fetch: None }
+    }
 }

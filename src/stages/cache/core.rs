@@ -6,9 +6,13 @@ use super::{
     memory_config::MemoryConfig,
     registry::{CacheRegistry, CacheShared},
     settings::{CacheConfig, Mode},
+    shared::SharedCache,
     store::Store,
 };
-use crate::telemetry::{CacheMetrics, Metrics};
+use crate::{
+    state::SharedState,
+    telemetry::{CacheMetrics, Metrics},
+};
 use std::sync::Arc;
 
 /// The cache of one route.
@@ -22,6 +26,8 @@ pub struct Cache {
     pub(super) region_mark: u64,
     pub(super) max_object_size: u64,
     pub(super) metrics: Arc<CacheMetrics>,
+    /// Set if several gateways share the responses.
+    pub(super) shared_cache: Option<Arc<SharedCache>>,
 }
 
 impl Cache {
@@ -29,9 +35,10 @@ impl Cache {
     pub fn new(
         settings: &CacheConfig,
         memory: &MemoryConfig,
-        registry: &CacheRegistry,
+        registry: &Arc<CacheRegistry>,
         metrics: &Metrics,
         label: &str,
+        state: Option<&Arc<SharedState>>,
     ) -> Cache {
         let shared = registry.shared();
         let (name, size) = memory.region_memory(&settings.region);
@@ -44,6 +51,7 @@ impl Cache {
             max_object_size: memory.max_object_size,
             metrics: metrics.caches().route(label),
             settings: settings.clone(),
+            shared_cache: state.filter(|_| memory.is_shared).map(|state| registry.shared_cache(state)),
         }
     }
 

@@ -21,13 +21,19 @@ pub const NAME_INVALIDATE: &str = "cache-invalidate";
 pub struct Invalidator {
     key_builder: CacheKeyBuilder,
     shared: Arc<CacheShared>,
+    /// Set if several gateways share responses.
+    registry: Option<Arc<CacheRegistry>>,
 }
 
 impl Invalidator {
-    /// Invalidates in all caches of `registry`.
-    pub fn new(registry: &CacheRegistry) -> Invalidator {
+    /// Invalidates in all caches of `registry`, and of the gateways that share them.
+    pub fn new(registry: &Arc<CacheRegistry>, is_shared: bool) -> Invalidator {
         let shared = registry.shared();
-        Invalidator { key_builder: CacheKeyBuilder::new(&shared.keys, "", KeyRules::default()), shared }
+        Invalidator {
+            key_builder: CacheKeyBuilder::new(&shared.keys, "", KeyRules::default()),
+            shared,
+            registry: is_shared.then(|| registry.clone()),
+        }
     }
 }
 
@@ -55,6 +61,11 @@ impl Stage for Invalidator {
                 .get(name)
                 .and_then(|location| self.key_builder.location_key(exchange, location));
             resource.into_iter().for_each(|hash| self.shared.invalidation.invalidate(hash));
+        }
+        if let Some(registry) = &self.registry {
+            for resource in self.key_builder.changed_resources(exchange, &response.head) {
+                registry.invalidate_shared(resource);
+            }
         }
     }
 

@@ -2,14 +2,17 @@
 //!
 //! A key is a keyed 128-bit hash, as for rate limits: clients cannot produce collisions.
 
-pub use crate::stages::partition_key::Key;
+pub use crate::stages::key_hasher::Key;
 use crate::{
     pipeline::{
         exchange::Exchange,
         head::{Head, KnownHeader},
         identity::Identity,
     },
-    stages::partition_key::{KeyHasher, PartitionKeys},
+    stages::{
+        key_hasher::{DigestHasher, KeyHasher, PartHasher},
+        partition_key::PartitionKeys,
+    },
 };
 use smallvec::SmallVec;
 
@@ -38,6 +41,8 @@ pub struct CacheKeyBuilder {
     resource: KeyHasher,
     /// For everything else: different on each route.
     namespace: KeyHasher,
+    /// The same for state that several gateways share.
+    pub(super) shared_namespace: DigestHasher,
 }
 
 /// The key of a request.
@@ -71,9 +76,10 @@ const SUSPICIOUS_HEADERS: [&[u8]; 13] = [
 impl CacheKeyBuilder {
     /// Builders with the same name compute equal keys for equal requests.
     pub fn new(keys: &PartitionKeys, name: &str, rules: KeyRules) -> CacheKeyBuilder {
-        let mut namespace = keys.hasher();
+        let (mut namespace, mut shared_namespace) = (keys.hasher(), DigestHasher::default());
         namespace.add(name.as_bytes());
-        CacheKeyBuilder { rules, resource: keys.hasher(), namespace }
+        shared_namespace.add(name.as_bytes());
+        CacheKeyBuilder { rules, resource: keys.hasher(), namespace, shared_namespace }
     }
 
     /// The key of a request, computed with this method.
@@ -81,14 +87,25 @@ impl CacheKeyBuilder {
         let resource = self.resource(exchange).finish();
         let mut digest = self.namespace.clone();
         resource.0.iter().for_each(|half| digest.add(&half.to_ne_bytes()));
+        self.add_request(exchange, method, body, &mut digest);
+        ComputedKey { key: digest.finish(), resource: resource.0[0] }
+    }
+
+    pub(super) fn add_request(
+        &self,
+        exchange: &Exchange,
+        method: &[u8],
+        body: Option<&[u8]>,
+        digest: &mut impl PartHasher,
+    ) {
         digest.add(method);
         for name in &self.rules.headers {
             exchange.request.get_all(name.as_bytes()).for_each(|line| digest.add(line));
             digest.write_absent();
         }
-        self.add_identity(exchange, &mut digest);
+        self.add_identity(exchange, digest);
         if self.rules.per_identity {
-            add_suspicious_headers(&exchange.request, &mut digest);
+            add_suspicious_headers(&exchange.request, digest);
         }
         if self.rules.credentials && exchange.client.user.is_none() {
             exchange.request.get_all(b"authorization").for_each(|line| digest.add(line));
@@ -97,11 +114,15 @@ impl CacheKeyBuilder {
         if let Some(body) = body {
             digest.add(body);
         }
-        ComputedKey { key: digest.finish(), resource: resource.0[0] }
     }
 
     fn resource(&self, exchange: &Exchange) -> KeyHasher {
         let mut digest = self.resource.clone();
+        self.add_resource(exchange, &mut digest);
+        digest
+    }
+
+    pub(super) fn add_resource(&self, exchange: &Exchange, digest: &mut impl PartHasher) {
         digest.add(if exchange.client.is_tls { b"https" } else { b"http" });
         let host = exchange.request.get_known(KnownHeader::Host).unwrap_or_default();
         if self.rules.ocelot_literal {
@@ -111,12 +132,11 @@ impl CacheKeyBuilder {
             digest.add(&normalized_host(host, exchange.client.is_tls));
             let (path, query) = routed_target(exchange);
             digest.add(path);
-            add_query(query, self.rules.query.as_deref(), &mut digest);
+            add_query(query, self.rules.query.as_deref(), digest);
         }
-        digest
     }
 
-    fn add_identity(&self, exchange: &Exchange, digest: &mut KeyHasher) {
+    fn add_identity(&self, exchange: &Exchange, digest: &mut impl PartHasher) {
         let Some(user) = exchange.client.user.as_deref() else { return digest.write_absent() };
         for name in &self.rules.claims {
             user.claim_values(name).for_each(|value| digest.add(value.as_bytes()));
@@ -141,7 +161,7 @@ fn normalized_host(host: &[u8], secure: bool) -> SmallVec<[u8; 64]> {
 }
 
 /// Adds the whole query, or the named parameters in the order of the query.
-fn add_query(query: &[u8], names: Option<&[Box<str>]>, digest: &mut KeyHasher) {
+fn add_query(query: &[u8], names: Option<&[Box<str>]>, digest: &mut impl PartHasher) {
     let query = query.strip_prefix(b"?").unwrap_or(query);
     let Some(names) = names else { return digest.add(query) };
     for part in query.split(|b| *b == b'&') {
@@ -153,7 +173,7 @@ fn add_query(query: &[u8], names: Option<&[Box<str>]>, digest: &mut KeyHasher) {
     }
 }
 
-fn add_claims(user: &Identity, digest: &mut KeyHasher) {
+fn add_claims(user: &Identity, digest: &mut impl PartHasher) {
     digest.add(user.scheme.as_bytes());
     for claim in user.claims().iter().filter(|claim| !TOKEN_CLAIMS.contains(&&*claim.name)) {
         digest.add(claim.name.as_bytes());
@@ -161,7 +181,7 @@ fn add_claims(user: &Identity, digest: &mut KeyHasher) {
     }
 }
 
-fn add_suspicious_headers(request: &Head, digest: &mut KeyHasher) {
+fn add_suspicious_headers(request: &Head, digest: &mut impl PartHasher) {
     for (which, name, value) in request.fields() {
         let is_relevant = match which {
             KnownHeader::XForwardedHost | KnownHeader::XForwardedProto | KnownHeader::Forwarded => true,
@@ -194,6 +214,17 @@ pub fn url(exchange: &Exchange) -> Box<[u8]> {
 impl CacheKeyBuilder {
     /// The resource hash of a `Location` on the same host; `None` for another host.
     pub fn location_key(&self, exchange: &Exchange, location: &[u8]) -> Option<u64> {
+        let mut digest = self.resource.clone();
+        self.add_location(exchange, location, &mut digest)?;
+        Some(digest.finish().0[0])
+    }
+
+    pub(super) fn add_location(
+        &self,
+        exchange: &Exchange,
+        location: &[u8],
+        digest: &mut impl PartHasher,
+    ) -> Option<()> {
         let host = normalized_host(
             exchange.request.get_known(KnownHeader::Host).unwrap_or_default(),
             exchange.client.is_tls,
@@ -213,12 +244,11 @@ impl CacheKeyBuilder {
             None => resolve_relative(routed_target(exchange).0, location),
         };
         let end = absolute.iter().position(|b| *b == b'?').unwrap_or(absolute.len());
-        let mut digest = self.resource.clone();
         digest.add(if exchange.client.is_tls { b"https" } else { b"http" });
         digest.add(&host);
         digest.add(if end == 0 { b"/" } else { &absolute[..end] });
-        add_query(&absolute[end..], self.rules.query.as_deref(), &mut digest);
-        Some(digest.finish().0[0])
+        add_query(&absolute[end..], self.rules.query.as_deref(), digest);
+        Some(())
     }
 
     /// Whether `location` is the URL of the request.

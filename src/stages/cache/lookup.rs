@@ -1,17 +1,17 @@
 //! Requests: serves a stored response, waits for an identical request, or forwards with a `CacheContext`.
 
 use super::{
-    coalescing::{InFlightRequest, Leader, Role, State},
+    coalescing::{InFlightRequest, Role, State},
     conditions::Conditions,
-    context::CacheContext,
+    context::{CacheContext, Lead},
     core::Cache,
-    directives::Directives,
+    disposition::{Disposition, disposition},
     entry::{Entry, EntryMetadata},
-    freshness::Freshness,
     key::{ComputedKey, url},
     request::{CacheDecision, CacheRequest},
     serve::{self, ServeRequest, Source},
     settings::Mode,
+    shared_lookup::LeadRequest,
     status::{CacheStatus, Forward},
 };
 use crate::{
@@ -29,40 +29,6 @@ use std::{sync::Arc, time::Instant};
 
 /// Largest request body that can be part of a key.
 const MAX_KEY_BODY_BYTES: usize = 32 << 20;
-
-/// How a stored response may be used for a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Disposition {
-    Fresh,
-    /// Stale within the request's `max-stale`.
-    Stale,
-    /// Stale within `stale-while-revalidate`: served while a background request refreshes it.
-    StaleWhileRevalidate,
-    Unusable,
-}
-
-/// RFC 9111 4.2 and 5.2.1.
-fn disposition(freshness: &Freshness, request: &Directives, now: Instant) -> Disposition {
-    let too_old = request.max_age.is_some_and(|max_age| freshness.age(now).as_secs() > u64::from(max_age));
-    if request.no_cache || too_old {
-        return Disposition::Unusable;
-    }
-    if let Some(remaining) = freshness.remaining(now) {
-        let enough = request.min_fresh.is_none_or(|min_fresh| remaining.as_secs() >= u64::from(min_fresh));
-        return if enough { Disposition::Fresh } else { Disposition::Unusable };
-    }
-    let staleness = freshness.staleness(now).as_secs();
-    if !freshness.must_revalidate
-        && request.max_stale.is_some_and(|max_stale| staleness <= u64::from(max_stale))
-    {
-        return Disposition::Stale;
-    }
-    if freshness.may_serve_while_revalidating(now) {
-        Disposition::StaleWhileRevalidate
-    } else {
-        Disposition::Unusable
-    }
-}
 
 impl Cache {
     pub(super) fn lookup(self: &Arc<Self>, exchange: &mut Exchange) -> Step {
@@ -155,7 +121,7 @@ impl Cache {
         let may_not_coalesce =
             deadline.is_none() || request.head_only || !self.can_lead(&request, entry.as_ref());
         if may_not_coalesce || self.shared.uncacheable.should_bypass(computed.key, exchange.now) {
-            self.forward(exchange, &request, Some(computed), entry, forward, None);
+            self.forward(exchange, &request, Some(computed), entry, forward, Lead::default());
             return Step::Next;
         }
         match self.shared.coalescer.join(computed.key) {
@@ -172,8 +138,8 @@ impl Cache {
                     leader.end(Some(stored.clone()));
                     return Step::Respond(self.serve_hit(exchange, &stored, &request, CacheOutcome::Hit));
                 }
-                self.forward(exchange, &request, Some(computed), entry, forward, Some(leader));
-                Step::Next
+                let deadline = deadline.unwrap_or(exchange.now);
+                self.lead(exchange, leader, LeadRequest { request, computed, entry, forward }, deadline)
             }
         }
     }
@@ -230,7 +196,7 @@ impl Cache {
         }
     }
 
-    fn serve_hit(
+    pub(super) fn serve_hit(
         &self,
         exchange: &Exchange,
         entry: &Entry,
@@ -277,7 +243,7 @@ impl Cache {
         computed: Option<ComputedKey>,
         entry: Option<Arc<Entry>>,
         forward: Forward,
-        leader: Option<Leader>,
+        lead: Lead,
     ) {
         let validating = !request.head_only && entry.as_ref().is_some_and(|entry| entry.metadata.validates());
         let conditions = if validating {
@@ -300,14 +266,15 @@ impl Cache {
             conditions,
             stale_if_error: request.directives.stale_if_error,
             authorized: request.authorized,
-            leader,
+            lead,
+            shared_key: self.shared_key_to_store(exchange, computed.is_some()),
         };
         exchange.response.cache_context = Some(Box::new(context));
     }
 
     fn bypass(&self, exchange: &mut Exchange, forward: Forward) -> Step {
         if !exchange.is_dry_run {
-            self.forward(exchange, &CacheRequest::default(), None, None, forward, None);
+            self.forward(exchange, &CacheRequest::default(), None, None, forward, Lead::default());
         }
         Step::Next
     }

@@ -10,11 +10,38 @@ const MIN_MEMORY: u64 = 1 << 20;
 const MAX_MEMORY: u64 = 1 << 40;
 
 /// The memory for stored responses, each limit within its range.
-pub fn compile_memory(document: Option<&CacheDocument>, diagnostics: &mut Diagnostics) -> MemoryConfig {
+pub fn compile_memory(
+    document: Option<&CacheDocument>,
+    has_shared_state: bool,
+    diagnostics: &mut Diagnostics,
+) -> MemoryConfig {
     let defaults = MemoryConfig::default();
     let Some(document) = document else { return defaults };
     let size = read_size(&document.max_size, "MaxSize", MIN_MEMORY..=MAX_MEMORY, diagnostics)
         .unwrap_or(defaults.size);
+    let regions = read_regions(document, diagnostics);
+    let taken: u64 = regions.iter().map(|(_, bytes)| bytes).sum();
+    if taken.saturating_add(MIN_MEMORY) > size {
+        let span = document.regions.as_ref().map(|regions| regions.span);
+        let message = format!("the regions reserve {taken} bytes, but MaxSize is {size}");
+        diagnostics
+            .error(codes::CACHE_SIZE, span, message)
+            .help("raise Cache.MaxSize, and leave 1MiB for all other regions");
+    }
+    let smallest = regions.iter().map(|(_, bytes)| *bytes).chain([size.saturating_sub(taken)]).min();
+    let quarter = (smallest.unwrap_or(size) / 4).max(1);
+    let largest = read_size(&document.max_object_size, "MaxObjectSize", 1..=quarter, diagnostics);
+    let max_object_size = largest.unwrap_or(defaults.max_object_size.min(quarter));
+    MemoryConfig {
+        size,
+        max_object_size,
+        regions,
+        is_shared: is_shared(document, has_shared_state, diagnostics),
+    }
+}
+
+/// The regions with their own memory.
+fn read_regions(document: &CacheDocument, diagnostics: &mut Diagnostics) -> Vec<(String, u64)> {
     let mut regions = Vec::new();
     for (name, region) in document.regions.iter().flat_map(|regions| regions.value.iter()) {
         match read_size(&region.max_size, "MaxSize", MIN_MEMORY..=MAX_MEMORY, diagnostics) {
@@ -28,18 +55,18 @@ pub fn compile_memory(document: Option<&CacheDocument>, diagnostics: &mut Diagno
             None => {}
         }
     }
-    let taken: u64 = regions.iter().map(|(_, bytes)| bytes).sum();
-    if taken.saturating_add(MIN_MEMORY) > size {
-        let span = document.regions.as_ref().map(|regions| regions.span);
-        let message = format!("the regions reserve {taken} bytes, but MaxSize is {size}");
+    regions
+}
+
+/// Whether several gateways share the responses; needs a shared state.
+fn is_shared(document: &CacheDocument, has_shared_state: bool, diagnostics: &mut Diagnostics) -> bool {
+    let Some(shared) = document.shared.as_ref().filter(|shared| shared.value) else { return false };
+    if !has_shared_state {
         diagnostics
-            .error(codes::CACHE_SIZE, span, message)
-            .help("raise Cache.MaxSize, and leave 1MiB for all other regions");
+            .error(codes::NO_SHARED_STATE, shared.span, "Cache.Shared without SharedState")
+            .help("add the section: \"SharedState\": { \"Url\": \"redis://127.0.0.1:6379\" }");
     }
-    let smallest = regions.iter().map(|(_, bytes)| *bytes).chain([size.saturating_sub(taken)]).min();
-    let quarter = (smallest.unwrap_or(size) / 4).max(1);
-    let largest = read_size(&document.max_object_size, "MaxObjectSize", 1..=quarter, diagnostics);
-    MemoryConfig { size, max_object_size: largest.unwrap_or(defaults.max_object_size.min(quarter)), regions }
+    true
 }
 
 fn read_size(

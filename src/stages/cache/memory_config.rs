@@ -9,11 +9,13 @@ pub struct MemoryConfig {
     pub max_object_size: u64,
     /// Regions with their own bytes, which are part of `size`.
     pub regions: Vec<(String, u64)>,
+    /// Whether several gateways share the stored responses.
+    pub is_shared: bool,
 }
 
 impl Default for MemoryConfig {
     fn default() -> Self {
-        MemoryConfig { size: 256 << 20, max_object_size: 16 << 20, regions: Vec::new() }
+        MemoryConfig { size: 256 << 20, max_object_size: 16 << 20, regions: Vec::new(), is_shared: false }
     }
 }
 

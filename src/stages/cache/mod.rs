@@ -16,6 +16,7 @@ mod context;
 mod core;
 pub mod dates;
 mod directives;
+mod disposition;
 mod entry;
 pub mod freshness;
 mod invalidate;
@@ -25,6 +26,7 @@ mod lookup;
 mod memory;
 pub mod memory_config;
 mod options;
+mod purge;
 pub mod ranges;
 mod refresh;
 mod registry;
@@ -32,6 +34,9 @@ mod request;
 mod segmented_body;
 mod serve;
 pub mod settings;
+mod shared;
+mod shared_key;
+mod shared_lookup;
 mod status;
 mod storability;
 mod store;
@@ -45,7 +50,8 @@ pub use invalidate::{Invalidator, NAME_INVALIDATE};
 pub use memory::compile_memory;
 pub use memory_config::MemoryConfig;
 pub use options::{CacheDocument, CacheOptions, CacheRegionDocument, GlobalCacheOptions};
-pub use registry::{CacheRegistry, EntrySummary, Purge, sweep_task};
+pub use purge::Purge;
+pub use registry::{CacheRegistry, EntrySummary, sweep_task};
 pub use settings::{CacheConfig, Mode, Statuses};
 
 use self::{context::CacheContext, core::Cache};
@@ -58,7 +64,6 @@ use crate::{
         stage::{BoxStage, Stage, Step},
     },
     stages::feature::{BuildContext, StageConfig},
-    telemetry::Metrics,
 };
 use std::{fmt, sync::Arc};
 
@@ -69,13 +74,18 @@ impl StageConfig for CacheConfig {
     type State = Arc<CacheRegistry>;
 
     fn build(&self, state: &Self::State, context: &BuildContext) -> Vec<BoxStage> {
-        let cache = CacheStage::new(self, context.cache_memory, state, context.metrics, context.route);
-        vec![Box::new(cache)]
+        let (memory, shared) = (context.cache_memory, context.shared_state);
+        let cache = Cache::new(self, memory, state, context.metrics, context.route, shared);
+        vec![Box::new(CacheStage(Arc::new(cache)))]
     }
 
     /// Routes without a cache invalidate what others have cached by the rules of HTTP.
     fn build_absent(state: &Self::State, context: &BuildContext) -> Vec<BoxStage> {
-        if context.has_http_cache { vec![Box::new(Invalidator::new(state))] } else { Vec::new() }
+        let is_shared = context.cache_memory.is_shared && context.shared_state.is_some();
+        match context.has_http_cache {
+            true => vec![Box::new(Invalidator::new(state, is_shared))],
+            false => Vec::new(),
+        }
     }
 
     fn maintain(state: &Self::State, background: &BackgroundRuntime, _: &Clock) {
@@ -89,19 +99,6 @@ pub struct CacheStage(Arc<Cache>);
 impl fmt::Debug for CacheStage {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         self.0.settings.fmt(f)
-    }
-}
-
-impl CacheStage {
-    /// The cache of the route named `label`. Stored responses belong to `registry` and outlive the plan.
-    pub fn new(
-        settings: &CacheConfig,
-        memory: &MemoryConfig,
-        registry: &CacheRegistry,
-        metrics: &Metrics,
-        label: &str,
-    ) -> CacheStage {
-        CacheStage(Arc::new(Cache::new(settings, memory, registry, metrics, label)))
     }
 }
 
@@ -127,9 +124,10 @@ impl Stage for CacheStage {
 
     fn describe(&self) -> String {
         let settings = &self.0.settings;
-        match settings.mode {
+        let description = match settings.mode {
             Mode::Ocelot => format!("stores responses for {:?}", settings.ttl()),
             Mode::Http => "stores responses as their headers allow (RFC 9111)".to_owned(),
-        }
+        };
+        description + if self.0.shared_cache.is_some() { ", shared" } else { "" }
     }
 }

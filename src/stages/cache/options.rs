@@ -76,6 +76,9 @@ pub struct CacheDocument {
     pub max_object_size: Setting<SizeText>,
     /// Region → its own share of `MaxSize`, which other regions cannot evict. Default: `{}`.
     pub regions: Setting<SpannedMap<Spanned<CacheRegionDocument>>>,
+    /// Whether gateways with the same `SharedState` share stored responses: memory first, then Redis, then the backend.
+    /// Default: false.
+    pub shared: Setting<bool>,
 }
 
 /// The memory of one cache region.

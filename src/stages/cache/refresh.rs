@@ -26,13 +26,18 @@ impl Cache {
         Conditions::take_from_request(&mut fork.request);
         fork.request.remove(b"cache-control");
         let request = CacheRequest { authorized: request.authorized, ..CacheRequest::default() };
-        self.forward(&mut fork, &request, Some(computed), Some(entry.clone()), Forward::Stale, Some(leader));
+        self.forward(&mut fork, &request, Some(computed), Some(entry.clone()), Forward::Stale, leader.into());
         let context =
             fork.response.cache_context.take().and_then(|context| context.downcast::<CacheContext>().ok());
         let Some(context) = context else { return };
         let (cache, head, worker) = (self.clone(), fork.request.clone(), exchange.worker);
         let response = runtime.clone().run_remaining(fork);
         runtime.spawn(Box::pin(async move {
+            let mut context = context;
+            if let (Some(shared), Some(key)) = (&cache.shared_cache, context.shared_key) {
+                // Without the lock, another gateway revalidates it too, and this one only for itself.
+                context.lead.fetch = shared.try_fetch(key).await;
+            }
             let mut outcome: RouteResult = response.await;
             cache.handle_response(worker, &head, *context, &mut outcome);
             if let Ok(response) = outcome

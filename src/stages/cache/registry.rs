@@ -4,9 +4,15 @@ use super::{
     coalescing::{Coalescer, UncacheableMarkers},
     entry::{Entry, MemoryBudget},
     invalidation_epochs::InvalidationEpochs,
+    purge::Purge,
+    shared::{self, LocalMemory, SharedCache},
     store::{MemoryStore, Store},
 };
-use crate::{stages::partition_key::PartitionKeys, telemetry::Metrics};
+use crate::{
+    stages::{key_hasher::Digest, partition_key::PartitionKeys},
+    state::{PerState, SharedState, StateError},
+    telemetry::Metrics,
+};
 use std::{
     hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
@@ -46,29 +52,7 @@ type NamedStore = (String, u64, Weak<MemoryStore>);
 pub struct CacheRegistry {
     shared: OnceLock<Arc<CacheShared>>,
     stores: Mutex<Vec<NamedStore>>,
-}
-
-/// A selection of stored responses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Purge {
-    Url(Vec<u8>),
-    Prefix(Vec<u8>),
-    Tag(Vec<u8>),
-    Region(Vec<u8>),
-    All,
-}
-
-impl Purge {
-    fn matches(&self, entry: &Entry) -> bool {
-        let metadata = &entry.metadata;
-        match self {
-            Purge::Url(url) => *metadata.url == url[..],
-            Purge::Prefix(prefix) => metadata.url.starts_with(prefix),
-            Purge::Tag(tag) => metadata.tags().any(|existing| existing == &tag[..]),
-            Purge::Region(region) => metadata.region.as_bytes() == &region[..],
-            Purge::All => true,
-        }
-    }
+    shared_caches: PerState<SharedCache>,
 }
 
 /// The description of a stored response for the operator.
@@ -131,6 +115,31 @@ impl CacheRegistry {
         removed
     }
 
+    /// The responses on a shared state.
+    pub(super) fn shared_cache(self: &Arc<Self>, state: &Arc<SharedState>) -> Arc<SharedCache> {
+        self.shared_caches.get_or_insert_with(state, || {
+            let memory: Weak<CacheRegistry> = Arc::downgrade(self);
+            shared::start(state, memory)
+        })
+    }
+
+    /// Purges on all gateways that share responses with this one.
+    ///
+    /// # Errors
+    ///
+    /// Redis does not reply.
+    pub async fn purge_shared(&self, purge: &Purge) -> Result<(), StateError> {
+        for shared in self.shared_caches.values() {
+            shared.purge(purge).await?;
+        }
+        Ok(())
+    }
+
+    /// Invalidates the responses of a URL on the gateways that share responses with this one.
+    pub(super) fn invalidate_shared(&self, resource: Digest) {
+        self.shared_caches.values().iter().for_each(|shared| shared.invalidate(resource));
+    }
+
     /// At most `max_entries` of the selected responses, and the number of all of them.
     pub fn inspect(&self, purge: &Purge, max_entries: usize) -> (Vec<EntrySummary>, usize) {
         let (mut summaries, mut count) = (Vec::new(), 0);
@@ -188,5 +197,15 @@ pub async fn sweep_task(registry: Weak<CacheRegistry>) {
         if registry.is_used() {
             registry.sweep();
         }
+    }
+}
+
+impl LocalMemory for CacheRegistry {
+    fn forget(&self, purge: &Purge) {
+        self.purge(purge);
+    }
+
+    fn invalidate(&self, mark: u64) {
+        self.shared().invalidation.invalidate(mark);
     }
 }

@@ -9,6 +9,7 @@ use super::{
     key::ComputedKey,
     serve::unix_now,
     settings::Mode,
+    shared_key::{SharedKey, resource_mark},
     vary::VaryKey,
 };
 use crate::pipeline::{
@@ -49,7 +50,7 @@ impl Cache {
             vary_key,
             freshness: storability.freshness,
             epoch: context.epoch,
-            invalidation_marks: self.invalidation_marks(computed, head),
+            invalidation_marks: self.invalidation_marks(computed, context.shared_key, head),
             url: context.url.clone(),
             region: self.region.clone(),
         };
@@ -139,8 +140,14 @@ impl Cache {
     }
 
     /// The marks under which the entry is invalidated: its URL, region and tags.
-    pub(super) fn invalidation_marks(&self, computed: ComputedKey, head: &Head) -> SmallVec<[u64; 2]> {
+    pub(super) fn invalidation_marks(
+        &self,
+        computed: ComputedKey,
+        shared: Option<SharedKey>,
+        head: &Head,
+    ) -> SmallVec<[u64; 2]> {
         let mut marks = SmallVec::from_slice(&[computed.resource, self.region_mark]);
+        marks.extend(shared.map(|shared| resource_mark(&shared.resource)));
         marks.extend(tags(head).take(MAX_TAGS).map(|tag| self.shared.tag_mark(tag)));
         marks
     }

@@ -2,7 +2,7 @@
 
 use super::{
     coalescing::Leader,
-    context::CacheContext,
+    context::{CacheContext, Lead},
     core::Cache,
     entry::{Entry, EntryMetadata},
     key::ComputedKey,
@@ -47,6 +47,11 @@ impl Cache {
                 response.get(name).and_then(|location| self.key_builder.location_key(exchange, location));
             resource.into_iter().for_each(|hash| self.shared.invalidation.invalidate(hash));
         }
+        if let Some(shared) = &self.shared_cache {
+            for resource in self.key_builder.changed_resources(exchange, response) {
+                shared.invalidate(resource);
+            }
+        }
     }
 
     /// RFC 9110 9.3.3: the response to a POST with explicit freshness and its own URL in `Content-Location` is stored for GET.
@@ -70,6 +75,8 @@ impl Cache {
             && (response.head.get(b"cache-control").is_some() || response.head.get(b"expires").is_some());
         if is_representation {
             context.key = Some(self.key_builder.compute(exchange, b"GET", None));
+            context.shared_key =
+                context.shared_key.map(|_| self.key_builder.compute_shared(exchange, b"GET", None));
             context.authorized = exchange.request.get(b"authorization").is_some();
             // After the invalidation by this response.
             context.epoch = self.shared.invalidation.current();
@@ -86,7 +93,7 @@ impl Cache {
         outcome: &mut RouteResult,
     ) {
         let now = Instant::now();
-        let leader = context.leader.take();
+        let Lead { leader, fetch } = std::mem::take(&mut context.lead);
         if let Some(entry) = self.stale_if_error_response(&context, outcome, now) {
             self.metrics.count(worker, CacheOutcome::Stale);
             return self.serve_stale(&context, entry, leader, outcome, now);
@@ -102,11 +109,11 @@ impl Cache {
         };
         if context.validating && response.status() == 304 {
             self.metrics.count(worker, CacheOutcome::Validated);
-            return self.update_stored(context, leader, outcome, now);
+            return self.update_stored(context, Lead { leader, fetch }, outcome, now);
         }
         let bypass = context.key.is_none();
         self.metrics.count(worker, if bypass { CacheOutcome::Bypass } else { CacheOutcome::Miss });
-        let (stored, ttl_secs) = self.store_new(&context, request, response, leader, now);
+        let (stored, ttl_secs) = self.store_new(&context, request, response, Lead { leader, fetch }, now);
         let forward = Some(context.forward_reason);
         self.add_cache_status(outcome, CacheStatus { forward, stored, ttl_secs, ..CacheStatus::default() });
     }
@@ -117,16 +124,16 @@ impl Cache {
         context: &CacheContext,
         request: &Head,
         response: &mut Response,
-        leader: Option<Leader>,
+        lead: Lead,
         now: Instant,
     ) -> (bool, Option<i64>) {
         match self.entry_metadata(context, request, response, now) {
             Some((computed, metadata)) => {
                 let ttl_secs = metadata.freshness.ttl(now);
-                (self.begin_store(computed, metadata, response, leader, now), Some(ttl_secs))
+                (self.begin_store(computed, metadata, response, lead, now), Some(ttl_secs))
             }
             None => {
-                self.mark_uncacheable(context, leader, now);
+                self.mark_uncacheable(context, lead.leader, now);
                 (false, None)
             }
         }
@@ -202,13 +209,7 @@ impl Cache {
     }
 
     /// RFC 9111 4.3.4: updates the stored response with the fields of a 304, and serves it.
-    fn update_stored(
-        &self,
-        context: CacheContext,
-        leader: Option<Leader>,
-        outcome: &mut RouteResult,
-        now: Instant,
-    ) {
+    fn update_stored(&self, context: CacheContext, lead: Lead, outcome: &mut RouteResult, now: Instant) {
         let (Ok(response), Some(old), Some(computed)) = (&*outcome, context.entry.clone(), context.key)
         else {
             return;
@@ -216,6 +217,7 @@ impl Cache {
         let new = self.updated_entry(&context, &old, computed, &response.head, now);
         if let Some(entry) = &new {
             self.store.put(computed.key, entry.clone(), now);
+            lead.fetch.into_iter().for_each(|fetch| fetch.store(entry.clone()));
         }
         let stored = new.is_some();
         let entry = new.unwrap_or(old);
@@ -228,7 +230,7 @@ impl Cache {
         };
         *outcome = Ok(self.stored_response(&context, &entry, cache_status, now));
         let shared = stored && entry.metadata.freshness.remaining(now).is_some();
-        leader.into_iter().for_each(|leader| leader.end(shared.then(|| entry.clone())));
+        lead.leader.into_iter().for_each(|leader| leader.end(shared.then(|| entry.clone())));
     }
 
     /// The stored response with the fields of a 304; `None` if it may no longer be stored.
@@ -248,7 +250,7 @@ impl Cache {
             vary_key: old.metadata.vary_key.clone(),
             freshness: storability.freshness,
             epoch: context.epoch,
-            invalidation_marks: self.invalidation_marks(computed, &head),
+            invalidation_marks: self.invalidation_marks(computed, context.shared_key, &head),
             url: old.metadata.url.clone(),
             region: self.region.clone(),
         });
@@ -263,9 +265,10 @@ impl Cache {
         computed: ComputedKey,
         metadata: EntryMetadata,
         response: &mut Response,
-        leader: Option<Leader>,
+        lead: Lead,
         now: Instant,
     ) -> bool {
+        let Lead { leader, fetch } = lead;
         let Some(reservation) = self.store.try_reserve(metadata.size()) else {
             leader.into_iter().for_each(|leader| leader.end(None));
             return false;
@@ -273,7 +276,10 @@ impl Cache {
         let shared = metadata.freshness.remaining(now).is_some();
         self.shared.uncacheable.record(computed.key, shared, now);
         let metadata = Arc::new(metadata);
-        let writer = |leader| StoreWriter::new(self, computed, metadata.clone(), reservation, leader);
+        let writer = |leader| {
+            let lead = Lead { leader, fetch };
+            StoreWriter::new(self, computed, metadata.clone(), reservation, lead)
+        };
         match std::mem::take(&mut response.body) {
             Body::Stream(inner) => {
                 let expected = inner.framing().length();

@@ -1,7 +1,7 @@
 //! Writes one response: to the store when its body is complete, and to the requests that wait for it.
 
 use super::{
-    coalescing::Leader,
+    context::Lead,
     core::Cache,
     entry::{Entry, EntryMetadata, MemoryGuard, Pieces, body_len, copy_counted},
     key::ComputedKey,
@@ -23,8 +23,8 @@ pub struct StoreWriter {
     shared: Arc<CacheShared>,
     key: ComputedKey,
     metadata: Arc<EntryMetadata>,
-    /// The memory of the metadata and the leader; `commit` takes them.
-    uncommitted: Mutex<Option<(MemoryGuard, Option<Leader>)>>,
+    /// The memory of the metadata, and who waits for the response; `commit` takes them.
+    uncommitted: Mutex<Option<(MemoryGuard, Lead)>>,
     max_object_size: u64,
     reserved_bytes: AtomicU64,
 }
@@ -36,14 +36,14 @@ impl StoreWriter {
         key: ComputedKey,
         metadata: Arc<EntryMetadata>,
         reservation: MemoryGuard,
-        leader: Option<Leader>,
+        lead: Lead,
     ) -> StoreWriter {
         StoreWriter {
             store: cache.store.clone(),
             shared: cache.shared.clone(),
             key,
             metadata,
-            uncommitted: Mutex::new(Some((reservation, leader))),
+            uncommitted: Mutex::new(Some((reservation, lead))),
             max_object_size: cache.max_object_size,
             reserved_bytes: AtomicU64::new(0),
         }
@@ -72,14 +72,14 @@ impl FillSink for StoreWriter {
 
     fn open(&self, streaming: Arc<StreamingEntry>) {
         let uncommitted = self.uncommitted.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, Some(leader))) = &*uncommitted {
+        if let Some((_, Lead { leader: Some(leader), .. })) = &*uncommitted {
             leader.publish_stream(streaming);
         }
     }
 
     fn commit(&self, body: Option<Pieces>) {
         let uncommitted = self.uncommitted.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((reservation, leader)) = uncommitted else { return };
+        let Some((reservation, Lead { leader, fetch })) = uncommitted else { return };
         let admitted = self.shared.invalidation.may_store(self.metadata.epoch);
         let body = body.filter(|pieces| admitted && body_len(pieces) <= self.max_object_size);
         let entry = body.map(|body| {
@@ -88,6 +88,7 @@ impl FillSink for StoreWriter {
         });
         if let Some(entry) = &entry {
             self.store.put(self.key.key, entry.clone(), Instant::now());
+            fetch.into_iter().for_each(|fetch| fetch.store(entry.clone()));
         }
         leader.into_iter().for_each(|leader| leader.end(entry.clone()));
     }

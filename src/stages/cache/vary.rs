@@ -69,6 +69,19 @@ impl VaryKey {
         }
     }
 
+    /// The selecting fields with the values of the request; absent ones are left out.
+    pub fn request_fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let fields: &[VaryField] = match self {
+            VaryKey::Fields(vary) => &vary.fields,
+            VaryKey::None | VaryKey::Star => &[],
+        };
+        let value = |field: &'_ VaryField| field.line.is_some() || field.normalized.is_some();
+        fields.iter().filter(move |field| value(field)).map(|field| {
+            let value = field.line.as_deref().or(field.normalized.as_deref());
+            (&*field.name, value.unwrap_or_default())
+        })
+    }
+
     /// Whether two responses match the same requests.
     pub fn is_equal(&self, other: &VaryKey) -> bool {
         match (self, other) {

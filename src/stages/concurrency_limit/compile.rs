@@ -6,6 +6,7 @@ use crate::{
     stages::{
         feature::{CompileContext, Feature},
         partition_key::{KeyPart, compile_parts, limit_name},
+        rate_limit::scope,
     },
 };
 use std::{ops::RangeInclusive, time::Duration};
@@ -66,6 +67,7 @@ impl ConcurrencyLimitOptions {
             queue: queue.map_or(0, |queue| usize::try_from(queue.value).unwrap_or(0)),
             queue_timeout: timeout.map_or(DEFAULT_QUEUE_TIMEOUT, |timeout| timeout.value.0),
             name: limit_name(&parts, "", context.route.state_key),
+            is_shared: scope::is_shared(limit.scope.as_ref().or(self.scope.as_ref()), context),
             partition_by: parts,
         }
     }

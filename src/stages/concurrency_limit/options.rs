@@ -26,6 +26,9 @@ option_objects! {
         /// What has a separate limit: any of `IP`, `Claim:TYPE`, `Header:NAME` and `Route`. Without `Route`, all routes
         /// with the same limit share it. Default: `["Route"]`.
         partition_by: List<String>,
+        /// Which requests count: `Node`, those of this gateway, or `Shared`, those of all gateways; requires `SharedState`.
+        /// Default: `Node`.
+        scope: Setting<String>,
         /// Several limits, such as one for the route and one for each client; each inherits absent settings from the
         /// surrounding options. A `Limit` next to the list is one of them. Default: `[]`.
         limits: List<ConcurrencyLimitDocument>,
@@ -44,4 +47,6 @@ pub struct ConcurrencyLimitDocument {
     pub queue_timeout: Setting<DurationText>,
     /// What has a separate counter. Default: that of the surrounding options.
     pub partition_by: List<String>,
+    /// `Node` or `Shared`. Default: that of the surrounding options.
+    pub scope: Setting<String>,
 }

@@ -1,12 +1,13 @@
 //! `RateLimitOptions` → the limits.
 
 use super::{
-    Algorithm, Fields, Limit, RateLimitConfig,
+    Algorithm, Fields, Limit, RateLimitConfig, Scope,
     fixed_window::FixedWindow,
     message::format_message,
     options::{RateLimitDocument, RateLimitOptions},
     period,
     resolved::ResolvedRateLimit,
+    scope,
     token_bucket::TokenBucket,
 };
 use crate::{
@@ -37,6 +38,8 @@ struct FlatLimit<'w> {
     algorithm: Option<&'w Spanned<String>>,
     burst: Option<&'w Spanned<i64>>,
     partition: &'w [Spanned<String>],
+    scope: Option<&'w Spanned<String>>,
+    lease: Option<&'w Spanned<String>>,
 }
 
 impl Feature for RateLimitOptions {
@@ -113,8 +116,9 @@ impl<'o> RateLimitCompiler<'o, '_, '_> {
                 [] => vec![KeyPart::ClientId(header.into()), KeyPart::Route],
                 list => compile_parts(list, Some(header), self.context),
             };
+            let scope = scope::compile(raw.scope, raw.lease, self.context);
             if let Some(algorithm) = self.algorithm(&raw) {
-                limits.push(self.limit(&raw, algorithm, parts, status));
+                limits.push(Limit { scope, ..self.limit(&raw, algorithm, parts, status) });
             }
         }
         limits
@@ -132,6 +136,8 @@ impl<'o> RateLimitCompiler<'o, '_, '_> {
             algorithm: options.algorithm.as_ref(),
             burst: options.burst.as_ref(),
             partition: options.partition.as_deref().unwrap_or_default(),
+            scope: options.scope.as_ref(),
+            lease: options.lease.as_ref(),
         };
         let mut all: Vec<FlatLimit> = Vec::new();
         for other in &options.nested_limits {
@@ -186,6 +192,8 @@ impl<'o> RateLimitCompiler<'o, '_, '_> {
             algorithm: non_blank(&document.algorithm).or(parent.algorithm),
             burst: document.burst.as_ref(),
             partition: if own_list.is_empty() { parent.partition } else { own_list },
+            scope: non_blank(&document.scope).or(parent.scope),
+            lease: non_blank(&document.lease).or(parent.lease),
         })
     }
 
@@ -273,6 +281,7 @@ impl<'o> RateLimitCompiler<'o, '_, '_> {
                  client ID header required by rule '{rule}'!"
             ),
             algorithm,
+            scope: Scope::Node,
             parts,
             rule,
         }

@@ -1,9 +1,23 @@
 //! The counters of a route's limits for an operator: to look at, and to reset.
 
-use super::{Limit, RateLimitConfig, store::CounterStore};
-use crate::stages::partition_key::{Key, KeyPart};
+use super::{
+    Limit, RateLimitConfig, RateLimitState, Scope,
+    shared::{
+        group::{SharedGroup, combine},
+        limiter::SharedLimiter,
+        reply::Reply,
+    },
+    store::CounterStore,
+};
+use crate::{
+    stages::partition_key::{Digest, Key, KeyPart},
+    state::{SharedState, StateError},
+};
 use serde::Serialize;
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// A limit of a route, and one of its counters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -14,6 +28,8 @@ pub struct LimitStatus {
     pub rule: String,
     /// The parts of the key that distinguish requests, such as `IP`; empty if all requests share one counter.
     pub partition_by: Vec<String>,
+    /// `Node`, or `Shared` if all gateways count together.
+    pub scope: String,
     /// The counter; absent if `key` does not have one value for each part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counter: Option<CounterStatus>,
@@ -34,21 +50,61 @@ pub struct CounterStatus {
 
 impl RateLimitConfig {
     /// The limits, with the counters of a key: the values of the parts of a limit, separated by commas.
-    pub fn inspect(&self, store: &CounterStore, key: &str, now: Instant) -> Vec<LimitStatus> {
+    ///
+    /// # Errors
+    ///
+    /// A limit is shared, and Redis does not reply.
+    pub async fn inspect(
+        &self,
+        state: &RateLimitState,
+        shared: Option<&Arc<SharedState>>,
+        key: &str,
+        now: Instant,
+    ) -> Result<Vec<LimitStatus>, StateError> {
+        let store = &*state.counters;
         let now_ns = store.instant_to_nanos(now);
-        let status = |limit: &Limit| LimitStatus {
-            name: limit.name.clone(),
-            rule: limit.rule.clone(),
-            partition_by: distinguishing(limit).map(KeyPart::text).collect(),
-            counter: limit.key(store, key).map(|key| limit.counter_status(store, key, now_ns)),
-        };
-        self.limits.iter().map(status).collect()
+        let mut all = Vec::with_capacity(self.limits.len());
+        for limit in &self.limits {
+            let counter = match (limit.scope, shared, limit.digest(store, key)) {
+                (Scope::Shared(_), Some(shared), Some(digest)) => {
+                    Some(limit.shared_status(&state.limiter(shared), digest).await?)
+                }
+                _ => limit.key(store, key).map(|key| limit.counter_status(store, key, now_ns)),
+            };
+            all.push(LimitStatus {
+                name: limit.name.clone(),
+                rule: limit.rule.clone(),
+                partition_by: distinguishing(limit).map(KeyPart::text).collect(),
+                scope: if limit.scope == Scope::Node { "Node" } else { "Shared" }.to_owned(),
+                counter,
+            });
+        }
+        Ok(all)
     }
 
-    /// Resets the counters of a key; returns how many there were.
-    pub fn reset(&self, store: &CounterStore, key: &str) -> usize {
+    /// Resets the counters of a key; returns how many there were. Other gateways keep a refusal until it ends.
+    ///
+    /// # Errors
+    ///
+    /// A limit is shared, and Redis does not reply.
+    pub async fn reset(
+        &self,
+        state: &RateLimitState,
+        shared: Option<&Arc<SharedState>>,
+        key: &str,
+    ) -> Result<usize, StateError> {
+        let store = &*state.counters;
         let keys = self.limits.iter().filter_map(|limit| limit.key(store, key));
-        keys.filter(|key| store.remove(*key)).count()
+        let mut count = keys.filter(|key| store.remove(*key)).count();
+        let Some(shared) = shared else { return Ok(count) };
+        let limiter = state.limiter(shared);
+        let shared_limits = || self.limits.iter().filter(|limit| limit.scope != Scope::Node);
+        let keys: Vec<Key> = shared_limits().filter_map(|limit| limit.key(store, key)).collect();
+        limiter.forget(combine(&keys));
+        for digest in shared_limits().filter_map(|limit| limit.digest(store, key)) {
+            count += usize::from(limiter.remove(&digest).await?);
+        }
+        Ok(count)
     }
 }
 
@@ -60,6 +116,15 @@ fn distinguishing(limit: &Limit) -> impl Iterator<Item = &KeyPart> {
 impl Limit {
     /// The key of the counter, if there is one value for each part.
     fn key(&self, store: &CounterStore, text: &str) -> Option<Key> {
+        store.keys.builder(&self.counter, &self.parts).key_of_values(&self.values(text)?)
+    }
+
+    /// The same on the shared state.
+    fn digest(&self, store: &CounterStore, text: &str) -> Option<Digest> {
+        store.keys.builder(&self.counter, &self.parts).digest_of_values(&self.values(text)?)
+    }
+
+    fn values<'t>(&self, text: &'t str) -> Option<Vec<&'t str>> {
         let count = distinguishing(self).count();
         let values: Vec<&str> = match count {
             0 => Vec::new(),
@@ -67,7 +132,31 @@ impl Limit {
             _ => text.split(',').map(str::trim).collect(),
         };
         let is_complete = values.len() == count && values.iter().all(|value| !value.is_empty());
-        is_complete.then(|| store.keys.builder(&self.counter, &self.parts).key_of_values(&values))?
+        is_complete.then_some(values)
+    }
+
+    /// What a request would find on the shared state now; nothing is counted.
+    async fn shared_status(
+        &self,
+        limiter: &SharedLimiter,
+        digest: Digest,
+    ) -> Result<CounterStatus, StateError> {
+        let quota = self.algorithm.capacity();
+        let Some(group) = SharedGroup::new(std::iter::once((&self.algorithm, self.scope))) else {
+            return Err(StateError::Unavailable);
+        };
+        let Reply { rejecting, retry_in_ns, limits, .. } =
+            limiter.read(&group, &[limiter.counter_name(&digest)]).await?;
+        let (left, resets_in_ns) =
+            limits.first().map_or((0, 0), |limit| (limit.remaining, limit.resets_in_ns));
+        let remaining = if rejecting.is_some() { 0 } else { left + 1 };
+        let ms = |ns: u64| Duration::from_nanos(ns).as_millis() as u64;
+        Ok(CounterStatus {
+            quota,
+            remaining,
+            resets_in_ms: if remaining == quota { 0 } else { ms(resets_in_ns) },
+            retry_in_ms: ms(retry_in_ns),
+        })
     }
 
     /// What a request would find now; nothing is counted.

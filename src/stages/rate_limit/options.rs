@@ -52,6 +52,12 @@ option_objects! {
         /// `Header:NAME` and `Route`. Without `Route`, all routes with the same limit share counters; with a claim, the
         /// limit is checked after authentication. Default: `["ClientId", "Route"]`.
         partition_by: List<String>,
+        /// Where calls are counted: `Node`, by each gateway, or `Shared`, by all gateways together; requires `SharedState`.
+        /// Default: `Node`.
+        scope: Setting<String>,
+        /// With `"Scope": "Shared"`, how many calls a gateway may count ahead, so that not every request needs a round trip:
+        /// `Adaptive`, up to a 16th of the limit, or a number from 1 to 100000; 1 is exact. Default: `Adaptive`.
+        lease: Setting<String>,
         /// Several limits, all of which must allow the call; each inherits absent settings from the surrounding
         /// options. A `Limit` next to the list is one of them. Default: `[]`.
         limits: List<RateLimitDocument>,
@@ -76,4 +82,8 @@ pub struct RateLimitDocument {
     pub burst: Setting<i64>,
     /// What has a separate counter. Default: that of the surrounding options.
     pub partition_by: List<String>,
+    /// `Node` or `Shared`. Default: that of the surrounding options.
+    pub scope: Setting<String>,
+    /// `Adaptive` or a number. Default: that of the surrounding options.
+    pub lease: Setting<String>,
 }

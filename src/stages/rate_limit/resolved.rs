@@ -24,6 +24,8 @@ pub(super) struct ResolvedRateLimit {
     pub spans: [Option<Span>; 4],
     pub algorithm: Option<Spanned<String>>,
     pub burst: Option<Spanned<i64>>,
+    pub scope: Option<Spanned<String>>,
+    pub lease: Option<Spanned<String>>,
     /// `None`: Ocelot's partition.
     pub partition: Option<Vec<Spanned<String>>>,
     /// The limits of the list.
@@ -43,6 +45,8 @@ impl ResolvedRateLimit {
             spans: spans(options),
             algorithm: non_blank(&options.algorithm).cloned(),
             burst: options.burst.clone(),
+            scope: non_blank(&options.scope).cloned(),
+            lease: non_blank(&options.lease).cloned(),
             partition: Some(partition).filter(|parts| !parts.is_empty()),
             nested_limits: options.limits.as_ref().map(|list| list.value.clone()).unwrap_or_default(),
             client_id_header: with_default(&options.client_id_header, "Oc-Client"),

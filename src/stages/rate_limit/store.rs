@@ -93,6 +93,11 @@ impl CounterStore {
         store
     }
 
+    /// The origin of all times.
+    pub fn epoch(&self) -> Instant {
+        self.epoch
+    }
+
     /// Nanoseconds since `epoch`.
     pub fn instant_to_nanos(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX)

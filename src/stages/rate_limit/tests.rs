@@ -1,7 +1,15 @@
 //! The stage as a whole: admission, response headers and refunds.
 
-use super::*;
-use crate::pipeline::{exchange::Peer, head::Head, identity::Identity, response::Response};
+use super::{fixed_window::FixedWindow, stage::stages, *};
+use crate::pipeline::{
+    error::{ErrorCode, GatewayError},
+    exchange::{Exchange, Peer},
+    head::Head,
+    identity::Identity,
+    response::{Response, RouteResult},
+    stage::{Stage, Step},
+};
+use crate::stages::partition_key::{KeyPart, format_list};
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 
@@ -13,6 +21,7 @@ fn limit(limit: u64, parts: Vec<KeyPart>) -> Limit {
         rule: format!("{limit}/1s/w0ms"),
         counter: format!("{limit}|{}", format_list(&parts)),
         algorithm: Algorithm::Window(FixedWindow { limit, period_ns: S, penalty_ns: 0 }),
+        scope: Scope::Node,
         policy: (limit, 1),
         parts,
         exempt_clients: vec!["vip".into()],
@@ -27,16 +36,16 @@ fn client() -> KeyPart {
 }
 
 struct Bench {
-    counters: Arc<CounterStore>,
+    state: RateLimitState,
     stages: Vec<RateLimit>,
     began: Instant,
 }
 
 impl Bench {
     fn new(limits: Vec<Limit>, fields: Fields) -> Bench {
-        let (counters, ocelot) = (Arc::new(CounterStore::default()), fields != Fields::Both);
-        let stages = stages(&RateLimitConfig { limits, fields, ocelot }, &counters);
-        Bench { counters, stages, began: Instant::now() }
+        let (state, ocelot) = (RateLimitState::default(), fields != Fields::Both);
+        let stages = stages(&RateLimitConfig { limits, fields, ocelot }, &state, None);
+        Bench { state, stages, began: Instant::now() }
     }
 
     fn exchange(&self, client: &str, after: u64) -> Exchange {
@@ -150,7 +159,7 @@ fn limits_by_claim_are_a_separate_stage_and_the_tightest_limit_is_reported() {
         vec![limit(9, vec![KeyPart::Ip]), limit(2, vec![KeyPart::Claim("sub".into())])],
         Fields::Both,
     );
-    assert_eq!(bench.stages.iter().map(|stage| stage.name).collect::<Vec<_>>(), [NAME, NAME_BY_CLAIM]);
+    assert_eq!(bench.stages.iter().map(|stage| stage.name()).collect::<Vec<_>>(), [NAME, NAME_BY_CLAIM]);
     let run_as = |sub: &str| {
         let mut exchange = bench.exchange("", 0);
         let mut user = Identity::new("jwt".into());
@@ -186,7 +195,7 @@ fn a_dry_run_counts_nothing() {
     let mut exchange = bench.exchange("a", 0);
     exchange.is_dry_run = true;
     assert!(bench.run(&mut exchange).is_ok() && bench.run(&mut exchange).is_ok());
-    assert!(bench.counters.is_empty());
+    assert!(bench.state.counters.is_empty());
 }
 
 #[test]
@@ -195,6 +204,6 @@ fn a_new_plan_continues_the_counts_of_the_previous_one() {
     assert!(bench.run_as("a", 0).is_ok());
     let settings =
         RateLimitConfig { limits: vec![limit(1, vec![client()])], fields: Fields::None, ocelot: false };
-    let new = Bench { stages: stages(&settings, &bench.counters), ..bench };
+    let new = Bench { stages: stages(&settings, &bench.state, None), ..bench };
     assert_eq!(code(&new.run_as("a", 1)), Some(ErrorCode::RateLimitExceeded));
 }

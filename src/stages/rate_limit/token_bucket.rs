@@ -52,6 +52,11 @@ impl TokenBucket {
         Counter { window_start_ns: full_at_ns, expires_at_ns: full_at_ns, ..counter }
     }
 
+    /// Nanoseconds per token.
+    pub fn emission_interval_ns(&self) -> u64 {
+        self.emission_interval_ns
+    }
+
     /// The capacity in tokens.
     pub fn burst(&self) -> u64 {
         self.burst

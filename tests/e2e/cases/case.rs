@@ -31,6 +31,11 @@ impl Case {
         requires.is_some_and(|r| r.iter().any(|(k, v)| k != "reload_on_change" && v == &json!(false)))
     }
 
+    /// Whether it is in margay's own vocabulary, with further files next to the configuration.
+    pub fn is_own(&self) -> bool {
+        self.feature.starts_with("fabric-")
+    }
+
     pub fn must_fail(&self) -> bool {
         self.all["start"]["must_fail"] == json!(true)
     }
@@ -53,6 +58,9 @@ impl Case {
     /// A document of the case for margay: Ocelot's statuses, and the requirements in our own sections.
     pub fn document(&self, config: &Value) -> Value {
         let mut document = config.clone();
+        if self.is_own() {
+            return document;
+        }
         let Value::Object(map) = &mut document else { return document };
         let global = map.entry("GlobalConfiguration").or_insert_with(|| json!({}));
         if global.is_null() {

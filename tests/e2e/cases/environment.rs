@@ -48,13 +48,24 @@ impl Environment {
 
     fn setup(&self, case: &Case) -> Setup {
         let Some(files) = case.files() else {
-            return Setup::text(pretty(&self.ports.fill(&case.document(&case.all["config"]))));
+            let setup = Setup::text(pretty(&self.ports.fill(&case.document(&case.all["config"]))));
+            let beside = case.all["files"].as_object();
+            return beside
+                .into_iter()
+                .flatten()
+                .fold(setup, |setup, (name, content)| setup.file(name, &self.file_text(content)));
         };
-        let text = |content: &Value| match content {
+        Setup::directory(
+            files.iter().map(|(name, content)| (name.clone(), self.file_text(content))).collect(),
+        )
+    }
+
+    /// The text of a file, with its tokens replaced.
+    pub fn file_text(&self, content: &Value) -> String {
+        match content {
             Value::String(raw) => self.raw(raw),
             json => pretty(&self.ports.fill(json)),
-        };
-        Setup::directory(files.iter().map(|(name, content)| (name.clone(), text(content))).collect())
+        }
     }
 
     /// A raw file: `"PORT1"` in quotes is the number.

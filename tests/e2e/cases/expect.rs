@@ -78,7 +78,24 @@ fn response_fits(want: &Value, request: &Request, response: &Response, wrong: &m
     if let Some(reason) = want["reason"].as_str() {
         same("reason", reason, &response.reason, wrong);
     }
+    json_fits(&want["json"], response, wrong);
     headers_fit("answer", want, &response.head, wrong);
+}
+
+/// JSON pointer → value, or a regular expression for a text.
+fn json_fits(want: &Value, response: &Response, wrong: &mut Vec<String>) {
+    let Some(want) = want.as_object() else { return };
+    let body: Value = serde_json::from_str(&response.text()).unwrap_or_default();
+    for (pointer, value) in want {
+        let found = body.pointer(pointer).cloned().unwrap_or_default();
+        let fits = match found.as_str().filter(|_| value["regex"].is_string()) {
+            Some(text) => value_fits(value, text),
+            None => found == *value,
+        };
+        if !fits {
+            wrong.push(format!("{pointer}: expected {value}, got {found} in {:?}", short(&response.text())));
+        }
+    }
 }
 
 /// `{{SAME_AS_REQUEST_HEADER:X}}` is the value that was sent.

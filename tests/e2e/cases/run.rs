@@ -3,6 +3,7 @@
 use super::case::Case;
 use super::environment::{Environment, pretty};
 use super::expect::{self, StepResult};
+use super::own;
 use super::tokens::header_value;
 use crate::reasons::{CAPABILITIES, codes_for};
 use crate::support::client::{Body, Client, Request};
@@ -35,6 +36,9 @@ pub fn run(case: &Case) -> Outcome {
     }
     let environment = Environment::new(case);
     let began = Instant::now();
+    if case.is_own() && case.must_fail() {
+        return own::refused(case, &environment);
+    }
     match (environment.start(case), case.must_fail()) {
         (Ok(gateway), false) => steps(case, &environment, gateway),
         (Err(ended), true) if began.elapsed() < MUST_FAIL_WITHIN => refused(case, &ended),
@@ -97,7 +101,7 @@ fn refused(case: &Case, ended: &Ended) -> Outcome {
     ))
 }
 
-fn steps(case: &Case, environment: &Environment, mut gateway: Gateway) -> Outcome {
+pub fn steps(case: &Case, environment: &Environment, mut gateway: Gateway) -> Outcome {
     for (number, step) in case.list("steps").iter().enumerate() {
         let wrong = one_step(case, environment, &gateway, step);
         std::thread::sleep(Duration::from_millis(step["wait_ms"].as_u64().unwrap_or(0)));
@@ -130,6 +134,10 @@ fn one_step(case: &Case, environment: &Environment, gateway: &Gateway, step: &Va
         gateway.write(&pretty(&environment.ports.fill(&case.document(config))));
     } else if let Some(stub) = step.get("set_stub") {
         environment.set_stub(stub);
+    }
+    own::write_files(environment, gateway, &step["write_files"]);
+    if let Some(action) = step.get("put_partition") {
+        return own::put_partition(gateway, &environment.ports.fill(action));
     }
     if step["reset_calls"] == Value::Bool(true) {
         environment.origins.values().for_each(crate::support::origin::Origin::forget);

@@ -3,6 +3,7 @@
 use super::{CommandResult, margay, margay_with};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
+use crate::support::tls::Authority;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::io::{BufRead, BufReader, Write};
@@ -131,6 +132,49 @@ fn tokens_come_from_a_variable_or_a_file_and_roles_are_explained() {
     assert_eq!(drained.code, Some(0), "{}", drained.stderr);
     let no_file = scene.run(&["status", "--token-file", "missing"]);
     assert_eq!((no_file.code, no_file.stderr.contains("--token-file missing")), (Some(64), true));
+}
+
+#[test]
+fn a_gateway_is_reached_over_tls_with_a_client_certificate() {
+    let (servers, clients) = (Authority::new("servers"), Authority::new("operators"));
+    let (server, robot) = (servers.issue(&["localhost"]), clients.issue(&["robot"]));
+    let mut document = document(1, &["/a"]);
+    let tls = json!({
+        "Certificates": [{ "CertificateFile": "server.pem", "KeyFile": "server.key" }],
+        "ClientCertificates": { "CaFile": "clients.pem", "Mode": "Optional" },
+    });
+    document["Administration"] = json!({ "Tls": tls, "CertificateRole": "write" });
+    let setup = Setup::json(&document)
+        .file("server.pem", &server.chain)
+        .file("server.key", &server.key)
+        .file("clients.pem", &clients.pem());
+    let scene = Scene {
+        gateway: Gateway::start(&setup.secure_administration()),
+        folder: tempfile::tempdir().unwrap(),
+    };
+    scene.write("ca.pem", &servers.pem());
+    scene.write("robot.pem", &robot.chain);
+    scene.write("robot.key", &robot.key);
+    let url = format!("https://localhost:{}/", scene.gateway.admin.port());
+    let run = |arguments: &[&str]| {
+        let arguments: Vec<_> = arguments.iter().copied().chain(["--admin", url.as_str()]).collect();
+        margay(scene.folder.path(), &arguments)
+    };
+    let credentials = ["--certificate-file", "robot.pem", "--key-file", "robot.key"];
+    let untrusted = run(&["status"]);
+    assert_eq!(
+        (untrusted.code, untrusted.stderr.contains("--ca-file")),
+        (Some(1), true),
+        "{}",
+        untrusted.stderr
+    );
+    let missing = run(&["status", "--ca-file", "ca.pem"]);
+    assert_eq!((missing.code, missing.stderr.contains("401")), (Some(1), true), "{}", missing.stderr);
+    let status = run(&[&["status", "--ca-file", "ca.pem"][..], &credentials].concat());
+    assert!(status.code == Some(0) && status.stdout.contains("ready"), "{}", status.stderr);
+    let drain = ["drain", "backend", "127.0.0.1:1", "--ca-file", "ca.pem"];
+    let drained = run(&[&drain[..], &credentials].concat());
+    assert_eq!(drained.code, Some(0), "{}", drained.stderr);
 }
 
 #[test]

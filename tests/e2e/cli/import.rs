@@ -13,8 +13,10 @@ fn golden(name: &str) -> String {
 
 fn check(format: &str, source: &str, expected: &[Expected]) {
     let folder = tempfile::tempdir().unwrap();
-    let imported = margay(folder.path(), &["import", format, source, "--output", "gateway.json"]);
+    let imported = margay(folder.path(), &["import", format, source, "--output", "gateway.json", "--tests"]);
     assert_eq!(imported.code, Some(0), "{}", imported.stderr);
+    let tested = margay(folder.path(), &["test", "gateway.json"]);
+    assert!(tested.code == Some(0) && tested.stdout.contains("all passed"), "{}", tested.stdout);
     let checked = margay(folder.path(), &["check"]);
     assert_eq!(checked.code, Some(0), "{}", checked.stderr);
     let formatted = margay(folder.path(), &["fmt", "--check"]);

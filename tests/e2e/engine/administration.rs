@@ -92,6 +92,24 @@ fn the_health_address_serves_the_pages_for_probes_alone() {
 }
 
 #[test]
+fn clients_that_hold_the_health_address_leave_room_for_the_administration() {
+    let health = ports::free_address();
+    let document = json!({ "Health": { "Address": health.to_string() }, "Routes": [to(1)] });
+    let gateway = Gateway::with(&document);
+    let incomplete = |number: u8| {
+        let mut client = Client::connect_from([127, 0, 0, 2 + number % 12], health);
+        client.send(b"GET /live HTTP/1.1\r\n");
+        client
+    };
+    let held: Vec<_> = (0..96).map(incomplete).collect();
+    assert_eq!(gateway.admin("/v1/status").status, 200);
+    drop(held);
+    assert!(becomes_true(WAIT_TIMEOUT, || {
+        once(health, &Request::get("/live")).is_ok_and(|response| response.status == 200)
+    }));
+}
+
+#[test]
 fn a_client_certificate_is_a_credential() {
     let (servers, clients) = (Authority::new("servers"), Authority::new("operators"));
     let (server, robot) = (servers.issue(&["localhost"]), clients.issue(&["robot"]));
@@ -143,7 +161,9 @@ fn a_drained_endpoint_gets_no_new_requests_across_reloads_until_it_is_enabled() 
 #[test]
 fn explain_uses_the_active_plan_and_the_health_of_its_endpoints() {
     let (one, two) = (named("one"), named("two"));
-    let gateway = Gateway::with(&balanced(&[&one, &two]));
+    let mut document = balanced(&[&one, &two]);
+    document["Routes"][0]["RateLimitOptions"] = json!({ "Limit": 5, "Period": "1h", "PartitionBy": ["IP"] });
+    let gateway = Gateway::with(&document);
     send(
         &gateway,
         &Request::new("POST", &format!("/v1/clusters/shop/endpoints/127.0.0.1:{}/drain", two.port())),
@@ -155,6 +175,11 @@ fn explain_uses_the_active_plan_and_the_health_of_its_endpoints() {
     assert!(endpoints.contains("drained by the administration"), "{endpoints}");
     assert!(explained["request"].to_string().contains("X-A: b"), "{explained}");
     assert_eq!((one.calls(), two.calls()), (0, 0), "nothing is sent");
+    for used in [1, 2] {
+        let limited = post(&gateway, "/v1/explain", &json!({ "url": "/orders" })).1["stages"].to_string();
+        assert!(limited.contains(&format!("(would use {used} of 5)")), "{limited}");
+        assert_eq!(gateway.get("/orders").status, 200);
+    }
     let (status, problem) = post(&gateway, "/v1/explain", &json!({ "url": "/", "frm": "::1" }));
     assert_eq!((status, &problem["errors"][0]["pointer"]), (400, &json!("/frm")), "{problem}");
 }

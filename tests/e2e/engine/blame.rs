@@ -48,6 +48,20 @@ fn a_stalled_upload_is_408_and_affects_neither_circuit_nor_endpoint() {
 }
 
 #[test]
+fn the_wait_for_an_upload_is_part_of_the_duration_and_not_of_the_time_in_the_gateway() {
+    let origin = Origin::hello();
+    let limited = json!({ "HttpHandlerOptions": { "MaxConnectionsPerServer": 2 } });
+    let gateway = Gateway::with(&document(origin.port(), &limited, &json!({ "AccessLog": true })));
+    let mut client = stalled(&gateway, "", "x");
+    std::thread::sleep(Duration::from_millis(300));
+    client.send([b'x'; 99]);
+    assert_eq!(client.answer("POST").expect("a response").status, 200);
+    let record = gateway.logged(|record| record["method"] == "POST").expect("a record");
+    let ms = |name: &str| record[name].as_f64().expect("a number");
+    assert!(ms("duration_ms") >= 290.0 && ms("gateway_duration_ms") < 200.0, "{record}");
+}
+
+#[test]
 fn a_backend_that_gives_up_on_a_stalled_upload_is_not_at_fault() {
     let origin = ScriptedBackend::start(|wire, _| {
         let head = wire.head().expect("a head");

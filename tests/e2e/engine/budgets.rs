@@ -2,7 +2,7 @@
 
 use super::{document, limited};
 use crate::support::becomes_true;
-use crate::support::client::{Client, stream_from};
+use crate::support::client::{Client, Request, stream_from};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::h2::{END_HEADERS, END_STREAM, HEADERS, RST_STREAM, Raw, get_with};
 use crate::support::http1_reader::Fault;
@@ -109,6 +109,51 @@ fn backend_connections_of_one_address_leave_descriptors_for_other_clients() {
         assert_eq!(hold(&gateway, [127, 0, 0, n], 1).len(), 1);
     }
     drop(floods);
+}
+
+fn upload(target: &str, size: usize) -> Request {
+    Request::new("POST", target).body(vec![b'x'; size])
+}
+
+#[test]
+fn bodies_that_aggregates_collect_are_charged_to_their_client() {
+    let origin = Origin::with(|seen| {
+        let large = seen.raw_path().ends_with("large");
+        StubResponse::new(200, format!("\"{}\"", "x".repeat(if large { 600 << 10 } else { 1 })))
+    });
+    let mut document = document(
+        origin.port(),
+        &json!({ "Key": "a" }),
+        &json!({ "Limits": { "MaxBufferingMemory": "1MiB" } }),
+    );
+    document["Aggregates"] = json!([{
+        "UpstreamPathTemplate": "/all/{everything}", "RouteKeys": ["a"], "UpstreamHttpMethod": ["GET", "POST"],
+    }]);
+    let gateway = Gateway::with(&document);
+    for (request, status) in [
+        (Request::get("/all/small"), 200),
+        (Request::get("/all/large"), 503),
+        (upload("/all/small", 600 << 10), 503),
+        (upload("/all/small", 300 << 10), 200),
+    ] {
+        let response = gateway.ask(&request);
+        assert_eq!(response.status, status, "{} {}", request.target, response.text());
+        assert!(status == 200 || response.text().contains("gateway.buffering_limit"), "{}", response.text());
+    }
+}
+
+#[test]
+fn a_body_that_a_stage_collects_is_charged_until_the_request_ends() {
+    let origin = Origin::hello();
+    let hashed = json!({ "CacheOptions": { "TtlSeconds": 60, "EnableContentHashing": true } });
+    let all = json!({ "Limits": { "MaxBufferingMemory": "1MiB" } });
+    let gateway = Gateway::with(&document(origin.port(), &hashed, &all));
+    let status = |size: usize| gateway.ask(&Request::get("/a").body(vec![b'x'; size])).status;
+    assert_eq!(status(600 << 10), 503);
+    // Each takes most of the memory: it is free again after the response.
+    assert!((490..494).all(|kib| status(kib << 10) == 200));
+    let metrics = gateway.admin("/metrics").text();
+    assert!(metrics.contains("code=\"gateway.buffering_limit\"} 1"), "{metrics}");
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn stale_while_revalidate_serves_the_stale_response() {
     let stale = gateway.get("/");
     assert!(status(&stale).contains("hit; ttl=0"), "{}", status(&stale));
     assert!(
-        becomes_true(Duration::from_secs(5), || origin.calls() == 2 && gateway.get("/").text() != "call 1")
+        becomes_true(Duration::from_secs(5), || origin.calls() >= 2 && gateway.get("/").text() != "call 1")
     );
 }
 

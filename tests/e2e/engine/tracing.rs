@@ -3,10 +3,11 @@
 use super::{document, over, to};
 use crate::support::client::Request;
 use crate::support::collector::{Collector, text};
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::{Origin, Seen};
 use crate::support::ports::Closed;
 use crate::support::stub_backend::StubResponse;
+use crate::support::tls::Authority;
 use crate::support::{becomes_true, until};
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 use serde_json::{Value, json};
@@ -96,6 +97,30 @@ fn spans_over_http_match_access_records_one_to_one() {
 #[test]
 fn spans_over_grpc_match_access_records_one_to_one() {
     spans_match_access_records(&Collector::grpc(), "Grpc");
+}
+
+#[test]
+fn a_collector_is_reached_over_tls_if_its_certificate_is_trusted() {
+    let (trusted, foreign) = (Authority::new("collectors"), Authority::new("others"));
+    let certificate = trusted.issue(&["localhost"]);
+    for (collector, protocol) in
+        [(Collector::https(&certificate), "HttpProtobuf"), (Collector::secure_grpc(&certificate), "Grpc")]
+    {
+        let origin = Origin::hello();
+        let mut more = traced(&collector, protocol, &json!({}));
+        more["Otlp"]["CaFile"] = json!("ca.pem");
+        let document = document(origin.port(), &json!({}), &more);
+        let start = |ca: &Authority| Gateway::start(&Setup::json(&document).file("ca.pem", &ca.pem()));
+        let gateway = start(&foreign);
+        gateway.get("/untrusted");
+        let dropped = "margay_otlp_dropped_total{signal=\"traces\"} ";
+        assert!(becomes_true(WAIT, || gateway.admin("/metrics").text().contains(dropped)), "{protocol}");
+        drop(gateway);
+        let gateway = start(&trusted);
+        gateway.get("/trusted");
+        let spans = server_spans(&collector, 1);
+        assert_eq!(text(&spans[0].attributes, "url.path").as_deref(), Some("/trusted"));
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A stub of the OpenTelemetry Collector: OTLP over HTTP or gRPC, everything received is kept.
 
+use super::tls::Issued;
 use opentelemetry_proto::tonic::collector::{
     logs::v1::{
         ExportLogsServiceRequest, ExportLogsServiceResponse,
@@ -23,13 +24,15 @@ use opentelemetry_proto::tonic::{
 use prost::Message;
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use tokio_rustls::rustls::{ServerConnection, StreamOwned, crypto::ring};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service};
-use tonic::{Request, Response, Status, transport::Server};
+use tonic::transport::{Identity, Server, ServerTlsConfig};
+use tonic::{Request, Response, Status};
 
 /// What a collector received.
 #[derive(Clone, Default)]
@@ -112,13 +115,29 @@ pub struct Collector {
 impl Collector {
     /// OTLP over HTTP with protobuf.
     pub fn http() -> Collector {
+        Collector::http_with(None)
+    }
+
+    /// The same over TLS, with a certificate for `localhost`.
+    pub fn https(certificate: &Issued) -> Collector {
+        Collector::http_with(Some(certificate))
+    }
+
+    fn http_with(certificate: Option<&Issued>) -> Collector {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let endpoint = endpoint(listener.local_addr().unwrap().port(), certificate);
         let received = Received::default();
         let store = received.clone();
+        let tls = certificate.map(|certificate| certificate.server(&["http/1.1"], None));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                serve(stream, &store);
+                match &tls {
+                    None => serve(stream, &store),
+                    Some(tls) => {
+                        let connection = ServerConnection::new(tls.clone()).unwrap();
+                        serve(StreamOwned::new(connection, stream), &store);
+                    }
+                }
             }
         });
         Collector { endpoint, received }
@@ -126,8 +145,24 @@ impl Collector {
 
     /// OTLP over gRPC.
     pub fn grpc() -> Collector {
+        Collector::grpc_with(None)
+    }
+
+    /// The same over TLS, with a certificate for `localhost`.
+    pub fn secure_grpc(certificate: &Issued) -> Collector {
+        Collector::grpc_with(Some(certificate))
+    }
+
+    fn grpc_with(certificate: Option<&Issued>) -> Collector {
         let received = Received::default();
         let store = received.clone();
+        let mut server = Server::builder();
+        if let Some(Issued { chain, key }) = certificate {
+            // tonic uses the default of the library, which may be set already.
+            let _ = ring::default_provider().install_default();
+            let identity = Identity::from_pem(chain, key);
+            server = server.tls_config(ServerTlsConfig::new().identity(identity)).unwrap();
+        }
         let (sender, address) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -140,10 +175,17 @@ impl Collector {
                     logs: LogsServiceServer::new(store),
                 };
                 let incoming = TcpListenerStream::new(listener);
-                Server::builder().serve_with_incoming(services, incoming).await.unwrap();
+                server.serve_with_incoming(services, incoming).await.unwrap();
             });
         });
-        Collector { endpoint: format!("http://{}", address.recv().unwrap()), received }
+        Collector { endpoint: endpoint(address.recv().unwrap().port(), certificate), received }
+    }
+}
+
+fn endpoint(port: u16, certificate: Option<&Issued>) -> String {
+    match certificate {
+        Some(_) => format!("https://localhost:{port}"),
+        None => format!("http://127.0.0.1:{port}"),
     }
 }
 
@@ -174,8 +216,8 @@ impl Service<http::Request<Body>> for Services {
 }
 
 /// One request of a connection.
-fn serve(mut stream: TcpStream, store: &Received) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
+fn serve(stream: impl Read + Write, store: &Received) {
+    let mut reader = BufReader::new(stream);
     let (mut path, mut length) = (String::new(), 0);
     for line in reader.by_ref().lines().map_while(Result::ok) {
         if line.is_empty() {
@@ -200,10 +242,12 @@ fn serve(mut stream: TcpStream, store: &Received) {
         "/v1/traces" => store.add_traces(ExportTraceServiceRequest::decode(&body[..]).unwrap()),
         "/v1/metrics" => store.add_metrics(ExportMetricsServiceRequest::decode(&body[..]).unwrap()),
         "/v1/logs" => store.add_logs(ExportLogsServiceRequest::decode(&body[..]).unwrap()),
+        // The handshake failed.
+        "" => return,
         other => panic!("unexpected path {other}"),
     }
-    let _ = stream
-        .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n");
+    let response = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n";
+    let _ = reader.get_mut().write_all(response);
 }
 
 fn keep_token<T>(received: &Received, request: &Request<T>) {

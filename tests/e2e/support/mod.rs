@@ -11,6 +11,7 @@ pub mod http1_reader;
 pub mod origin;
 pub mod ports;
 pub mod process;
+pub mod redis;
 pub mod scripted_backend;
 pub mod stub_backend;
 pub mod tcp_relay;
@@ -26,6 +27,11 @@ use std::time::{Duration, Instant};
 pub fn announce(text: &str) {
     let mut err = std::io::stderr().lock();
     let _ = err.write_all(format!("{text}\n").as_bytes());
+}
+
+/// Whether tests judge times as well, as `make soak` does: on a shared machine they mean nothing.
+pub fn measures_time() -> bool {
+    std::env::var_os("SOAK").is_some()
 }
 
 /// Sets a flag on drop. Threads of a scope that loop until it is set end after a failed assertion too; otherwise the scope

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use margay::stages::authentication::token::TokenParts;
+use margay::base::compact_jws::TokenParts;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(parts) = TokenParts::split(bytes) {

@@ -68,6 +68,7 @@ fn unknown(kind: &str) -> OcelotTolerated {
 fn report_unused_settings(options: &LoadBalancerOptions, kind: &str, diagnostics: &mut Diagnostics) {
     let settings = [
         ("SetCookie", STICKY_BALANCER, options.set_cookie.as_ref().map(|set| set.span)),
+        ("Scope", STICKY_BALANCER, non_blank(&options.scope).map(|set| set.span)),
         ("HashOn", HASH_BALANCER, non_blank(&options.hash_on).map(|set| set.span)),
     ];
     for (setting, of, span) in settings {
@@ -100,6 +101,27 @@ fn hash_on(value_options: Option<&Spanned<String>>, diagnostics: &mut Diagnostic
     read.unwrap_or(HashPolicy::Address)
 }
 
+/// Whether all gateways know the sessions.
+fn is_shared(options: &LoadBalancerOptions, sets_cookie: bool, diagnostics: &mut Diagnostics) -> bool {
+    let Some(scope) = non_blank(&options.scope) else { return false };
+    match scope.trim().to_ascii_lowercase().as_str() {
+        "node" => false,
+        "shared" if sets_cookie => {
+            diagnostics
+                .error(codes::BALANCER_SETTING, scope.span, "Scope has no effect with SetCookie")
+                .help("remove it: every gateway with the same endpoints accepts the cookie");
+            false
+        }
+        "shared" => true,
+        _ => {
+            let message = format!("unknown Scope \"{}\"", scope.value);
+            let diagnostic = diagnostics.error(codes::UNKNOWN_CHOICE, scope.span, message);
+            diagnostic.help("expected \"Node\" or \"Shared\"");
+            false
+        }
+    }
+}
+
 /// Under Ocelot sessions behave as in Ocelot; in our mode a session whose endpoint is unavailable moves.
 fn sticky(options: &LoadBalancerOptions, ocelot: bool, diagnostics: &mut Diagnostics) -> BalancerKind {
     let own = options.set_cookie.as_ref().is_some_and(|set| set.value);
@@ -123,10 +145,11 @@ fn sticky(options: &LoadBalancerOptions, ocelot: bool, diagnostics: &mut Diagnos
         .report(diagnostics, ocelot, expiry.span);
         return BalancerKind::RoundRobin;
     }
-    let store = match (own, ocelot) {
-        (true, _) => SessionStore::Cookie,
-        (false, true) => SessionStore::Unbounded,
-        (false, false) => SessionStore::Bounded,
+    let store = match (own, is_shared(options, own, diagnostics), ocelot) {
+        (true, ..) => SessionStore::Cookie,
+        (false, true, _) => SessionStore::Shared,
+        (false, false, true) => SessionStore::Unbounded,
+        (false, false, false) => SessionStore::Bounded,
     };
     let expiry = expiry.and_then(|ms| u64::try_from(ms.value).ok()).map(Duration::from_millis);
     BalancerKind::Sticky(Sticky { cookie: cookie.into(), expiry, store })

@@ -21,6 +21,9 @@ option_objects! {
         /// CookieStickySessions. Whether the gateway sets the cookie itself, with the endpoint as its value: no session
         /// state is stored, and every gateway with the same endpoints accepts the cookie. Default: false.
         set_cookie: Setting<bool>,
+        /// CookieStickySessions. Which gateways know a session: `Node`, the one that made it, or `Shared`, all with the same
+        /// `SharedState`; not with `SetCookie`, which needs no sessions. Default: `Node`.
+        scope: Setting<String>,
         /// ConsistentHash. The hash key: requests with equal keys go to the same endpoint. `IP`, `Header:NAME`,
         /// `Cookie:NAME` or `Path:PLACEHOLDER`; a request without the value is hashed by its client address. Default:
         /// `IP`.

@@ -49,6 +49,14 @@ impl TlsDocument<'_> {
     }
 }
 
+impl TlsOptions {
+    /// The settings of connections that always use TLS and verify the certificate of the server.
+    pub fn client_tls(&self, attached: Option<&ReferencedFiles>, diagnostics: &mut Diagnostics) -> ClientTls {
+        let mut reader = TlsCompiler { options: self, attached, diagnostics };
+        ClientTls { trust: reader.trust(), client_certificate: reader.identity(), name: reader.name() }
+    }
+}
+
 struct TlsCompiler<'r, 'o> {
     options: &'r TlsOptions,
     attached: Option<&'r ReferencedFiles>,

@@ -1,4 +1,4 @@
-//! A client without a connection: for parts of aggregates and cache refreshes.
+//! A client without a connection: for parts of aggregates, cache refreshes and requests to event handlers.
 
 use crate::{
     net::deadline::DeadlineTimer,
@@ -21,12 +21,25 @@ pub struct BufferedClient {
     body_len: u64,
     trailers: Option<Head>,
     timer: DeadlineTimer,
+    /// An empty body has a length too.
+    declares_length: bool,
 }
 
 impl BufferedClient {
     /// A complete request body, and the trailers that follow it.
     pub fn new(body: Bytes, trailers: Option<Head>) -> BufferedClient {
-        BufferedClient { body_len: body.len() as u64, body, trailers, timer: DeadlineTimer::default() }
+        BufferedClient {
+            body_len: body.len() as u64,
+            body,
+            trailers,
+            timer: DeadlineTimer::default(),
+            declares_length: false,
+        }
+    }
+
+    /// A request body whose length is declared even if it is 0, for a POST.
+    pub fn with_declared_length(body: Bytes) -> BufferedClient {
+        BufferedClient { declares_length: true, ..BufferedClient::new(body, None) }
     }
 }
 
@@ -47,7 +60,7 @@ impl BodyRead for BufferedClient {
     fn framing(&self) -> Framing {
         match (self.body_len, &self.trailers) {
             (_, Some(_)) => Framing::Chunked,
-            (0, None) => Framing::None,
+            (0, None) if !self.declares_length => Framing::None,
             (length, None) => Framing::Length(length),
         }
     }
@@ -92,6 +105,7 @@ mod tests {
         part.consume(1);
         assert!(matches!(part.poll_fill(&mut cx), Poll::Ready(Ok(Chunk::End))));
         assert_eq!(BufferedClient::new(Bytes::new(), None).framing(), Framing::None);
+        assert_eq!(BufferedClient::with_declared_length(Bytes::new()).framing(), Framing::Length(0));
     }
 
     #[test]

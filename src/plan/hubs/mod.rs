@@ -1,0 +1,16 @@
+//! `Realtime`, `HubServices`, `DownstreamHubService` and `NegotiateOptions`: documents, their compilation, and the targets of
+//! routes to hubs.
+
+pub mod blueprint;
+pub mod build;
+pub mod documents;
+mod find_cluster;
+mod handler;
+mod hub;
+mod negotiation;
+mod route;
+mod service;
+
+pub use blueprint::{HubRouteBlueprint, HubsBlueprint};
+pub use route::RouteSettings;
+pub use service::compile;

@@ -1,0 +1,220 @@
+//! The engine: hubs by service and name, their connections by worker, and operations on them.
+//!
+//! A connection belongs to the worker that accepted it; an operation crosses to every worker once. Locks are taken in the
+//! order hubs, part of a hub, session; none is held while a socket is written.
+
+mod apply;
+mod calls;
+mod client;
+pub mod connection;
+#[cfg(test)]
+mod scenario;
+pub mod hub;
+mod inbox;
+mod publish;
+pub mod shared;
+mod shard;
+pub mod socket;
+#[cfg(test)]
+mod tests;
+mod summary;
+mod timers;
+
+pub use summary::{ConnectionPage, ConnectionSummary, GroupSummary, HubSummary};
+
+use super::{
+    config::RealtimeConfig,
+    context::{HubContext, HubService},
+    events::EventSink,
+    operation::{Operation, OperationFuture, Operations},
+    rest::DataPlane,
+    session::RECOVERY_KEY_BYTES,
+};
+use crate::net::websocket::close_code;
+use crate::telemetry::hubs::{HubClose, HubMetrics};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hub::{Hub, SessionEnd};
+use inbox::{TimerKind, lock};
+use shared::{QueueShedder, Shared};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+/// A new hub without an entry is created after unused ones were removed, if there are this many.
+const MIN_HUBS_FOR_CLEANUP: usize = 256;
+
+/// Service and hub, both as in the configuration and in lower case.
+type HubKey = (Arc<str>, Arc<str>);
+
+/// All hubs of the process.
+#[derive(Debug)]
+pub struct Engine {
+    pub shared: Arc<Shared>,
+    pub data_plane: Arc<DataPlane>,
+    hubs: Mutex<Hubs>,
+    is_shedding: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Hubs {
+    by_key: BTreeMap<HubKey, Arc<Hub>>,
+    cleanup_at: usize,
+}
+
+impl Engine {
+    /// An engine without hubs.
+    pub fn new(
+        workers: usize,
+        events: Arc<dyn EventSink>,
+        metrics: Arc<HubMetrics>,
+        limits: RealtimeConfig,
+    ) -> Arc<Engine> {
+        metrics.set_backplane_up(true);
+        let engine = Arc::new(Engine {
+            shared: Arc::new(Shared::new(workers, events, metrics, limits)),
+            hubs: Mutex::new(Hubs { by_key: BTreeMap::new(), cleanup_at: MIN_HUBS_FOR_CLEANUP }),
+            data_plane: Arc::default(),
+            is_shedding: AtomicBool::new(false),
+        });
+        let shedder: Weak<dyn QueueShedder> = Arc::downgrade(&engine) as Weak<dyn QueueShedder>;
+        let _ = engine.shared.shedder.set(shedder);
+        engine
+    }
+
+    /// The hub of this context; created with its first connection.
+    pub fn hub(&self, context: &HubContext) -> Arc<Hub> {
+        let key = (context.service.config.name.clone(), context.name.clone());
+        let mut hubs = lock(&self.hubs);
+        if let Some(hub) = hubs.by_key.get(&key) {
+            return hub.clone();
+        }
+        if hubs.by_key.len() >= hubs.cleanup_at {
+            hubs.by_key.retain(|_, hub| hub.connections() > 0 || Arc::strong_count(hub) > 1);
+            hubs.cleanup_at = MIN_HUBS_FOR_CLEANUP.max(2 * hubs.by_key.len());
+        }
+        let hub = Arc::new(Hub::new(self.shared.clone(), context.clone()));
+        hubs.by_key.insert(key, hub.clone());
+        hub
+    }
+
+    /// The hub of this name in lower case, if it has had connections.
+    pub fn find(&self, service: &str, hub: &str) -> Option<Arc<Hub>> {
+        lock(&self.hubs).by_key.get(&(service.into(), hub.into())).cloned()
+    }
+
+    /// All hubs with connections, in the order of their names.
+    pub fn hubs(&self) -> Vec<Arc<Hub>> {
+        lock(&self.hubs).by_key.values().filter(|hub| hub.connections() > 0).cloned().collect()
+    }
+
+    /// The numbers of all hubs with connections, with the name of their service.
+    pub fn summaries(&self) -> Vec<(String, HubSummary)> {
+        let summary = |hub: Arc<Hub>| {
+            let service = hub.context.load().service.config.name.to_string();
+            (service, hub.summary())
+        };
+        self.hubs().into_iter().map(summary).collect()
+    }
+
+    /// Applies the limits and services of a new plan: the connections of hubs that are gone are closed.
+    pub fn configure(&self, limits: &RealtimeConfig, services: &[Arc<HubService>]) {
+        if **self.shared.limits.load() != *limits {
+            self.shared.limits.store(Arc::new(limits.clone()));
+        }
+        let mut removed = Vec::new();
+        lock(&self.hubs).by_key.retain(|(service, name), hub| {
+            let service = services.iter().find(|known| known.config.name == *service);
+            match service.and_then(|service| HubContext::new(service, name)) {
+                Some(context) => hub.context.store(Arc::new(context)),
+                None => {
+                    removed.push(hub.clone());
+                    return false;
+                }
+            }
+            true
+        });
+        for hub in removed {
+            let end =
+                SessionEnd::new(HubClose::ServiceReload, "ServiceReload").with_code(close_code::GOING_AWAY);
+            for connection in all_connections(&hub) {
+                hub.end(&connection, end.clone());
+            }
+        }
+    }
+
+    /// Closes all connections with 1001, spread over this time; new ones are not accepted.
+    pub fn begin_drain(&self, window: Duration) {
+        self.shared.is_draining.store(true, Relaxed);
+        let connections: Vec<_> = self
+            .hubs()
+            .into_iter()
+            .flat_map(|hub| {
+                all_connections(&hub).into_iter().map(move |connection| (hub.clone(), connection))
+            })
+            .collect();
+        let (now, total) = (Instant::now(), connections.len().max(1) as f64);
+        for (at, (hub, connection)) in connections.into_iter().enumerate() {
+            let delay = window.mul_f64(at as f64 / total);
+            hub.set_timer(&connection, now + delay, TimerKind::Drain, 0);
+        }
+    }
+
+    /// The secret in a recovery token; `None`: the token is malformed.
+    pub fn recovery_key(token: &str) -> Option<[u8; RECOVERY_KEY_BYTES]> {
+        URL_SAFE_NO_PAD.decode(token).ok()?.try_into().ok()
+    }
+}
+
+fn all_connections(hub: &Hub) -> Vec<Arc<connection::Connection>> {
+    let mut all = Vec::with_capacity(hub.connections());
+    hub.for_each_shard(|shard| all.extend(shard.connections().cloned()));
+    all
+}
+
+impl Operations for Engine {
+    fn execute(&self, service: &str, hub: &str, operation: Operation) -> OperationFuture {
+        let hub = self.find(service, hub);
+        Box::pin(async move {
+            match hub {
+                Some(hub) => Ok(hub.run_to_end(&Arc::new(operation)).await),
+                None => Ok(Default::default()),
+            }
+        })
+    }
+}
+
+impl QueueShedder for Engine {
+    fn shed_queues(&self) {
+        if self.is_shedding.swap(true, Relaxed) {
+            return;
+        }
+        let mut queued: Vec<_> = self
+            .hubs()
+            .into_iter()
+            .flat_map(|hub| {
+                all_connections(&hub).into_iter().map(move |connection| (hub.clone(), connection))
+            })
+            .map(|(hub, connection)| {
+                let bytes = connection.session().queue.bytes();
+                (bytes, hub, connection)
+            })
+            .filter(|(bytes, ..)| *bytes > 0)
+            .collect();
+        queued.sort_by_key(|(bytes, ..)| std::cmp::Reverse(*bytes));
+        // By the bytes of the queues: a payload that is being sent stays counted until all workers have it.
+        let mut excess = self.shared.excess_bytes();
+        for (bytes, hub, connection) in queued {
+            if excess == 0 {
+                break;
+            }
+            hub.end_slow(&connection);
+            excess = excess.saturating_sub(bytes);
+        }
+        self.is_shedding.store(false, Relaxed);
+    }
+}

@@ -1,0 +1,152 @@
+//! Redis: real `redis-server` processes that store nothing on disk.
+
+use super::ports;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// A server; it ends with this value.
+pub struct Redis {
+    pub port: u16,
+    options: Vec<String>,
+    process: Child,
+}
+
+impl Redis {
+    pub fn start() -> Redis {
+        Redis::with(&[])
+    }
+
+    pub fn with(options: &[&str]) -> Redis {
+        Redis::at(ports::free(), options)
+    }
+
+    /// Starts a server on this port.
+    pub fn at(port: u16, options: &[&str]) -> Redis {
+        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        let process = spawn(port, &options);
+        let redis = Redis { port, options, process };
+        redis.wait();
+        redis
+    }
+
+    /// Three nodes of a cluster that serves all slots.
+    pub fn cluster() -> Vec<Redis> {
+        let directory = std::env::temp_dir();
+        let nodes: Vec<Redis> = (0..3)
+            .map(|_| {
+                let port = ports::free();
+                let file = directory.join(format!("nodes-{port}.conf"));
+                let _ = std::fs::remove_file(&file);
+                let bus = ports::free().to_string();
+                let file = file.to_str().expect("UTF-8");
+                Redis::at(
+                    port,
+                    &["--cluster-enabled", "yes", "--cluster-config-file", file, "--cluster-port", &bus],
+                )
+            })
+            .collect();
+        let addresses = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port));
+        let created = Command::new("redis-cli")
+            .args(["--cluster", "create"])
+            .args(addresses)
+            .arg("--cluster-yes")
+            .stdout(Stdio::null())
+            .status();
+        assert!(created.expect("redis-cli").success(), "the cluster is not created");
+        for node in &nodes {
+            // A node may refuse commands for a moment after the slots are assigned.
+            let serves = || (!node.command(&["GET", "probe"]).starts_with("-CLUSTERDOWN")).then_some(());
+            super::until(Duration::from_secs(10), serves).expect("the cluster serves all slots");
+        }
+        nodes
+    }
+
+    /// A Sentinel that watches a primary called `mymaster` and fails over after 500 ms.
+    pub fn sentinel(primary: u16) -> Redis {
+        let port = ports::free();
+        let file = std::env::temp_dir().join(format!("sentinel-{port}.conf"));
+        let text = format!(
+            "port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {primary} 1\n\
+             sentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 2000\n"
+        );
+        std::fs::write(&file, text).expect("write the configuration");
+        let process = Command::new("redis-server")
+            .arg(&file)
+            .arg("--sentinel")
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server");
+        let sentinel = Redis { port, options: Vec::new(), process };
+        sentinel.wait();
+        sentinel
+    }
+
+    fn wait(&self) {
+        let listens = || TcpStream::connect(("127.0.0.1", self.port)).ok();
+        super::until(Duration::from_secs(10), listens).expect("redis-server listens");
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The first line of the reply to a command.
+    pub fn command(&self, words: &[&str]) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("connect to Redis");
+        let mut text = format!("*{}\r\n", words.len());
+        words.iter().for_each(|word| text += &format!("${}\r\n{word}\r\n", word.len()));
+        stream.write_all(text.as_bytes()).expect("write to Redis");
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).expect("read from Redis");
+        line.trim_end().to_owned()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([format!("-{name}"), self.process.id().to_string()]).status();
+        assert!(status.expect("kill").success());
+    }
+
+    /// Ends the process at once.
+    pub fn stop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// Ends the process and starts it again, empty.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.process = spawn(self.port, &self.options);
+        self.wait();
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.stop();
+        remove_file(self.port);
+    }
+}
+
+fn spawn(port: u16, options: &[String]) -> Child {
+    remove_file(port);
+    Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"])
+        // A replication writes this file, and a server reads it when it starts.
+        .args(["--dir", std::env::temp_dir().to_str().expect("UTF-8")])
+        .args(["--dbfilename", &file_name(port)])
+        .args(options)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("redis-server, from the package of this name")
+}
+
+fn file_name(port: u16) -> String {
+    format!("margay-test-{port}.rdb")
+}
+
+fn remove_file(port: u16) {
+    let _ = std::fs::remove_file(std::env::temp_dir().join(file_name(port)));
+}

@@ -3,9 +3,7 @@
 
 use super::{
     aggregate,
-    blueprint::{
-        Blueprint, ClusterBlueprint, DynamicBlueprint, HttpVersion, RouteBlueprint,
-    },
+    blueprint::{Blueprint, ClusterBlueprint, DynamicBlueprint, HttpVersion, RouteBlueprint},
     client_fields,
     cluster_builder::Clusters,
     compiled::{ClientPace, ListenerPlan, PathHashKey, Plan, Route, Target},
@@ -34,11 +32,7 @@ use crate::{
     stages::feature::{BuildContext, RouteRole},
     telemetry::Metrics,
 };
-use std::{
-    collections::HashSet,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 /// Time for the complete response of an event handler, unless its own is set.
 const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -176,10 +170,11 @@ impl Plan {
             Target::Fabric(fabric) => fabric.resolver.is_loaded(),
             _ => true,
         });
-        fabric && self.clusters.iter().all(|cluster| {
-            cluster.source.get().is_none_or(|source| source.has_responded())
-                && cluster.members().endpoints.iter().all(|e| e.primary.transport.addr.is_resolved())
-        })
+        fabric
+            && self.clusters.iter().all(|cluster| {
+                cluster.source.get().is_none_or(|source| source.has_responded())
+                    && cluster.members().endpoints.iter().all(|e| e.primary.transport.addr.is_resolved())
+            })
     }
 
     /// The metric labels of the transport routes; all others may be dropped.

@@ -281,13 +281,15 @@ class Connection:
             time.sleep(pause / 1000)
 
     def do_expect(self, text, deadline, _):
-        expected = text.encode()
+        self.expect_bytes(text.encode(), deadline)
+
+    def expect_bytes(self, expected, deadline):
         taken = self.take(len(expected), deadline)
         if taken != expected:
             raise Failed(f"expected {expected!r}, got {taken!r}")
 
     def do_expect_hex(self, text, deadline, _):
-        self.do_expect(bytes.fromhex(text.replace(" ", "")).decode("latin1"), deadline, _)
+        self.expect_bytes(bytes.fromhex(text.replace(" ", "")), deadline)
 
     def do_expect_re(self, pattern, deadline, _):
         while not re.search(pattern.encode(), self.buffer):

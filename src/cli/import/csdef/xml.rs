@@ -92,14 +92,13 @@ fn push(open: &mut [Element], element: Element) {
 }
 
 fn element(start: &BytesStart, line: usize) -> Result<Element, XmlError> {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut attributes = Vec::new();
     for attribute in start.attributes() {
         let attribute = attribute.map_err(|error| (line, format!("malformed attribute: {error}")))?;
-        let value = unescape(&text(&attribute.value)).map_err(|error| (line, error))?;
-        attributes.push((text(attribute.key.as_ref()), value));
+        let value = unescape(&attribute.value).map_err(|error| (line, error))?;
+        attributes.push((attribute.key.as_ref().to_owned(), value));
     }
-    let name = text(start.local_name().as_ref());
+    let name = start.local_name().as_ref().to_owned();
     Ok(Element { name, attributes, children: Vec::new(), line })
 }
 

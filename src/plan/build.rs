@@ -46,7 +46,7 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
     let resolvers = fabric_target::open_resolvers(blueprint, process_state);
     let roles =
         RolesPlan::new(blueprint.roles.clone(), process_state.roles.clone(), process_state.metrics.clone());
-    let mut clusters = Clusters { roles: Some(roles.clone()), ..Clusters::default() };
+    let mut clusters = Clusters::new(roles.clone());
     let hubs = hubs::build::services(&blueprint.hubs, process_state, |cluster, label| {
         (clusters.get(cluster, label, blueprint, process_state), attempts(blueprint, process_state))
     });

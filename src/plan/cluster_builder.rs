@@ -22,10 +22,14 @@ use std::{collections::HashMap, sync::Arc};
 pub(super) struct Clusters {
     built: HashMap<*const ClusterBlueprint, Arc<Cluster>>,
     /// Publishes the instances of roles.
-    pub(super) roles: Option<Arc<RolesPlan>>,
+    roles: Option<Arc<RolesPlan>>,
 }
 
 impl Clusters {
+    pub(super) fn new(roles: Arc<RolesPlan>) -> Clusters {
+        Clusters { built: HashMap::default(), roles: Some(roles) }
+    }
+
     pub(super) fn get(
         &mut self,
         cluster: &Arc<ClusterBlueprint>,

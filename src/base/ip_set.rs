@@ -50,7 +50,8 @@ impl IpRange {
         is_network.then_some((self.first, (bits - host_bits) as u8))
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
+    /// Whether it contains an address.
+    pub fn contains(&self, address: IpAddr) -> bool {
         self.first.is_ipv4() == address.is_ipv4() && self.first <= address && address <= self.last
     }
 }

@@ -29,6 +29,8 @@ pub mod port_range;
 pub mod percent;
 pub mod secret;
 pub mod hash;
+pub mod expr;
+pub mod json_path;
 pub mod hex;
 pub mod status_set;
 pub mod stream_limit;

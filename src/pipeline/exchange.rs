@@ -4,7 +4,7 @@ pub use super::peer::Peer;
 pub use super::record::AccessRecord;
 use super::{
     body::Framing, client_certificate::ClientCertificate, guard::ResponseGuard, head::Head,
-    identity::Identity, response::RouteResult,
+    identity::Identity, inspection::RelayedBody, response::RouteResult,
 };
 use crate::base::{
     budget::{Budget, BufferCharge},
@@ -83,6 +83,8 @@ pub struct RequestBody {
     pub framing: Framing,
     /// The collected body, if a stage returned `Step::ReadBody`; otherwise the body is streamed.
     pub collected: Option<Bytes>,
+    /// A body that is relayed while a stage inspects it; the stage returned `Step::InspectBody`.
+    pub relayed: Option<RelayedBody>,
     /// The maximum size in bytes on this route; `u64::MAX` if only the listener limits it.
     pub limit: u64,
     /// The minimum rate of the client while it is waited for: that of the route.
@@ -91,7 +93,13 @@ pub struct RequestBody {
 
 impl RequestBody {
     fn new() -> RequestBody {
-        RequestBody { framing: Framing::None, collected: None, limit: u64::MAX, min_rate: None }
+        RequestBody {
+            framing: Framing::None,
+            collected: None,
+            relayed: None,
+            limit: u64::MAX,
+            min_rate: None,
+        }
     }
 }
 
@@ -112,6 +120,10 @@ pub struct Routing {
     pub query: Vec<u8>,
     /// The hash key taken from the path, if the cluster balances by a path placeholder.
     pub balancer_key: Option<u64>,
+    /// Of an API: the path behind its own, as the client spelled it.
+    pub operation_path: Vec<u8>,
+    /// Of an API: the methods of the path, if none of its operations takes the method of the request.
+    pub allowed_methods: Vec<u8>,
 }
 
 impl Routing {
@@ -120,6 +132,8 @@ impl Routing {
         self.path_params.clear();
         self.spelled_path.clear();
         self.query.clear();
+        self.operation_path.clear();
+        self.allowed_methods.clear();
     }
 }
 
@@ -146,6 +160,8 @@ pub struct ResponseContext {
     pub accepted_coding: AcceptedCoding,
     /// The state that the cache stage keeps from request to response.
     pub cache_context: Option<Box<dyn Any + Send + Sync>>,
+    /// What the subscription check found, for the program behind it.
+    pub caller_context: Option<Box<dyn Any + Send + Sync>>,
     /// The memory of an earlier response head, for the next one.
     pub spare_head: Head,
 }
@@ -157,6 +173,7 @@ impl ResponseContext {
         self.cors_origin.clear();
         self.accepted_coding = AcceptedCoding::default();
         self.cache_context = None;
+        self.caller_context = None;
     }
 }
 
@@ -227,6 +244,8 @@ pub struct Exchange {
     pub worker: usize,
     /// Background tasks and subrequests; `None` in a dry run and until the route is matched.
     pub runtime: Option<Arc<dyn Runtime>>,
+    /// What the web application firewall keeps from its first position to its second.
+    pub firewall: Option<Box<dyn Any + Send + Sync>>,
     /// Reusable memory for building values; its content is undefined.
     pub scratch: Vec<u8>,
     /// A dry run (`margay explain`): stages read state, never write it and never wait.
@@ -248,6 +267,7 @@ impl Exchange {
             now,
             worker,
             runtime: None,
+            firewall: None,
             scratch: Vec::new(),
             is_dry_run: false,
         }
@@ -275,6 +295,8 @@ impl Exchange {
                 spelled_path: routing.spelled_path.clone(),
                 query: routing.query.clone(),
                 balancer_key: None,
+                operation_path: routing.operation_path.clone(),
+                allowed_methods: Vec::new(),
             },
             response: ResponseContext {
                 cors_origin: self.response.cors_origin.clone(),
@@ -304,5 +326,6 @@ impl Exchange {
         self.trace = None;
         self.now = now;
         self.runtime = None;
+        self.firewall = None;
     }
 }

@@ -21,6 +21,7 @@ pub mod grpc;
 pub mod head;
 pub mod identity;
 pub mod known_header;
+pub mod inspection;
 pub mod internal;
 pub mod peer;
 pub mod problem;

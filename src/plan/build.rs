@@ -3,6 +3,7 @@
 
 use super::{
     aggregate,
+    apis::{self, blueprint::ApisBlueprint, build::PlanApis},
     blueprint::{Blueprint, ClusterBlueprint, DynamicBlueprint, HttpVersion, RouteBlueprint},
     client_fields,
     cluster_builder::Clusters,
@@ -29,7 +30,10 @@ use crate::{
         head::Version,
         stage::{BoxStage, StageEntry},
     },
-    stages::feature::{BuildContext, RouteRole},
+    stages::{
+        feature::{BuildContext, RouteRole},
+        program::{entities::Shared, run::RouteProgram},
+    },
     telemetry::Metrics,
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -47,10 +51,11 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
     let roles =
         RolesPlan::new(blueprint.roles.clone(), process_state.roles.clone(), process_state.metrics.clone());
     let mut clusters = Clusters::new(roles.clone());
-    let hubs = hubs::build::services(&blueprint.hubs, process_state, |cluster, label| {
-        (clusters.get(cluster, label, blueprint, process_state), attempts(blueprint, process_state))
-    });
-    let routes = routes(blueprint, process_state, (&resolvers, &hubs), &mut clusters);
+    let hubs =
+        hubs::build::services(&blueprint.hubs, shared_state.as_ref(), process_state, |cluster, label| {
+            (clusters.get(cluster, label, blueprint, process_state), attempts(blueprint, process_state))
+        });
+    let (routes, apis) = routes(blueprint, process_state, (&resolvers, &hubs), &mut clusters);
     let mut make =
         |cluster: &Arc<ClusterBlueprint>, route: &str| clusters.get(cluster, route, blueprint, process_state);
     let transport =
@@ -77,6 +82,7 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
         roles,
         hubs,
         routes,
+        apis,
         dynamic: blueprint.dynamic.as_ref().map(|options| dynamic_routes(blueprint, options, process_state)),
     })
 }
@@ -87,7 +93,9 @@ fn routes(
     process_state: &ProcessState,
     (resolvers, hubs): (&[Arc<Resolver>], &PlanHubs),
     clusters: &mut Clusters,
-) -> Box<[Arc<Route>]> {
+) -> (Box<[Arc<Route>]>, Option<PlanApis>) {
+    let nothing = ApisBlueprint::default();
+    let shared = apis::build::shared(blueprint.apis.as_deref().unwrap_or(&nothing), blueprint, process_state);
     let (mut routes, mut parts) = (Vec::new(), Vec::new());
     for (at, route) in blueprint.routes.iter().enumerate() {
         let (role, target) = match &route.aggregate {
@@ -102,10 +110,64 @@ fn routes(
         };
         let names = blueprint.table.names(at);
         let url = route.url(names, &blueprint.rules);
-        routes.push(self::route(route, role, url, names, target, blueprint, process_state));
+        let program = route.documents.clone().map(|program| {
+            Arc::new(RouteProgram::Route { program, shared: shared.clone(), names: names.into() })
+        });
+        let built = self::route(route, role, url, names, target, blueprint, process_state);
+        routes.push(with_program(built, program));
     }
     routes.append(&mut parts);
-    routes.into()
+    let apis = blueprint.apis.as_ref().map(|apis| {
+        let (more, plan) =
+            api_routes(apis, (&shared, routes.len()), blueprint, (resolvers, process_state), clusters);
+        routes.extend(more);
+        plan
+    });
+    (routes.into(), apis)
+}
+
+/// The route with a policy program around its target.
+fn with_program(route: Arc<Route>, program: Option<Arc<RouteProgram>>) -> Arc<Route> {
+    match (program, Arc::try_unwrap(route)) {
+        (program @ Some(_), Ok(route)) => Arc::new(Route { program, ..route }),
+        (_, Ok(route)) => Arc::new(route),
+        (_, Err(route)) => route,
+    }
+}
+
+/// The routes of the operations of all APIs.
+fn api_routes(
+    apis: &Arc<ApisBlueprint<RouteBlueprint>>,
+    (shared, first): (&Arc<Shared>, usize),
+    blueprint: &Blueprint,
+    (resolvers, process_state): (&[Arc<Resolver>], &ProcessState),
+    clusters: &mut Clusters,
+) -> (Vec<Arc<Route>>, PlanApis) {
+    let targets: Vec<Target> = apis
+        .apis
+        .iter()
+        .map(|api| target(&api.route, blueprint, resolvers, process_state, clusters))
+        .collect();
+    let (routes, plan) = apis::build::routes(apis, shared, &targets, first);
+    let build = |one: apis::build::ApiRoute| {
+        let api = one.api.and_then(|at| Some((&apis.apis.get(at)?.route, targets.get(at)?)));
+        let (options, target) = match api {
+            Some((options, target)) => (options, target.clone_for_part()),
+            None => {
+                let (code, detail) = one.failure.unwrap_or((ErrorCode::OperationNotFound, String::new()));
+                (apis.apis.first().map(|api| &api.route)?, Target::Fail(code, detail))
+            }
+        };
+        let mut options = RouteBlueprint { name: one.name, ..options.clone() };
+        if one.api.is_none() {
+            options.stages = Default::default();
+        }
+        options.stages.subscription = one.check;
+        let url = UrlTemplate::after_first_segment(&blueprint.rules);
+        let built = route(&options, RouteRole::Standalone, url, &[], target, blueprint, process_state);
+        Some(with_program(built, Some(one.program)))
+    };
+    (routes.into_iter().filter_map(build).collect(), plan)
 }
 
 /// Routes of discovered services, built on demand.
@@ -157,6 +219,8 @@ pub(super) fn route(
         url,
         affinity: affinity(&route.cluster, names),
         target,
+        program: None,
+        is_catch_all: is_catch_all(&route.matcher.client_path.value),
         preflight: route.stages.cors.is_some(),
         escaped_separators: route.escaped_separators,
         metrics: process_state.metrics.route(&route.name),
@@ -188,6 +252,12 @@ impl Plan {
         let dynamic = self.dynamic.iter().flat_map(DynamicRoutes::labels);
         self.routes.iter().map(|route| &*route.label).chain(dynamic).collect()
     }
+}
+
+/// Whether a template is `/{name}`.
+fn is_catch_all(template: &str) -> bool {
+    let name = template.strip_prefix("/{").and_then(|rest| rest.strip_suffix('}'));
+    name.is_some_and(|name| !name.contains(['{', '}', '/']))
 }
 
 /// What the features of a route need to build their stages.

@@ -9,6 +9,7 @@
 pub mod administration;
 pub mod build;
 pub mod aggregate;
+pub mod apis;
 pub mod blueprint;
 mod client_fields;
 mod cluster_builder;

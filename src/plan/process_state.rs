@@ -13,7 +13,7 @@ use crate::{
     },
     pipeline::internal::ServiceRegistry,
     realtime::engine::Engine,
-    stages::StageState,
+    stages::{StageState, program::ProgramState},
     state::SharedStates,
     telemetry::{Metrics, TelemetryState},
 };
@@ -50,6 +50,8 @@ pub struct ProcessState {
     pub hub_engine: EngineSlot,
     /// Internal services of the process that routes may name.
     pub services: ServiceRegistry,
+    /// The counters of policy programs, and the keys that verify their tokens.
+    pub programs: Arc<ProgramState>,
     /// Registrations and public ports of the instances of roles.
     pub roles: Arc<RoleState>,
     /// Maximum number of connections if the document sets no limit.
@@ -83,6 +85,7 @@ impl ProcessState {
             metrics,
             hub_engine: EngineSlot::default(),
             services: ServiceRegistry::default(),
+            programs: Arc::default(),
             roles: Arc::default(),
             connections,
         }

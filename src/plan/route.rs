@@ -12,6 +12,7 @@ use crate::{
         stage::StageEntry,
     },
     realtime::service::HubTarget,
+    stages::program::run::RouteProgram,
     telemetry::RouteMetrics,
 };
 use std::{sync::Arc, time::Duration};
@@ -32,6 +33,10 @@ pub struct Route {
     /// The path placeholder that is the hash key of the load balancer.
     pub affinity: Option<PathHashKey>,
     pub target: Target,
+    /// The policy program around the target.
+    pub program: Option<Arc<RouteProgram>>,
+    /// The template matches every path: APIs come first.
+    pub is_catch_all: bool,
     pub pace: ClientPace,
     pub metrics: Arc<RouteMetrics>,
 }

@@ -48,8 +48,13 @@ macro_rules! with_stages {
                 /// IP filter: client addresses that are allowed or blocked. Default: all are allowed. Source: Ocelot, Security.
                 ip_filter: SecurityOptions [aggregate _ _]
             };
+            "Apis.SubscriptionRequired" (subscription::NAME, route subscription: SubscriptionCheck,
+                "after the addresses, before limits and authentication: an unknown key costs one look-up");
             "CorsOptions" (cors::NAME_PREFLIGHT,
                 "browsers send preflights without credentials and as often as they like: before authentication and limits");
+            "Waf" (waf::NAME_EARLY, route waf: WafRoute,
+                "custom rules and bots of the firewall need no body and cost nothing: directly behind the address lists and \
+                 preflights, before authentication");
             "RequestSizeOptions" (request_size::NAME,
                 "a request that is too large is rejected before it is counted, and before the backend is called") => {
                 /// Request size limits. Default: those of `Limits`.
@@ -81,6 +86,9 @@ macro_rules! with_stages {
                 /// Concurrency limit: how many requests may be in flight. Default: no limit.
                 concurrency_limit: ConcurrencyLimitOptions [aggregate _ _]
             };
+            "WafPolicies" (waf::NAME,
+                "managed rules cost time: only authorized requests within their limits reach them, and no blocked request \
+                 reaches the cache");
             "AddHeadersToRequest" (claims::ADD_HEADERS, route add_headers: AddHeaders,
                 "after the header transforms: nothing overwrites the caller's claims (Ocelot's step 18)");
             "AddQueriesToRequest" (claims::ADD_QUERIES, route add_queries: AddQueries,
@@ -182,6 +190,7 @@ macro_rules! stage_table {
             /// Starts the tasks that bound the state.
             pub fn maintain(&self, background: &BackgroundRuntime, clock: &Clock) {
                 $($($(#[cfg($($cfg)*)])? Config::<super::$field::$options>::maintain(&self.$field, background, clock);)?)*
+                $($(<super::$name::$route_config as StageConfig>::maintain(&self.$route, background, clock);)?)*
             }
         }
     };

@@ -39,6 +39,7 @@ mod protobuf;
 pub mod record;
 mod record_format;
 mod registry;
+pub mod firewall;
 pub mod removals;
 pub mod roles;
 mod samples;

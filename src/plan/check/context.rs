@@ -1,6 +1,7 @@
 //! The input of the rules: the document and facts about it.
 
 use super::{items, non_blank};
+use crate::config::policies::Policies;
 use crate::config::{Node, ReferencedFiles, Sources, Spanned};
 use crate::plan::clusters::ClusterGroups;
 use crate::plan::document::{AggregateDocument, Document, GlobalDocument, RouteDocument};
@@ -8,6 +9,8 @@ use crate::plan::roles::RolesBlueprint;
 use crate::plan::stage_options::StageGroups;
 use crate::stages::custom::StageRegistry;
 use crate::stages::feature::GatewayFacts;
+use crate::stages::waf::WafPolicySet;
+use std::sync::Arc;
 
 /// The input of all rules.
 pub struct CheckContext<'d> {
@@ -25,12 +28,16 @@ pub struct CheckContext<'d> {
     pub ocelot: bool,
     /// Facts that compilers of options need.
     pub gateway: GatewayFacts,
+    /// The policies of the web application firewall.
+    pub waf: Arc<WafPolicySet>,
     /// The custom stages, and the tree that contains their settings.
     pub handlers: Option<(&'d StageRegistry, &'d Node)>,
     /// The names of the internal services.
     pub services: &'d [&'d str],
     /// The content of the referenced files.
     pub attached: Option<&'d ReferencedFiles>,
+    /// The policy files.
+    pub policies: Option<&'d Policies>,
     /// The roles of the document.
     pub roles: Option<&'d RolesBlueprint>,
 }
@@ -52,9 +59,11 @@ impl<'d> CheckContext<'d> {
             sources,
             ocelot: gateway.ocelot,
             gateway,
+            waf: Arc::default(),
             handlers: None,
             services: &[],
             attached: None,
+            policies: None,
             roles: None,
         }
     }
@@ -72,9 +81,11 @@ impl<'d> CheckContext<'d> {
             sources: self.sources,
             ocelot: self.ocelot,
             gateway: self.gateway.clone(),
+            waf: self.waf.clone(),
             handlers: None,
             services: self.services,
             attached: self.attached,
+            policies: None,
             roles: self.roles,
         }
     }

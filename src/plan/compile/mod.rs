@@ -29,10 +29,10 @@ pub(super) mod limits;
 mod provider_settings;
 mod role_clusters;
 mod roles;
-mod route;
+pub(super) mod route;
 mod route_backend;
 mod route_cluster;
-mod route_compiler;
+pub(super) mod route_compiler;
 mod shared_state;
 mod state_keys;
 mod telemetry;
@@ -42,9 +42,11 @@ mod transport_matches;
 mod transport_routes;
 mod transport_settings;
 mod unix_sockets;
+mod waf;
 mod weights;
 
 use self::route_compiler::DocumentContext;
+use super::apis::{self, blueprint::ApisBlueprint, compile::CompiledApis};
 use super::blueprint::{Blueprint, DynamicBlueprint, Listener, RouteBlueprint, discovery::Registry};
 use super::check::{self, CheckContext, items};
 use super::document::{self, Document, GlobalDocument, TraceContextMode};
@@ -95,16 +97,22 @@ pub fn compile_with_stages(
     let folder = |span: Span| loaded.sources.get(span.file)?.path.as_deref()?.parent();
     let roles = compile_roles::compile(&document, &folder, out);
     expand::expand(&mut document, &roles);
+    waf::make_strict(&document, out);
+    let waf = Arc::new(waf::policies(&document, &loaded.sources, &loaded.attached, out));
     let gateway = gateway_facts(&document, loaded.ocelot, &loaded.attached, out);
     let scope = CheckContext {
         handlers: Some((stages, root)),
         services,
         attached: Some(&loaded.attached),
+        policies: Some(&loaded.policies),
+        waf,
         roles: Some(&roles),
         ..CheckContext::new(&document, &nothing, &loaded.sources, gateway)
     };
     check::check_document(&scope, out);
     let blueprint = blueprint(&scope, &loaded.attached, out);
+    waf::finish(&scope, out);
+    loaded.watched.extend(scope.waf.watched());
     (!out.has_errors()).then_some(blueprint)
 }
 
@@ -141,7 +149,7 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
     let store = discovery::store(scope, registry.as_ref(), diagnostics);
     let limits = limits::limits(document.limits.as_ref().map(|set| &set.value), scope.ocelot, diagnostics);
     let all = routes(scope, registry, limits.connect_timeout, diagnostics);
-    let Routes { routes, table, rules, dynamic, resolvers, hubs, transport_routes, roles } = all;
+    let Routes { routes, table, rules, dynamic, resolvers, hubs, apis, transport_routes, roles } = all;
     fabric_open::warn_open(&routes, &listeners, diagnostics);
     let gateway_stages = gateway_stages(scope, &listeners, diagnostics);
     let tests = route_tests::compile(document, &routes, &listeners, dynamic.is_some(), diagnostics);
@@ -170,6 +178,7 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         store,
         data_directory: data_directory(scope, diagnostics),
         tests,
+        apis: apis.map(Arc::new),
         tests_before_apply: document.tests_before_apply.as_ref().is_some_and(|on| on.value),
     }
 }
@@ -233,6 +242,7 @@ struct Routes {
     dynamic: Option<DynamicBlueprint>,
     resolvers: Vec<crate::backend::fabric::ResolverConfig>,
     hubs: HubsBlueprint,
+    apis: Option<ApisBlueprint<RouteBlueprint>>,
     transport_routes: Vec<TransportRouteBlueprint>,
     roles: RolesBlueprint,
 }
@@ -281,6 +291,7 @@ fn routes(
         routes.push(route);
         specs.extend(spec);
     }
+    let apis = compile_apis(scope, &context, &mut routes, diagnostics);
     let transport = TransportContext {
         registry: context.registry.as_ref(),
         clusters: &context.clusters,
@@ -300,7 +311,29 @@ fn routes(
     let dynamic = dynamic_routes::read(scope, &context, &rules, diagnostics);
     context.resolvers.report_unused(diagnostics);
     let (resolvers, hubs) = (context.resolvers.into_configs(), context.hubs);
-    Routes { routes, table, rules, dynamic, resolvers, hubs, transport_routes, roles }
+    Routes { routes, table, rules, dynamic, resolvers, hubs, apis, transport_routes, roles }
+}
+
+/// The APIs, and the programs of the documents that routes name.
+fn compile_apis(
+    scope: &CheckContext,
+    context: &route_compiler::DocumentContext,
+    routes: &mut [RouteBlueprint],
+    diagnostics: &mut Diagnostics,
+) -> Option<ApisBlueprint<RouteBlueprint>> {
+    let policies = scope.policies?;
+    let root = scope.handlers.as_ref().map(|(_, root)| *root);
+    let CompiledApis { apis, documents } =
+        apis::compile::compile(scope, context, policies, root, diagnostics);
+    let mut builder = apis::programs::ProgramBuilder::new(&documents);
+    for route in routes {
+        let named: Vec<String> = route.policies.iter().map(|name| name.to_lowercase()).collect();
+        if named.iter().any(|name| documents.all.contains_key(name)) {
+            let chain = named.into_iter().rev().chain(["global".to_owned()]);
+            route.documents = Some(builder.program(chain.collect()));
+        }
+    }
+    apis
 }
 
 /// Warns of routes that can never match; duplicates have been reported already.

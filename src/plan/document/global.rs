@@ -50,6 +50,7 @@ document! { global:
         use host_settings;
         use separator_settings;
         use transport_settings;
+        use waf_settings;
     }
 }
 

@@ -31,5 +31,6 @@ document! { policy:
         use host_settings;
         use separator_settings;
         use transport_settings;
+        use waf_settings;
     }
 }

@@ -22,15 +22,15 @@ pub mod jwt;
 mod jwt_claims;
 pub mod keys;
 pub mod options;
-mod outcome;
+pub mod outcome;
 pub mod revocations;
 pub mod scheme_document;
 pub mod scheme_set;
 pub mod settings;
-mod state;
+pub mod state;
 #[cfg(test)]
 mod testing;
-mod verification_pool;
+pub mod verification_pool;
 mod verifier;
 
 pub use basic::check_hash;

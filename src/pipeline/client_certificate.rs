@@ -61,11 +61,6 @@ impl ClientCertificate {
         &self.header_value
     }
 
-    /// The fields of the certificate.
-    pub fn info(&self) -> &CertificateInfo {
-        &self.info
-    }
-
     /// SHA-1 of the certificate in hexadecimal.
     pub fn sha1_thumbprint(&self) -> &str {
         &self.info.sha1_thumbprint

@@ -6,7 +6,7 @@ use super::{
     apis::{self, blueprint::ApisBlueprint, build::PlanApis},
     blueprint::{Blueprint, ClusterBlueprint, DynamicBlueprint, HttpVersion, RouteBlueprint},
     client_fields,
-    cluster_builder::Clusters,
+    cluster_builder::{Clusters, all_clusters},
     compiled::{ClientPace, ListenerPlan, PathHashKey, Plan, Route, Target},
     dynamic_routes::DynamicRoutes,
     fabric_target,
@@ -374,18 +374,6 @@ fn attempts(blueprint: &Blueprint, process_state: &ProcessState) -> AttemptConfi
         http2: Http2::Never,
         resilience: None,
     }
-}
-
-/// The target clusters of the routes, event handlers and transport routes, each once.
-fn all_clusters(routes: &[Arc<Route>], hubs: &PlanHubs, listeners: &[ListenerPlan]) -> Box<[Arc<Cluster>]> {
-    let forwarded = listeners.iter().filter_map(|listener| listener.handler.as_ref());
-    let transport = forwarded.flat_map(|handler| handler.routes.iter().map(|route| &route.cluster));
-    let mut seen = HashSet::new();
-    let targets = routes.iter().filter_map(|route| route.cluster().ok());
-    let clusters = targets.flat_map(|(cluster, terms)| [Some(cluster), terms.fallback()]).flatten();
-    let handlers = hubs.services.iter().flat_map(|service| service.backends.iter());
-    let clusters = clusters.chain(handlers.map(|backend| &backend.cluster)).chain(transport);
-    clusters.filter(|cluster| seen.insert(Arc::as_ptr(cluster))).cloned().collect()
 }
 
 /// How failures are handled; the route's name and its cluster's key identify the state that is reused.

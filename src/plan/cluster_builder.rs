@@ -2,6 +2,8 @@
 
 use super::{
     blueprint::{self, Blueprint, ClusterBlueprint, Scheme, discovery::DiscoveredService},
+    compiled::{ListenerPlan, Route},
+    hubs::build::PlanHubs,
     process_state::ProcessState,
     roles::RolesPlan,
     shared_sessions::SharedSessions,
@@ -15,7 +17,26 @@ use crate::{
     },
     net::tls::trust::TrustAnchors,
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+/// The target clusters of the routes, event handlers and transport routes, each once.
+pub(super) fn all_clusters(
+    routes: &[Arc<Route>],
+    hubs: &PlanHubs,
+    listeners: &[ListenerPlan],
+) -> Box<[Arc<Cluster>]> {
+    let forwarded = listeners.iter().filter_map(|listener| listener.handler.as_ref());
+    let transport = forwarded.flat_map(|handler| handler.routes.iter().map(|route| &route.cluster));
+    let mut seen = HashSet::new();
+    let targets = routes.iter().filter_map(|route| route.cluster().ok());
+    let clusters = targets.flat_map(|(cluster, terms)| [Some(cluster), terms.fallback()]).flatten();
+    let handlers = hubs.services.iter().flat_map(|service| service.backends.iter());
+    let clusters = clusters.chain(handlers.map(|backend| &backend.cluster)).chain(transport);
+    clusters.filter(|cluster| seen.insert(Arc::as_ptr(cluster))).cloned().collect()
+}
 
 /// The clusters of a plan: a named cluster is built once, however many routes use it.
 #[derive(Default)]

@@ -78,15 +78,17 @@ pub fn apply(root: &mut Node, policies: &Policies, vocabulary: &Vocabulary, diag
         PolicyMerger { policies, used: vec![false; policies.all.len()], global: Vec::new(), diagnostics };
     let global = root.get_ignore_case("GlobalConfiguration").cloned();
     merger.global = merger.named_by(global.as_ref());
-    for list in &route_lists(vocabulary) {
+    let lists = route_lists(vocabulary);
+    for list in &lists {
         for route in root.get_mut_ignore_case(list.section).and_then(Node::items_mut).into_iter().flatten() {
             let old = std::mem::replace(route, Node::empty_object(route.span));
             *route = merger.effective(old, global.as_ref(), list);
         }
     }
+    let [routes, ..] = &lists;
     for member in root.get_mut_ignore_case("Apis").and_then(Node::members_mut).into_iter().flatten() {
         let old = std::mem::replace(&mut member.value, Node::empty_object(member.key.span));
-        member.value = merger.effective(old, global.as_ref(), false);
+        member.value = merger.effective(old, global.as_ref(), routes);
     }
     merger.report_unused();
 }

@@ -32,7 +32,7 @@ pub struct RoleInstanceDocument {
     /// A number that the directory reports. Default: 0.
     pub update_domain: Setting<i64>,
     /// How the instance is recognized as the source of a connection. Default: its `Host`, if that is an address.
-    pub identity: Setting<IdentityDocument>,
+    pub identity: Setting<RoleIdentityDocument>,
     /// `Ready`, or `Busy`: no new connections are sent to it. Default: `Ready`.
     pub status: Setting<String>,
 }
@@ -40,7 +40,7 @@ pub struct RoleInstanceDocument {
 /// How an instance is recognized as a source.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct IdentityDocument {
+pub struct RoleIdentityDocument {
     /// DNS or URI names of its client certificate, or its common name if it has no names. Default: `[]`.
     pub certificate_names: List<String>,
     /// Addresses and networks; the longest prefix decides. Default: `[]`.

@@ -7,7 +7,7 @@ use crate::base::ip_set::IpRange;
 use crate::config::values::{Setting, items, non_blank};
 use crate::config::{Diagnostics, Spanned, codes};
 use crate::plan::check::values;
-use crate::plan::document::{IdentityDocument, RoleDocument, RoleInstanceDocument};
+use crate::plan::document::{RoleDocument, RoleIdentityDocument, RoleInstanceDocument};
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -101,7 +101,7 @@ fn ports(
 }
 
 fn identity(
-    document: &Setting<IdentityDocument>,
+    document: &Setting<RoleIdentityDocument>,
     host: &str,
     diagnostics: &mut Diagnostics,
 ) -> InstanceIdentity {

@@ -7,7 +7,7 @@ use super::{
     blueprint::{Blueprint, ClusterBlueprint, DynamicBlueprint, HttpVersion, RouteBlueprint},
     client_fields,
     cluster_builder::{Clusters, all_clusters},
-    compiled::{ClientPace, ListenerPlan, PathHashKey, Plan, Route, Target},
+    compiled::{ClientPace, PathHashKey, Plan, Route, Target},
     dynamic_routes::DynamicRoutes,
     fabric_target,
     hubs::{self, HubRouteBlueprint, build::PlanHubs},
@@ -20,7 +20,6 @@ use super::{
 };
 use crate::{
     backend::{
-        Cluster,
         attempt::{AttemptConfig, Http2, Resilience},
         balance::{BalancerKind, HashPolicy},
         fabric::Resolver,

@@ -34,6 +34,14 @@ impl Instance {
     pub fn new(host: impl Into<String>, port: u16) -> Instance {
         Instance { host: host.into(), port, weight: 1 }
     }
+
+    /// The label of its endpoint: host and port, the path of a Unix domain socket, or the service of an agent.
+    pub fn label(&self) -> String {
+        match UnixAddress::has_unix_scheme(&self.host) || AgentAddress::has_agent_scheme(&self.host) {
+            true => self.host.clone(),
+            false => format!("{}:{}", authority_host(&self.host), self.port),
+        }
+    }
 }
 
 /// Whether connections to the endpoints use TLS.
@@ -161,11 +169,7 @@ impl EndpointRegistry {
         let is_portless = UnixAddress::has_unix_scheme(host) || AgentAddress::has_agent_scheme(host);
         Arc::new(Endpoint {
             port: (is_portless || *port != 0).then_some(*port),
-            label: if is_portless {
-                host.as_str().into()
-            } else {
-                format!("{}:{port}", authority_host(host)).into()
-            },
+            label: instance.label().into(),
             weight: *weight,
             primary,
             tls_variant,

@@ -6,7 +6,10 @@ use super::client::arguments::{
     ApplyCommand, ClustersCommand, EndpointCommand, HistoryCommand, RollbackCommand, RoutesCommand,
     StatusCommand, TailCommand, TopCommand,
 };
+pub(super) use super::configuration::{Compat, Configuration};
+use super::explain_topics::ExplainTopic;
 use super::import::arguments::Import;
+use super::roles::Roles;
 use crate::net::{listener::Address, unix_address::UnixAddress};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::IpAddr;
@@ -58,10 +61,12 @@ pub(super) enum Command {
     New(New),
     /// Format configuration files; comments, order and the spelling of values are kept.
     Fmt(Fmt),
-    /// Convert an OpenAPI document, or the configuration of YARP or Kong, into gateway.json.
+    /// Convert an OpenAPI document, or the configuration of YARP, Kong or Azure Cloud Services, into gateway.json.
     Import(Import),
     /// The web application firewall: its rules, and proposals for exclusions from its log.
     Waf(Waf),
+    /// Export the roles of the configuration.
+    Roles(Roles),
     /// Report the status of a running gateway.
     Status(StatusCommand),
     /// List the routes of a running gateway with their traffic.
@@ -88,27 +93,6 @@ pub(super) enum Command {
     Man(Man),
     /// Explain an error code: `margay help error identity.expired`.
     Help(Help),
-}
-
-/// The location of the configuration.
-#[derive(Args, Clone, Debug, Default)]
-pub(super) struct Configuration {
-    /// A file, or a directory of gateway.*.json or ocelot.*.json; several are merged. Default: gateway.json, then
-    /// ocelot.json.
-    #[arg(long, value_name = "FILE|DIR")]
-    pub config: Vec<PathBuf>,
-    /// The directory of policy files. Default: policies/ next to the configuration.
-    #[arg(long, value_name = "DIR")]
-    pub policies: Option<PathBuf>,
-    /// Behave exactly as Ocelot does; implied by files named ocelot*.json.
-    #[arg(long, value_name = "WITH", ignore_case = true)]
-    pub compat: Option<Compat>,
-}
-
-/// The gateway to be compatible with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Compat {
-    Ocelot,
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -276,11 +260,16 @@ pub(super) struct Schema {
 }
 
 #[derive(Args, Clone, Debug)]
+#[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 pub(super) struct Explain {
+    #[command(subcommand)]
+    pub topic: Option<ExplainTopic>,
     /// The method, such as GET.
-    pub method: String,
+    #[arg(required = true)]
+    pub method: Option<String>,
     /// The URL as the client would send it, or just a path.
-    pub url: String,
+    #[arg(required = true)]
+    pub url: Option<String>,
     /// A header of the request.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,

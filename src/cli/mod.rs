@@ -12,10 +12,12 @@ mod check;
 mod client;
 mod completions;
 mod connect;
+mod configuration;
 pub mod demo;
 mod diff;
 mod exit;
 mod explain;
+mod explain_topics;
 mod fmt;
 mod format;
 mod import;
@@ -23,6 +25,7 @@ mod log;
 mod new;
 mod output;
 mod progress;
+mod roles;
 mod run;
 mod schema;
 mod settings;
@@ -75,6 +78,7 @@ fn command(command: &Command, stages: &StageRegistry) -> Exit {
         Command::Test(arguments) => test::run(arguments, stages),
         Command::Fmt(arguments) => fmt::run(arguments),
         Command::Import(arguments) => import::run(arguments),
+        Command::Roles(arguments) => roles::run(arguments, stages),
         Command::Show(arguments) => show::run(arguments, stages),
         Command::New(arguments) => new::run(arguments),
         Command::Completions(arguments) => completions::completions(arguments),

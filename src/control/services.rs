@@ -5,6 +5,7 @@ use super::{
     admin::{self, AdminContext},
     fabric_naming,
     gateway_handle::GatewayHandle,
+    roles,
     service_names::NAMES,
     tunnels,
 };
@@ -14,8 +15,13 @@ use axum::Router;
 type MakeService = fn(&GatewayHandle) -> Router;
 
 /// In the order of `NAMES`.
-const SERVICES: [MakeService; NAMES.len()] =
-    [|gateway| admin::router(AdminContext::health(gateway)), |_| fabric_naming::router(), tunnels::agents::router, tunnels::device_streams::router];
+const SERVICES: [MakeService; NAMES.len()] = [
+    |gateway| admin::router(AdminContext::health(gateway)),
+    |_| fabric_naming::router(),
+    |gateway| roles::router(gateway.clone()),
+    tunnels::agents::router,
+    tunnels::device_streams::router,
+];
 
 /// All services.
 pub fn registry(gateway: &GatewayHandle) -> ServiceRegistry {

@@ -94,6 +94,27 @@ error_codes! {
     SubscriptionMissing = "subscription.missing", Client, 401, 401, "Subscription key missing";
     /// The subscription key opens nothing here.
     SubscriptionInvalid = "subscription.invalid", Client, 401, 401, "Invalid subscription key";
+    /// A connection to a transport listener: no ClientHello within `HelloTimeout`.
+    HelloTimeout = "hello.timeout", Client, 408, 408, "ClientHello not received in time";
+    HelloSize = "hello.size", Client, 431, 431, "ClientHello too large";
+    /// No TLS, or a malformed ClientHello, where every route has conditions.
+    HelloMalformed = "hello.malformed", Client, 400, 400, "Missing or malformed ClientHello";
+    /// The connections of the transport route.
+    RouteConnectionLimit = "route.connection_limit", Gateway, 503, 503, "Too many connections of the route";
+    /// UDP sessions, in total or of the client's address.
+    LimitSessions = "limit.sessions", Client, 503, 503, "Too many UDP sessions";
+    /// Traffic rules do not allow the source to reach the endpoint.
+    RoleDenied = "role.denied", Client, 403, 403, "Denied by traffic rules";
+    /// The server name or the path leads to no role, endpoint or instance that the caller may see.
+    RoleUnknown = "role.unknown", Client, 404, 404, "Unknown role";
+    /// The directory accepts no registrations.
+    RoleRegistration = "role.registration", Client, 403, 403, "Registration is off";
+    /// The caller is not the instance that it changes.
+    RoleSelf = "role.self", Client, 403, 403, "Not the caller's own instance";
+    /// The registration of a new instance has no usable host.
+    RoleHost = "role.host", Client, 400, 400, "Invalid host of an instance";
+    /// The instance is part of the configuration.
+    RoleStatic = "role.static", Client, 409, 409, "Instance of the configuration";
     /// The response of Ocelot for a configuration with which it starts but which it cannot serve.
     RouteMisconfigured = "route.misconfigured", Gateway, 500, 500, "Route misconfigured";
     RouteUnsupported = "route.unsupported", Gateway, 500, 404, "Route not supported";

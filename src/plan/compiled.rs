@@ -8,11 +8,13 @@ use super::apis::{
 use super::blueprint::{Limits, Listener};
 use super::dynamic_routes::DynamicRoutes;
 use super::hubs::build::PlanHubs;
+use super::roles::RolesPlan;
 pub use super::route::{Aggregate, AggregatePart, ClientPace, PathHashKey, Route, Target};
 use super::routing::{
     EscapedSeparators, HeaderLookup, Query, RouteTable, RouteTrace, Target as RequestTarget,
 };
 use super::telemetry::PlanTelemetry;
+use super::transport::TransportListener;
 use crate::{
     backend::{Cluster, fabric::Resolver},
     base::{budget::Budget, path_params::PathParams},
@@ -46,6 +48,8 @@ pub struct Plan {
     pub listeners: Box<[ListenerPlan]>,
     /// The addresses for operators, and their credentials.
     pub administration: Arc<Administration>,
+    /// The roles, and who may reach what.
+    pub roles: Arc<RolesPlan>,
     /// Expiry of the listener certificates.
     pub expiries: Vec<CertificateExpiry>,
     pub telemetry: PlanTelemetry,
@@ -53,7 +57,7 @@ pub struct Plan {
     pub shared_state: Option<Arc<SharedState>>,
     /// Agents, and who may reach them.
     pub tunnels: Arc<TunnelsConfig>,
-    /// The clusters of all routes, without duplicates.
+    /// The clusters of all routes and transport routes, without duplicates.
     pub clusters: Box<[Arc<Cluster>]>,
     /// The resolvers of services with partitions.
     pub resolvers: Box<[Arc<Resolver>]>,
@@ -76,7 +80,7 @@ pub struct Plan {
 }
 
 /// A listener of a plan.
-pub type ListenerPlan = Listener<ListenerTls>;
+pub type ListenerPlan = Listener<ListenerTls, Arc<TransportListener>>;
 
 impl ListenerPlan {
     /// Whether connections of the other listener may continue under this one.
@@ -85,7 +89,9 @@ impl ListenerPlan {
             (Some(one), Some(another)) => one.tls_acceptor.has_same_policy(&another.tls_acceptor),
             (one, another) => one.is_none() && another.is_none(),
         };
-        same_tls && (&self.name, &self.proxy, &self.redirect) == (&other.name, &other.proxy, &other.redirect)
+        let policy =
+            |of: &ListenerPlan| (of.name.clone(), of.proxy.clone(), of.redirect.clone(), of.protocol);
+        same_tls && policy(self) == policy(other)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The state of the process that outlives every plan: connection pools, cluster, cache and rate limit state, TLS tickets.
 
+use super::roles::RoleState;
 use crate::{
     backend::{attempt::ResilienceState, cluster::ClusterStates, discovery::Registries, fabric::Resolvers},
     base::{budget::Budget, clock::Clock, weak_map::WeakMap},
@@ -57,6 +58,8 @@ pub struct ProcessState {
     pub devices: Arc<DeviceHub>,
     /// The counters of policy programs, and the keys that verify their tokens.
     pub programs: Arc<ProgramState>,
+    /// Registrations and public ports of the instances of roles.
+    pub roles: Arc<RoleState>,
     /// Maximum number of connections if the document sets no limit.
     pub connections: usize,
 }
@@ -92,6 +95,7 @@ impl ProcessState {
             hub_engine: EngineSlot::default(),
             services: ServiceRegistry::default(),
             programs: Arc::default(),
+            roles: Arc::default(),
             connections,
         }
     }

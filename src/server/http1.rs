@@ -369,7 +369,7 @@ mod tests {
         let accepted = crate::net::listener::Acceptor::new(&socket).unwrap().accept().await.unwrap();
         let peer = crate::pipeline::exchange::Peer::new(accepted.peer, accepted.local, false);
         let connection = ConnectionContext::plain(peer, ListenerPlan::plain("a", address));
-        let conn = ClientConn::new(accepted.io, false);
+        let conn = ClientConn::new(accepted.socket.into_stream(&[]), false);
         let session = Box::new(Session { conn, connection, worker, idle_since: Instant::now() });
         let sizes = (size_of::<Session>(), size_of_val(&serve_session(session)));
         assert!(sizes.0 <= 640 && sizes.1 <= 384, "{sizes:?}");

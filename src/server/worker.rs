@@ -16,6 +16,7 @@ use crate::{
 use bytes::Bytes;
 use std::{
     cell::RefCell,
+    fmt,
     ops::Deref,
     sync::Arc,
     time::{Duration, Instant},
@@ -79,6 +80,12 @@ impl Runtime for PlanRef {
 
     fn buffering_memory(&self) -> Option<&Arc<Budget>> {
         Some(&self.0.buffering_memory)
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Worker").field("index", &self.index).finish_non_exhaustive()
     }
 }
 

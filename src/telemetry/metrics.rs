@@ -18,9 +18,7 @@ use super::registry::{Registry, lock};
 use super::removals::RemovalMetrics;
 use super::resilience::ResilienceMetrics;
 use super::shared_state::SharedStateMetrics;
-use super::stages::StageMetrics;
-use super::tls::TlsTable;
-use super::websockets::WebSocketMetrics;
+use super::{stages::StageMetrics, tls::TlsTable, transport::TransportTable, websockets::WebSocketMetrics};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -91,6 +89,7 @@ pub struct Metrics {
     pub(super) drained: DrainTable,
     pub(super) fabric: FabricTable,
     pub tls: TlsTable,
+    pub transport: TransportTable,
     plan: Mutex<PlanInfo>,
     dropped_log_lines: Arc<AtomicU64>,
     feed: Arc<RecordFeed>,
@@ -138,6 +137,7 @@ impl Metrics {
             drained: DrainTable::default(),
             fabric: FabricTable::default(),
             tls: TlsTable::default(),
+            transport: TransportTable::new(workers),
             plan: Mutex::default(),
             dropped_log_lines: Arc::default(),
             feed: Arc::default(),

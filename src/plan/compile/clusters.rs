@@ -2,6 +2,7 @@
 
 use super::discovery;
 use super::endpoint_port::default_port;
+use super::role_clusters;
 use super::state_keys::cluster_key;
 use super::unix_sockets;
 use super::weights::{report_missing_host, weight, weights};
@@ -41,7 +42,15 @@ impl<'d> Clusters<'d> {
             cluster: Arc::new(cluster(scope, registry, name, document, diagnostics)),
             is_used: Cell::new(false),
         };
-        Clusters(documents.map(read).collect())
+        let mut clusters: Vec<NamedCluster> = documents.map(read).collect();
+        for (name, cluster) in role_clusters::role_clusters(scope, diagnostics) {
+            if let Some(other) = clusters.iter().find(|other| other.name.value == name.value) {
+                let message = format!("the cluster \"{}\" has the name of an endpoint of a role", name.value);
+                diagnostics.error(codes::ROLE_NAME, other.name.span, message).help("rename the cluster");
+            }
+            clusters.push(NamedCluster { name, cluster: Arc::new(cluster), is_used: Cell::new(true) });
+        }
+        Clusters(clusters)
     }
 
     pub(super) fn named(&self, name: &str) -> Option<&Arc<ClusterBlueprint>> {
@@ -113,6 +122,7 @@ fn cluster(
         balancer,
         health,
         discovery: found,
+        role: None,
     }
 }
 

@@ -44,6 +44,7 @@ impl RouteCompiler<'_, '_, '_> {
             balancer: Sourced::new(BalancerKind::NoLoadBalancer, None),
             health: Sourced::new(HealthConfig::default(), None),
             discovery: None,
+            role: None,
         })
     }
 
@@ -58,6 +59,7 @@ impl RouteCompiler<'_, '_, '_> {
         let mut endpoints = self.endpoints(&balancer.value, scheme);
         weights(items(&self.document.endpoints), &balancer, self.diagnostics);
         let found = self.discovery(registry, &mut endpoints);
+        health::report_transport_settings(effective.clusters.health.as_ref(), self.diagnostics);
         let health = health::health(effective.clusters.health.as_ref(), self.diagnostics);
         health::check_ports(&health, &endpoints, self.diagnostics);
         let key = state_key(self.document, effective);
@@ -83,6 +85,7 @@ impl RouteCompiler<'_, '_, '_> {
             balancer,
             health,
             discovery: found,
+            role: None,
         })
     }
 

@@ -177,7 +177,7 @@ fn report_invalid_proxy(entry: &Spanned<String>, diagnostics: &mut Diagnostics) 
 fn report_unused_trust(entry: &Spanned<String>, address: &Address, diagnostics: &mut Diagnostics) {
     let (message, help) = match address {
         Address::Unix(_) => ("clients of a Unix domain socket have no address", "use \"unix\""),
-        Address::Tcp(_) => {
+        Address::Tcp(_) | Address::Udp(_) => {
             ("\"unix\" applies to listeners on Unix domain sockets only", "list the addresses of the proxies")
         }
     };

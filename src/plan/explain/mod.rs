@@ -370,6 +370,7 @@ fn health_check_summary(health: &HealthConfig) -> String {
         let what = match &active.kind {
             ProbeKind::Tcp => "TCP connect".to_owned(),
             ProbeKind::Http { target, .. } => format!("GET {target}"),
+            ProbeKind::Udp { .. } => "UDP datagram".to_owned(),
         };
         all.push(format!("{what} every {}", duration(active.interval)));
     }

@@ -1,7 +1,7 @@
 //! Routes of the services `Agents` and `DeviceStreams`.
 
 use crate::config::{Diagnostics, Span, Spanned, codes};
-use crate::plan::blueprint::{Listener, RouteBlueprint};
+use crate::plan::blueprint::{Listener, ListenerProtocol, RouteBlueprint};
 use crate::plan::document::TunnelsDocument;
 
 /// The services of tunnels.
@@ -36,15 +36,43 @@ pub fn check_routes(
     }
 }
 
+/// Whether other machines reach the listener without TLS.
+fn is_open(listener: &Listener) -> bool {
+    listener.tls.is_none() && !listener.is_behind_tls && !listener.address.is_local()
+}
+
+/// Reports MQTT listeners without devices, and those on which tokens are sent without TLS.
+pub fn check_listeners(
+    tunnels: Option<&Spanned<TunnelsDocument>>,
+    listeners: &[Listener],
+    diagnostics: &mut Diagnostics,
+) {
+    let has_devices = tunnels.is_some_and(|tunnels| tunnels.device_streams.is_some());
+    for listener in listeners.iter().filter(|listener| listener.protocol == ListenerProtocol::Mqtt) {
+        if !has_devices {
+            let message = format!("the listener \"{}\" has Protocol Mqtt without Tunnels.DeviceStreams", listener.name);
+            diagnostics
+                .error(codes::NO_TUNNELS, listener.span, message)
+                .help("add it: \"DeviceStreams\": { \"HostNames\": [\"hub.example\"], \"PublicUrl\": \"wss://hub.example\" }");
+        }
+        if is_open(listener) {
+            let message = format!("tokens of devices are sent without TLS to the listener \"{}\"", listener.name);
+            diagnostics
+                .error(codes::OPEN_TUNNEL, listener.span, message)
+                .help("set Tls of the listener, or BehindTls if a proxy in front of it ends TLS");
+        }
+    }
+}
+
 fn report_open(span: Span, route: &RouteBlueprint, listeners: &[Listener], diagnostics: &mut Diagnostics) {
     let mut matched = listeners.iter().filter(|listener| {
         let names = &route.matcher.listeners;
         names.is_empty() || names.iter().any(|name| *name == *listener.name)
     });
-    if let Some(open) = matched.find(|listener| listener.tls.is_none() && !listener.address.is_local()) {
+    if let Some(open) = matched.find(|listener| is_open(listener)) {
         let message = format!("tokens of agents are sent without TLS to the listener \"{}\"", open.name);
         diagnostics
             .error(codes::OPEN_TUNNEL, span, message)
-            .help("set Tls of the listener, or restrict the route with Listeners to one that has TLS");
+            .help("set Tls of the listener, restrict the route with Listeners to one that has TLS, or set BehindTls if a proxy ends TLS");
     }
 }

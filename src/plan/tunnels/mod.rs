@@ -11,5 +11,5 @@ pub mod host;
 mod limits;
 pub mod target;
 
-pub use checks::check_routes;
+pub use checks::{check_listeners, check_routes};
 pub use compile::compile;

@@ -12,8 +12,9 @@ use crate::{
         agents::access::{AccessError, Proof, Requester, check_policy},
         agents::config::StreamLogFormat,
         devices::{
-            bridge::{self, BridgeError},
+            bridge::BridgeError,
             hub::DeviceHub,
+            join,
             names::DeviceError,
             request::{AcceptedStream, DeviceRequest},
             session::{self, DevicePeer},
@@ -228,7 +229,7 @@ fn join_bridge(hub: &Arc<DeviceHub>, request: &Request, id: &str) -> Response {
     };
     let authorization = text_of(headers, header::AUTHORIZATION).unwrap_or_default();
     let token = authorization.strip_prefix("Bearer ").unwrap_or_default().trim();
-    let (bridge, side) = match bridge::admit(hub, id, token) {
+    let (bridge, side) = match join::admit(hub, id, token) {
         Ok(admitted) => admitted,
         Err(BridgeError::Unknown) => {
             return refuse_with(&hub.registry, ErrorCode::BridgeNotFound, "there is no such bridge, or it has ended");
@@ -239,7 +240,7 @@ fn join_bridge(hub: &Arc<DeviceHub>, request: &Request, id: &str) -> Response {
     };
     let hub = hub.clone();
     let owner = ConnectionOwner::new("websocket", move |io| {
-        bridge::join(hub, bridge, side, WebSocketStream::new(io, WebSocketRole::Server))
+        join::join(hub, bridge, side, WebSocketStream::new(io, WebSocketRole::Server))
     });
     response.extensions_mut().insert(owner);
     response

@@ -1,10 +1,10 @@
 //! Copies the bytes of a bridge, and passes on how a side ended.
 
-use super::bridge::{BridgeSocket, BridgeStop, CLOSE_TIMEOUT};
 use crate::net::{
     agents::{duplex::{CopyDirection, FailedStream}, virtual_stream::AgentStream},
-    websocket::close_code,
+    websocket::{WebSocketStream, close_code},
 };
+use crate::pipeline::upgrade::UpgradedIo;
 use std::{
     future::poll_fn,
     pin::Pin,
@@ -16,10 +16,24 @@ use tokio::{
     sync::watch,
 };
 
+/// How long the last frames may take after a close frame was sent.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A PING is sent after this time without bytes.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// What a client still sends after the service of an agent has ended.
 const HALF_CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection of a bridge.
+pub type BridgeSocket = WebSocketStream<Box<dyn UpgradedIo>>;
+
+/// How a bridge is ended from outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BridgeStop {
+    #[default]
+    No,
+    Revoked,
+    Shutdown,
+}
 
 /// How a bridge ended, and the bytes in each direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,7 +25,6 @@ use crate::plan::document::RouteDocument;
 use crate::plan::hubs::{HubRouteBlueprint, RouteSettings};
 use crate::plan::inherit;
 use crate::plan::routing::{RouteSpec, RoutingRules};
-use crate::plan::tunnels::target::AgentTarget;
 use crate::stages::StageConfigs;
 use crate::stages::authentication::options::ResolvedAuthentication;
 use crate::stages::feature::RouteFacts;
@@ -270,18 +269,8 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         text(&route.backend_path)
     }
 
-    /// The id of an agent may have placeholders of the path.
-    fn known_agent_placeholders(&mut self, names: Option<&[Box<str>]>) {
-        let hosts = items(&self.document.endpoints).iter().filter_map(|entry| non_blank(&entry.host));
-        for host in hosts.filter(|host| AgentTarget::is_template(host)) {
-            if let Some(names) = names {
-                self.known_placeholders(host, names);
-            }
-        }
-    }
-
     /// Every placeholder of the downstream template must have a value.
-    fn known_placeholders(&mut self, path: &Spanned<String>, names: &[Box<str>]) {
+    pub(super) fn known_placeholders(&mut self, path: &Spanned<String>, names: &[Box<str>]) {
         let (found, _) = template::placeholders(path);
         if found.iter().all(|placeholder| names.iter().any(|known| **known == *placeholder.name)) {
             return;

@@ -18,7 +18,7 @@ use crate::plan::check::{items, non_blank, options, values};
 use crate::plan::clusters::http_handler::{ResolvedHttpHandler, pool_config};
 use crate::plan::clusters::tls::TlsDocument as Tls;
 use crate::plan::clusters::{health, load_balancer};
-use crate::plan::tunnels::host::agent_host;
+use crate::plan::tunnels::host::{agent_host, host_placeholders};
 use crate::plan::document::HostAndPort;
 use std::sync::Arc;
 
@@ -87,6 +87,16 @@ impl RouteCompiler<'_, '_, '_> {
             discovery: found,
             role: None,
         })
+    }
+
+    /// The id of an agent may have placeholders of the path.
+    pub(super) fn known_agent_placeholders(&mut self, names: Option<&[Box<str>]>) {
+        let hosts = items(&self.document.endpoints).iter().filter_map(|entry| non_blank(&entry.host));
+        for host in hosts.filter(|host| !host_placeholders(host).is_empty()) {
+            if let Some(names) = names {
+                self.known_placeholders(host, names);
+            }
+        }
     }
 
     /// The hash key of the balancer must be a path value of the route.

@@ -6,7 +6,7 @@ use super::{
     apis::{self, blueprint::ApisBlueprint, build::PlanApis},
     blueprint::{Blueprint, ClusterBlueprint, DynamicBlueprint, HttpVersion, RouteBlueprint},
     client_fields,
-    cluster_builder::{Clusters, all_clusters},
+    cluster_builder::{Clusters, agent_clusters, all_clusters},
     compiled::{ClientPace, PathHashKey, Plan, Route, Target},
     connection_affinity,
     dynamic_routes::DynamicRoutes,
@@ -324,8 +324,7 @@ fn target(
     if let Some(fabric) = &route.fabric {
         return fabric_target::target(route, fabric, terms, resolvers, process_state);
     }
-    if route.cluster.endpoints.iter().any(|endpoint| AgentTarget::is_template(&endpoint.host)) {
-        let spec = cluster_config(&route.cluster, &route.name, blueprint);
+    if let Some(spec) = agent_clusters(route, blueprint) {
         let (states, agents) = (&process_state.cluster_states, &process_state.agents);
         return Target::Agent(Arc::new(AgentTarget::new(spec, names, terms, states, agents)));
     }

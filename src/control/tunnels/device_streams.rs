@@ -153,7 +153,7 @@ fn prepare<'r>(
     })
 }
 
-async fn request_stream(hub: &DeviceHub, prepared: Result<PreparedRequest<'_>, DeviceError>) -> Response {
+async fn request_stream(hub: &Arc<DeviceHub>, prepared: Result<PreparedRequest<'_>, DeviceError>) -> Response {
     let PreparedRequest { stream, log_format, hub_name, user_agent } = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return respond_error(hub, error),

@@ -36,6 +36,13 @@ struct Arrived {
     waiting: Option<oneshot::Sender<SecondSocket>>,
 }
 
+/// The place of a connection.
+#[derive(Debug)]
+pub enum Arrival {
+    First(oneshot::Receiver<SecondSocket>),
+    Second(oneshot::Sender<SecondSocket>),
+}
+
 /// One bridge.
 #[derive(Debug)]
 pub struct Bridge {
@@ -48,6 +55,7 @@ pub struct Bridge {
     /// By when both sides must be connected.
     pub deadline: Instant,
     arrived: Mutex<Arrived>,
+    has_agent: bool,
     /// The stream of an agent in the place of a device.
     agent: Mutex<Option<AgentStream>>,
     stop: watch::Sender<BridgeStop>,
@@ -70,6 +78,7 @@ impl Bridge {
             device_token: token(),
             deadline,
             arrived: Mutex::default(),
+            has_agent: agent.is_some(),
             agent: Mutex::new(agent),
             stop: watch::Sender::default(),
         })
@@ -112,15 +121,22 @@ impl Bridge {
         Ok(side)
     }
 
-    /// The task of the first connection, if it waits.
-    pub(super) fn take_waiting(&self) -> Option<oneshot::Sender<SecondSocket>> {
-        self.arrived.lock().unwrap_or_else(PoisonError::into_inner).waiting.take()
+    /// Whether all connections have arrived.
+    pub(super) fn is_joined(&self) -> bool {
+        let arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+        arrived.service && (arrived.device || self.has_agent)
     }
 
-    /// The second connection, for the task of the first one.
-    pub(super) fn wait_for_second(&self) -> oneshot::Receiver<SecondSocket> {
-        let (sender, receiver) = oneshot::channel();
-        self.arrived.lock().unwrap_or_else(PoisonError::into_inner).waiting = Some(sender);
-        receiver
+    /// The task of the first connection, or where this first connection receives the second one.
+    pub(super) fn arrive(&self) -> Arrival {
+        let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+        match arrived.waiting.take() {
+            Some(first) => Arrival::Second(first),
+            None => {
+                let (sender, receiver) = oneshot::channel();
+                arrived.waiting = Some(sender);
+                Arrival::First(receiver)
+            }
+        }
     }
 }

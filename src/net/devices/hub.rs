@@ -194,10 +194,17 @@ impl DeviceHub {
         usage.entry(device.into()).or_default().clone()
     }
 
-    /// Adds a bridge.
-    pub fn add_bridge(&self, bridge: &Arc<Bridge>) {
+    /// Adds a bridge. It is removed at its deadline, unless its sides have arrived.
+    pub fn add_bridge(self: &Arc<Self>, bridge: &Arc<Bridge>) {
         lock(&self.bridges).insert(bridge.id.as_str().into(), bridge.clone());
         self.registry.metrics().bridges.fetch_add(1, Relaxed);
+        let (hub, bridge) = (self.clone(), bridge.clone());
+        drop(tokio::spawn(async move {
+            tokio::time::sleep_until(bridge.deadline.into()).await;
+            if !bridge.is_joined() {
+                hub.remove_bridge(&bridge.id);
+            }
+        }));
     }
 
     /// Removes a bridge.

@@ -1,7 +1,7 @@
 //! The WebSocket connections of a bridge: who may connect, waiting for the other side, and the end.
 
 use super::{
-    bridge::{Bridge, BridgeError, BridgeSide, SecondSocket},
+    bridge::{Arrival, Bridge, BridgeError, BridgeSide, SecondSocket},
     bridge_relay::{BridgeEnd, BridgeSocket, BridgeStop, close, relay, relay_agent},
     hub::DeviceHub,
 };
@@ -30,17 +30,17 @@ pub async fn join(hub: Arc<DeviceHub>, bridge: Arc<Bridge>, side: BridgeSide, mu
         let end = relay_agent(socket, agent, bridge.stopped()).await;
         return finish(&hub, &bridge, end);
     }
-    if let Some(waiting) = bridge.take_waiting() {
-        let (ended, end) = oneshot::channel();
-        // The task of the first connection copies.
-        if let Err((socket, _)) = waiting.send((socket, ended)) {
-            drop(socket);
-        } else {
-            let _ = end.await;
+    let second = match bridge.arrive() {
+        Arrival::First(second) => second,
+        Arrival::Second(first) => {
+            let (ended, end) = oneshot::channel();
+            // The task of the first connection copies.
+            if first.send((socket, ended)).is_ok() {
+                let _ = end.await;
+            }
+            return;
         }
-        return;
-    }
-    let second = bridge.wait_for_second();
+    };
     let Some((other, ended)) = park(&bridge, &mut socket, second).await else {
         hub.remove_bridge(&bridge.id);
         return;

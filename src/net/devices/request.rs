@@ -72,7 +72,7 @@ impl Drop for PendingGuard {
 
 impl DeviceHub {
     /// Requests a stream; `None`: the device refused it. Dropping the future withdraws the request.
-    pub async fn request(&self, request: &DeviceRequest<'_>) -> Result<Option<AcceptedStream>, DeviceError> {
+    pub async fn request(self: &Arc<Self>, request: &DeviceRequest<'_>) -> Result<Option<AcceptedStream>, DeviceError> {
         let outcome = self.request_stream(request).await;
         self.registry.metrics().count_handshake(match &outcome {
             Ok(Some(_)) => DeviceHandshake::Accepted,
@@ -88,7 +88,7 @@ impl DeviceHub {
         outcome
     }
 
-    async fn request_stream(&self, request: &DeviceRequest<'_>) -> Result<Option<AcceptedStream>, DeviceError> {
+    async fn request_stream(self: &Arc<Self>, request: &DeviceRequest<'_>) -> Result<Option<AcceptedStream>, DeviceError> {
         if !is_stream_name(request.name) {
             return Err(DeviceError::Invalid("a name has 1 to 128 letters, digits and ._~-"));
         }
@@ -130,7 +130,7 @@ impl DeviceHub {
     }
 
     async fn request_device(
-        &self,
+        self: &Arc<Self>,
         request: &DeviceRequest<'_>,
         settings: &DeviceStreamsConfig,
         session: &DeviceSession,
@@ -159,7 +159,7 @@ impl DeviceHub {
 
     /// The name is a service of the agent: accepted as soon as its stream is open.
     async fn request_agent(
-        &self,
+        self: &Arc<Self>,
         request: &DeviceRequest<'_>,
         settings: &DeviceStreamsConfig,
     ) -> Result<Option<AcceptedStream>, DeviceError> {

@@ -273,7 +273,6 @@ error_codes! {
     /// The agent does not offer the service, or may not offer it.
     AgentService = "agent.service", Backend, 502, 502, "Service not offered by the agent";
     AgentAccess = "agent.access", Client, 403, 403, "Agent not allowed for this caller";
-    /// The agent could not connect to its service.
     AgentConnect = "agent.connect", Backend, 502, 502, "Service behind the agent not reachable";
     AgentConnectTimeout = "agent.connect_timeout", Backend, 504, 504, "Service behind the agent timed out";
     AgentStreamLimit = "agent.stream_limit", Gateway, 503, 503, "Too many streams to the agent";
@@ -290,7 +289,6 @@ error_codes! {
     DeviceDisabled = "device.disabled", Client, 403, 403, "Device disabled";
     DeviceThrottled = "device.throttled", Client, 429, 429, "Too many device streams";
     DeviceRequest = "device.invalid_request", Client, 400, 400, "Invalid request for a device stream";
-    /// The token of a bridge is wrong, or was used.
     BridgeToken = "bridge.token", Client, 401, 401, "Invalid bridge token";
     BridgeNotFound = "bridge.not_found", Client, 404, 404, "Unknown bridge";
     GatewayDraining = "gateway.draining", Gateway, 503, 503, "Gateway is shutting down";

@@ -136,7 +136,7 @@ fn process_samples(name: &str, m: &Metrics) -> Vec<Metric> {
             m.tunnels().bytes().into_iter().zip(["to_backend", "to_client"]).map(sample).collect()
         }
         name if name.starts_with("margay_config_") => configuration(name, m),
-        name if AGENT_FAMILIES.iter().any(|(family, ..)| *family == name) => agents::export::samples(name, m.agents()),
+        name if AGENT_FAMILIES.iter().any(|(family, ..)| *family == name) => agents::export::samples(name, &m.agents),
         name if name.starts_with("margay_hub_") || name.starts_with("margay_signalr_") => {
             hubs::export::samples(name, m.hubs())
         }

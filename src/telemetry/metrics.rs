@@ -81,7 +81,7 @@ pub struct Metrics {
     firewall: FirewallTable,
     http2: Http2Metrics,
     hubs: Arc<HubMetrics>,
-    agents: Arc<AgentMetrics>,
+    pub agents: Arc<AgentMetrics>,
     reloads: [AtomicU64; 3],
     config: ConfigMetrics,
     pub(super) discovery: DiscoveryTable,
@@ -256,11 +256,6 @@ impl Metrics {
     /// The metrics of HTTP/2.
     pub fn http2(&self) -> &Http2Metrics {
         &self.http2
-    }
-
-    /// The metrics of agents and device streams.
-    pub fn agents(&self) -> &Arc<AgentMetrics> {
-        &self.agents
     }
 
     /// The metrics of realtime hubs.

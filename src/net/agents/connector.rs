@@ -58,16 +58,7 @@ impl ConnectorCaller {
 
 /// Serves a connector until it disconnects, its proof is no longer good, or the gateway shuts down.
 pub async fn serve(io: Box<dyn UpgradedIo>, registry: Arc<AgentRegistry>, caller: Arc<ConnectorCaller>) {
-    let mut builder = server::Builder::new();
-    builder
-        .initial_window_size(WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_frame_size(MAX_FRAME_BYTES as u32)
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEADER_LIST)
-        .max_send_buffer_size(MAX_SEND_BUFFER);
-    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, builder.handshake::<_, Bytes>(io)).await;
-    let Ok(Ok(mut connection)) = handshake else { return };
+    let Some(mut connection) = handshake(io).await else { return };
     let mut heartbeat = Heartbeat::new(connection.ping_pong(), Instant::now());
     let mut changes = registry.changes();
     let (tasks, _) = watch::channel(());
@@ -100,6 +91,18 @@ pub async fn serve(io: Box<dyn UpgradedIo>, registry: Arc<AgentRegistry>, caller
             () = drained(&tasks, drain_until) => return,
         }
     }
+}
+
+async fn handshake(io: Box<dyn UpgradedIo>) -> Option<server::Connection<Box<dyn UpgradedIo>, Bytes>> {
+    let mut builder = server::Builder::new();
+    builder
+        .initial_window_size(WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(MAX_FRAME_BYTES as u32)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADER_LIST)
+        .max_send_buffer_size(MAX_SEND_BUFFER);
+    tokio::time::timeout(HANDSHAKE_TIMEOUT, builder.handshake::<_, Bytes>(io)).await.ok()?.ok()
 }
 
 /// Ready while the gateway shuts down, once no stream is open or its time is over.

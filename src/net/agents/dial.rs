@@ -20,6 +20,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Unacknowledged bytes for this long end the connection.
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+/// Bytes in the socket that are not sent yet: what a small stream waits for behind a large one.
+const MAX_UNSENT_BYTES: u32 = 128 * 1024;
 /// Longest answer of a proxy.
 const MAX_PROXY_HEAD: usize = 8 * 1024;
 
@@ -135,6 +137,7 @@ fn prepare(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
     let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(TCP_KEEPALIVE));
     let _ = socket.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT));
+    let _ = socket.set_tcp_notsent_lowat(MAX_UNSENT_BYTES);
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ impl AgentRegistry {
 
     /// The metrics of agents.
     pub fn metrics(&self) -> &AgentMetrics {
-        self.metrics.agents()
+        &self.metrics.agents
     }
 
     /// Counts a refusal in the generic counter of errors.

@@ -135,6 +135,11 @@ pub async fn close(socket: &mut BridgeSocket, code: u16) {
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
 }
 
+/// Closes both connections.
+async fn close_both(service: &mut BridgeSocket, device: &mut BridgeSocket, code: u16) {
+    tokio::join!(close(service, code), close(device, code));
+}
+
 /// Joins two WebSocket connections until one of them ends.
 pub async fn relay(
     mut service: BridgeSocket,
@@ -152,12 +157,12 @@ pub async fn relay(
             }
             Event::ServiceClosed => {
                 let code = passed_code(&service);
-                tokio::join!(close(&mut device, code), close(&mut service, code));
+                close_both(&mut service, &mut device, code).await;
                 "service.closed"
             }
             Event::DeviceClosed => {
                 let code = passed_code(&device);
-                tokio::join!(close(&mut service, code), close(&mut device, code));
+                close_both(&mut service, &mut device, code).await;
                 "device.closed"
             }
             Event::ServiceFailed => {
@@ -169,15 +174,24 @@ pub async fn relay(
                 "device.reset"
             }
             Event::Stopped(stop) => {
-                tokio::join!(
-                    close(&mut service, close_code::GOING_AWAY),
-                    close(&mut device, close_code::GOING_AWAY)
-                );
+                close_both(&mut service, &mut device, close_code::GOING_AWAY).await;
                 stop_reason(stop)
             }
         };
         return copy.end(reason);
     }
+}
+
+/// The service of an agent has ended: what the client still sends goes through for a while.
+async fn finish_upload(copy: &mut Copy, service: &mut BridgeSocket, agent: &mut AgentStream) {
+    service.queue_close(close_code::NORMAL);
+    let _ = service.flush().await;
+    let rest = poll_fn(|cx| {
+        let _ = Pin::new(&mut *service).poll_flush(cx);
+        copy.to_device.poll(cx, service, agent)
+    });
+    let _ = tokio::time::timeout(HALF_CLOSE_TIMEOUT, rest).await;
+    let _ = agent.shutdown().await;
 }
 
 /// Joins the WebSocket connection of a service application to the stream of an agent.
@@ -201,15 +215,7 @@ pub async fn relay_agent(
                 "service.closed"
             }
             Event::DeviceClosed => {
-                service.queue_close(close_code::NORMAL);
-                let _ = service.flush().await;
-                // What still comes the other way.
-                let rest = poll_fn(|cx| {
-                    let _ = Pin::new(&mut service).poll_flush(cx);
-                    copy.to_device.poll(cx, &mut service, &mut agent)
-                });
-                let _ = tokio::time::timeout(HALF_CLOSE_TIMEOUT, rest).await;
-                let _ = agent.shutdown().await;
+                finish_upload(&mut copy, &mut service, &mut agent).await;
                 "device.closed"
             }
             Event::ServiceFailed => {

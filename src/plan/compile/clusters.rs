@@ -92,11 +92,7 @@ fn cluster(
 ) -> ClusterBlueprint {
     let options = ClusterOptions::of_cluster(document, &scope.clusters);
     let pooling = cluster_pool(&options, scope.ocelot, diagnostics);
-    let mut reader = ClusterReader {
-        sources: scope.sources,
-        tunnels: scope.document.tunnels.as_ref(),
-        diagnostics,
-    };
+    let mut reader = ClusterReader::new(scope, diagnostics);
     let balancer = reader.balancer(options.load_balancer.as_deref());
     let health = health::health(options.health.as_ref(), reader.diagnostics);
     let scheme = reader.scheme(document);
@@ -142,7 +138,11 @@ struct ClusterReader<'o> {
     diagnostics: &'o mut Diagnostics,
 }
 
-impl ClusterReader<'_> {
+impl<'o> ClusterReader<'o> {
+    fn new(scope: &'o CheckContext, diagnostics: &'o mut Diagnostics) -> ClusterReader<'o> {
+        ClusterReader { sources: scope.sources, tunnels: scope.document.tunnels.as_ref(), diagnostics }
+    }
+
     fn accept<T>(&mut self, span: Span, read: Result<T, OcelotTolerated>) -> Option<T> {
         read.map_err(|error| error.report(self.diagnostics, false, span)).ok()
     }

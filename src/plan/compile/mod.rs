@@ -153,18 +153,16 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
     let all = routes(scope, registry, limits.connect_timeout, diagnostics);
     let Routes { routes, table, rules, dynamic, resolvers, hubs, apis, transport_routes, roles } = all;
     fabric_open::warn_open(&routes, &listeners, diagnostics);
-    tunnels::check_listeners(document.tunnels.as_ref(), &listeners, diagnostics);
-    tunnels::check_routes(document.tunnels.as_ref(), &routes, &listeners, diagnostics);
     let gateway_stages = gateway_stages(scope, &listeners, diagnostics);
     let tests = route_tests::compile(document, &routes, &listeners, dynamic.is_some(), diagnostics);
     Blueprint {
         ocelot: scope.ocelot,
+        tunnels: tunnels::compile(document.tunnels.as_ref(), &routes, &listeners, diagnostics),
         listeners,
         administration: Arc::new(administration),
         dns: dns::dns(document.dns.as_ref(), diagnostics),
         limits,
         stages: gateway_stages,
-        tunnels: Arc::new(tunnels::compile(document.tunnels.as_ref(), diagnostics)),
         shared_state: shared_state::shared_state(document.shared_state.as_ref(), attached, diagnostics),
         cache: cache_memory(document, diagnostics),
         telemetry: telemetry::telemetry(scope, diagnostics),

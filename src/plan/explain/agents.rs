@@ -5,13 +5,13 @@ use crate::{
     net::connect::{AgentEndpoint, ConnectAddr},
 };
 
-/// A note about an endpoint behind an agent; empty for other endpoints.
-pub fn note(endpoint: &Endpoint) -> String {
+/// The label of an endpoint, with a note if it is behind an agent.
+pub fn label(endpoint: &Endpoint) -> String {
     let ConnectAddr::Agent(AgentEndpoint { registry, address }) = &endpoint.primary.transport.addr else {
-        return String::new();
+        return endpoint.label.to_string();
     };
     let config = registry.config();
-    let Some(entry) = config.agent(&address.agent) else { return " (no entry of Tunnels.Agents)".to_owned() };
+    let Some(entry) = config.agent(&address.agent) else { return format!("{address} (no entry of Tunnels.Agents)") };
     let state = if registry.is_connected(&address.agent) { "connected" } else { "not connected" };
-    format!(" (Tunnels.Agents \"{}\", {state})", entry.label())
+    format!("{address} (Tunnels.Agents \"{}\", {state})", entry.label())
 }

@@ -209,8 +209,7 @@ impl Explainer<'_> {
         }
         if let Target::Agent(agent) = &route.target {
             let cluster = agent.cluster(&exchange.routing.agent_hosts, exchange.now);
-            describe_request(explanation, &cluster, &agent.terms, hop, exchange, None);
-            return Ok(());
+            return Ok(describe_request(explanation, &cluster, &agent.terms, hop, exchange, None));
         }
         let (cluster, terms) = route.cluster()?;
         let service = self.service(route).filter(|_| explanation.is_offline);
@@ -351,7 +350,7 @@ fn request_lines(
 /// Scheme (if TLS), address and health (if not healthy) of an endpoint.
 fn describe_endpoint(endpoint: &Endpoint, health: &HealthConfig, exchange: &Exchange) -> String {
     let scheme = if endpoint.transport_for(exchange).transport.tls.is_some() { "https://" } else { "" };
-    format!("{scheme}{}{}{}", endpoint.label, agents::note(endpoint), health_note(health, endpoint))
+    format!("{scheme}{}{}", agents::label(endpoint), health_note(health, endpoint))
 }
 
 /// The status of an endpoint that is not healthy.

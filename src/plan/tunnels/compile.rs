@@ -2,17 +2,30 @@
 
 use super::{
     agents::{agent, keys},
+    checks::{check_listeners, check_routes},
     device_streams::device_streams,
     limits::limits,
 };
 use crate::config::{Diagnostics, Span, Spanned, codes, values::items};
 use crate::net::agents::config::{AgentConfig, ConnectRule, PolicyConfig, Rights, TunnelLimits, TunnelsConfig};
 use crate::pipeline::sas::SasKey;
+use crate::plan::blueprint::{Listener, RouteBlueprint};
 use crate::plan::document::{TunnelRight, TunnelsDocument};
+use std::sync::Arc;
 
-/// The settings; the default without the section.
-pub fn compile(document: Option<&Spanned<TunnelsDocument>>, diagnostics: &mut Diagnostics) -> TunnelsConfig {
-    let Some(document) = document else { return TunnelsConfig::default() };
+/// The settings, with the checks of routes and listeners that use them.
+pub fn compile(
+    document: Option<&Spanned<TunnelsDocument>>,
+    routes: &[RouteBlueprint],
+    listeners: &[Listener],
+    diagnostics: &mut Diagnostics,
+) -> Arc<TunnelsConfig> {
+    check_listeners(document, listeners, diagnostics);
+    check_routes(document, routes, listeners, diagnostics);
+    Arc::new(document.map_or_else(TunnelsConfig::default, |document| config(document, diagnostics)))
+}
+
+fn config(document: &Spanned<TunnelsDocument>, diagnostics: &mut Diagnostics) -> TunnelsConfig {
     let policies = policies(document, diagnostics);
     let limits = limits(&document.limits, TunnelLimits::default(), false, diagnostics);
     let entries = document.agents.iter().flat_map(|agents| agents.iter());

@@ -11,5 +11,4 @@ pub mod host;
 mod limits;
 pub mod target;
 
-pub use checks::{check_listeners, check_routes};
 pub use compile::compile;

@@ -209,7 +209,8 @@ impl Explainer<'_> {
         }
         if let Target::Agent(agent) = &route.target {
             let cluster = agent.cluster(&exchange.routing.agent_hosts, exchange.now);
-            return Ok(describe_request(explanation, &cluster, &agent.terms, hop, exchange, None));
+            describe_request(explanation, &cluster, &agent.terms, hop, exchange, None);
+            return Ok(());
         }
         let (cluster, terms) = route.cluster()?;
         let service = self.service(route).filter(|_| explanation.is_offline);

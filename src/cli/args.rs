@@ -1,11 +1,15 @@
 //! The command line. The texts here are the help.
 
+use super::agent::arguments::AgentCommand;
 use super::client::arguments::{
     ApplyCommand, ClustersCommand, EndpointCommand, HistoryCommand, RollbackCommand, RoutesCommand,
     StatusCommand, TailCommand, TopCommand,
 };
-use super::configuration::Configuration;
+pub(super) use super::configuration::{Compat, Configuration};
+use super::connect::arguments::ConnectCommand;
+use super::explain_topics::ExplainTopic;
 use super::import::arguments::Import;
+use super::roles::Roles;
 use super::waf::args::Waf;
 use crate::net::{listener::Address, unix_address::UnixAddress};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -36,6 +40,10 @@ pub(super) enum Command {
     Run(Run),
     /// Start the sample services, then run the gateway as `run` does.
     Demo(Demo),
+    /// Keep an outbound connection to a gateway, and connect its streams to services near this machine.
+    Agent(AgentCommand),
+    /// Reach the service of an agent through a gateway.
+    Connect(ConnectCommand),
     /// Report all errors and warnings of the configuration.
     Check(Check),
     /// Print the JSON Schema of the configuration, for editors.
@@ -54,10 +62,12 @@ pub(super) enum Command {
     New(New),
     /// Format configuration files; comments, order and the spelling of values are kept.
     Fmt(Fmt),
-    /// Convert an OpenAPI document, or the configuration of YARP or Kong, into gateway.json.
+    /// Convert an OpenAPI document, or the configuration of YARP, Kong or Azure Cloud Services, into gateway.json.
     Import(Import),
     /// The web application firewall: its rules, and proposals for exclusions from its log.
     Waf(Waf),
+    /// Export the roles of the configuration.
+    Roles(Roles),
     /// Report the status of a running gateway.
     Status(StatusCommand),
     /// List the routes of a running gateway with their traffic.
@@ -251,11 +261,16 @@ pub(super) struct Schema {
 }
 
 #[derive(Args, Clone, Debug)]
+#[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 pub(super) struct Explain {
+    #[command(subcommand)]
+    pub topic: Option<ExplainTopic>,
     /// The method, such as GET.
-    pub method: String,
+    #[arg(required = true)]
+    pub method: Option<String>,
     /// The URL as the client would send it, or just a path.
-    pub url: String,
+    #[arg(required = true)]
+    pub url: Option<String>,
     /// A header of the request.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,

@@ -138,7 +138,7 @@ impl DeviceHub {
         let (rid, answer) = session.begin_request().ok_or(DeviceError::Throttled)?;
         let deadline = Instant::now() + settings.handshake_timeout.max(request.response_timeout);
         let bridge = Bridge::new(request.device, request.name, deadline, None);
-        // The bridge exists before the device is told: some devices connect before they answer.
+        // The bridge exists before the request is sent: some devices connect before they answer.
         self.add_bridge(&bridge);
         let mut open = OpenRequest { hub: self, session, rid, bridge: Some(bridge.clone()) };
         let url = format!("{}/bridges/{}", settings.public_url, bridge.id);

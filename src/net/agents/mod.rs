@@ -34,3 +34,6 @@ pub mod stream;
 pub mod throttle;
 pub mod usage;
 pub mod virtual_stream;
+
+#[cfg(test)]
+mod tests;

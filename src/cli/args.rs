@@ -1,12 +1,12 @@
 //! The command line. The texts here are the help.
 
 use super::agent::arguments::AgentCommand;
-use super::connect::arguments::ConnectCommand;
 use super::client::arguments::{
     ApplyCommand, ClustersCommand, EndpointCommand, HistoryCommand, RollbackCommand, RoutesCommand,
     StatusCommand, TailCommand, TopCommand,
 };
 pub(super) use super::configuration::{Compat, Configuration};
+use super::connect::arguments::ConnectCommand;
 use super::explain_topics::ExplainTopic;
 use super::import::arguments::Import;
 use super::roles::Roles;

@@ -178,7 +178,9 @@ pub async fn open_forward_stream(
             connected.map(|(stream, _)| SocketStream::Tcp(stream))
         }
         ConnectAddr::Unix(path) => connect_unix(path, deadline).await.map(SocketStream::Unix),
-        ConnectAddr::Agent(endpoint) => Ok(SocketStream::Agent(Box::new(endpoint.open(target.client, timeout).await?))),
+        ConnectAddr::Agent(endpoint) => {
+            Ok(SocketStream::Agent(Box::new(endpoint.open(target.client, timeout).await?)))
+        }
     };
     let mut socket = connected.map_err(|error| connect_error(target, &error, timeout))?;
     socket.prepare();

@@ -73,7 +73,8 @@ impl Pipe {
         let Some(ends) = &self.ends else { return Poll::Ready(Ok(Filled::End)) };
         loop {
             ready!(from.poll_read_ready(cx))?;
-            match from.try_io(Interest::READABLE, || move_bytes(from.descriptor()?, &ends.input, PIPE_BYTES)) {
+            match from.try_io(Interest::READABLE, || move_bytes(from.descriptor()?, &ends.input, PIPE_BYTES))
+            {
                 Ok(0) => return Poll::Ready(Ok(Filled::End)),
                 Ok(bytes) => {
                     self.filled += bytes;

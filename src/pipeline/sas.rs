@@ -111,8 +111,7 @@ impl SasToken {
 
     /// Whether one of the keys signed the token. Every key is tried, each comparison takes constant time.
     pub fn is_signed_by<'k>(&self, keys: impl IntoIterator<Item = &'k SasKey>) -> bool {
-        let verify =
-            |key: &SasKey| hmac::verify(&key.key, self.signed.as_bytes(), &self.signature).is_ok();
+        let verify = |key: &SasKey| hmac::verify(&key.key, self.signed.as_bytes(), &self.signature).is_ok();
         keys.into_iter().fold(false, |found, key| verify(key) | found)
     }
 
@@ -124,7 +123,8 @@ impl SasToken {
             None => (self.resource.as_str(), ""),
         };
         let rest = path.strip_prefix('/').unwrap_or(path).strip_prefix(prefix);
-        let is_prefix = rest.is_some_and(|rest| prefix.is_empty() || rest.is_empty() || rest.starts_with('/'));
+        let is_prefix =
+            rest.is_some_and(|rest| prefix.is_empty() || rest.is_empty() || rest.starts_with('/'));
         is_prefix && hosts.into_iter().any(|known| known.eq_ignore_ascii_case(host))
     }
 

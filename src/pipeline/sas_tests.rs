@@ -63,7 +63,11 @@ fn naive_signature(key: &[u8], sr: &str, se: &str) -> String {
     let mut message = sr.as_bytes().to_vec();
     message.push(b'\n');
     message.extend_from_slice(se.as_bytes());
-    STANDARD.encode(hmac::sign(&key, &message).as_ref()).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D")
+    STANDARD
+        .encode(hmac::sign(&key, &message).as_ref())
+        .replace('+', "%2B")
+        .replace('/', "%2F")
+        .replace('=', "%3D")
 }
 
 proptest! {

@@ -42,7 +42,8 @@ pub trait UpgradedIo: AsyncRead + AsyncWrite + Unpin + Send + Debug {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + Debug> UpgradedIo for T {}
 
 /// Serves a connection until it ends.
-type ServeConnection = Box<dyn FnOnce(Box<dyn UpgradedIo>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+type ServeConnection =
+    Box<dyn FnOnce(Box<dyn UpgradedIo>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 /// What takes over an upgraded connection. As an extension of a response with status 101, it does so for an internal
 /// service.
@@ -55,7 +56,10 @@ pub struct ConnectionOwner {
 
 impl ConnectionOwner {
     /// `serve` gets the connection after the response was sent.
-    pub fn new<F>(protocol: &'static str, serve: impl FnOnce(Box<dyn UpgradedIo>) -> F + Send + 'static) -> Self
+    pub fn new<F>(
+        protocol: &'static str,
+        serve: impl FnOnce(Box<dyn UpgradedIo>) -> F + Send + 'static,
+    ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {

@@ -17,8 +17,8 @@ use super::{
     roles::RolesPlan,
     routing::UrlTemplate,
     telemetry::PlanTelemetry,
-    tunnels::target::AgentTarget,
     transport::build::TransportBuilder,
+    tunnels::target::AgentTarget,
 };
 use crate::{
     backend::{
@@ -104,7 +104,10 @@ fn routes(
         let (role, target) = match &route.aggregate {
             None => match &route.hub {
                 Some(hub) => (RouteRole::Standalone, hub_target(route, hub, hubs)),
-                None => (RouteRole::Standalone, target((route, names), blueprint, resolvers, process_state, clusters)),
+                None => (
+                    RouteRole::Standalone,
+                    target((route, names), blueprint, resolvers, process_state, clusters),
+                ),
             },
             Some(several) => (
                 RouteRole::Aggregate,

@@ -6,8 +6,8 @@ use crate::{
     base::{budget::Budget, clock::Clock, weak_map::WeakMap},
     net::{
         agents::registry::AgentRegistry,
-        devices::hub::DeviceHub,
         background::BackgroundRuntime,
+        devices::hub::DeviceHub,
         listener::Address,
         otlp,
         resolver::Resolver,

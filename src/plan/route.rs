@@ -1,8 +1,8 @@
 //! A route of a plan: its stages, URL template and target.
 
 use super::aggregate::{AggregateConfig, PartTerms};
-use super::tunnels::target::AgentTarget;
 use super::routing::{EscapedSeparators, Target as RequestTarget, UrlTemplate};
+use super::tunnels::target::AgentTarget;
 use crate::{
     backend::{Cluster, affinity::ConnectionAffinity, attempt::AttemptConfig, fabric::FabricRoute},
     base::{data_rate::MinDataRate, hash::stable_hash},

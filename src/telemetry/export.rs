@@ -29,10 +29,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// All exported metrics, in the notation of the documentation: `name{label,label}`.
 pub fn names() -> impl Iterator<Item = String> {
-    FAMILIES.iter().chain(HUB_FAMILIES).chain(AGENT_FAMILIES).chain(TRANSPORT_FAMILIES).map(|(name, _, _, labels)| match labels {
-        [] => (*name).to_owned(),
-        labels => format!("{name}{{{}}}", labels.join(",")),
-    })
+    FAMILIES.iter().chain(HUB_FAMILIES).chain(AGENT_FAMILIES).chain(TRANSPORT_FAMILIES).map(
+        |(name, _, _, labels)| match labels {
+            [] => (*name).to_owned(),
+            labels => format!("{name}{{{}}}", labels.join(",")),
+        },
+    )
 }
 
 impl Metrics {
@@ -136,7 +138,9 @@ fn process_samples(name: &str, m: &Metrics) -> Vec<Metric> {
             m.tunnels().bytes().into_iter().zip(["to_backend", "to_client"]).map(sample).collect()
         }
         name if name.starts_with("margay_config_") => configuration(name, m),
-        name if AGENT_FAMILIES.iter().any(|(family, ..)| *family == name) => agents::export::samples(name, &m.agents),
+        name if AGENT_FAMILIES.iter().any(|(family, ..)| *family == name) => {
+            agents::export::samples(name, &m.agents)
+        }
         name if name.starts_with("margay_hub_") || name.starts_with("margay_signalr_") => {
             hubs::export::samples(name, m.hubs())
         }

@@ -109,7 +109,8 @@ impl GatewayConnections {
     pub async fn keep(mut self) {
         let mut tasks: JoinSet<usize> = JoinSet::new();
         let mut open: Vec<(usize, OpenConnection)> = Vec::new();
-        let (mut next_key, mut renew_at) = (0, self.credentials.renewal_interval().map(|after| Instant::now() + after));
+        let (mut next_key, mut renew_at) =
+            (0, self.credentials.renewal_interval().map(|after| Instant::now() + after));
         let mut stop = self.stop.clone();
         while *stop.borrow() == AgentStop::No {
             if open.is_empty() || self.needs_reserve(&open) {
@@ -141,7 +142,12 @@ impl GatewayConnections {
     }
 
     /// Opens a connection; `is_first`: there is none, so a failure is followed by a pause.
-    async fn open(&mut self, tasks: &mut JoinSet<usize>, key: usize, is_first: bool) -> Option<OpenConnection> {
+    async fn open(
+        &mut self,
+        tasks: &mut JoinSet<usize>,
+        key: usize,
+        is_first: bool,
+    ) -> Option<OpenConnection> {
         if is_first {
             let pause = self.backoff.next_pause();
             self.pause(pause).await?;
@@ -194,9 +200,10 @@ impl GatewayConnections {
         match error {
             AttemptError::Failed(why) => log::info!("{}: {why}", self.client.url),
             AttemptError::Refused(why) => {
-                let is_repeated = self.refused_at.as_ref().is_some_and(|(at, known)| {
-                    *known == why && at.elapsed() < REFUSAL_LOG_INTERVAL
-                });
+                let is_repeated = self
+                    .refused_at
+                    .as_ref()
+                    .is_some_and(|(at, known)| *known == why && at.elapsed() < REFUSAL_LOG_INTERVAL);
                 if !is_repeated {
                     notice(&format!("{} refused the agent {}: {why}", self.client.url, self.id));
                     self.refused_at = Some((Instant::now(), why));
@@ -222,7 +229,9 @@ impl GatewayConnections {
         for (_, connection) in open.iter_mut().filter(|(_, c)| c.streams.load(Relaxed) > 0) {
             connection.idle_since = now;
         }
-        let is_idle = |connection: &OpenConnection| now.saturating_duration_since(connection.idle_since) >= SPARE_TIMEOUT;
+        let is_idle = |connection: &OpenConnection| {
+            now.saturating_duration_since(connection.idle_since) >= SPARE_TIMEOUT
+        };
         let idle = open.iter().filter(|(_, connection)| is_idle(connection)).count();
         let running = open.iter().filter(|(_, c)| *c.stop.borrow() == AgentStop::No).count();
         if idle >= 2 && running >= 2 {

@@ -41,14 +41,19 @@ pub async fn start(
     Ok(())
 }
 
-async fn respond(mut stream: TcpStream, gateways: &[Arc<GatewayState>], context: &AgentContext) -> io::Result<()> {
+async fn respond(
+    mut stream: TcpStream,
+    gateways: &[Arc<GatewayState>],
+    context: &AgentContext,
+) -> io::Result<()> {
     let mut head = Vec::new();
     while !head.windows(4).any(|end| end == b"\r\n\r\n") && head.len() < MAX_HEAD_BYTES {
         if stream.read_buf(&mut head).await? == 0 {
             return Ok(());
         }
     }
-    let target = std::str::from_utf8(&head).unwrap_or_default().split(' ').nth(1).unwrap_or_default().to_owned();
+    let target =
+        std::str::from_utf8(&head).unwrap_or_default().split(' ').nth(1).unwrap_or_default().to_owned();
     let is_ready = gateways.iter().all(|gateway| gateway.is_connected.load(Relaxed));
     let (status, body) = match target.as_str() {
         "/live" => ("200 OK", "live\n".to_owned()),

@@ -47,7 +47,8 @@ pub fn run(command: &AgentCommand) -> Exit {
 
 /// What the connections of all gateways share.
 fn context(settings: &AgentSettings) -> Arc<AgentContext> {
-    let context = AgentContext { allowed_clients: settings.allowed_clients.clone(), ..AgentContext::default() };
+    let context =
+        AgentContext { allowed_clients: settings.allowed_clients.clone(), ..AgentContext::default() };
     context.set_services(settings.services.clone());
     Arc::new(context)
 }
@@ -64,10 +65,17 @@ async fn run_once(command: &AgentCommand, settings: &AgentSettings) -> Exit {
         let connections = GatewayConnections::new(settings, gateway, &context, &instance(), 1, &stopped);
         let io = match connections.attempt().await {
             Ok(io) => io,
-            Err(AttemptError::Refused(why)) => return Exit::failed(&format!("{} refused: {why}", gateway.url)),
+            Err(AttemptError::Refused(why)) => {
+                return Exit::failed(&format!("{} refused: {why}", gateway.url));
+            }
             Err(AttemptError::Failed(why)) => return Exit::failed(&format!("{}: {why}", gateway.url)),
         };
-        notice(&format!("{} accepts the agent {} with the services {}", gateway.url, settings.id, context.offer()));
+        notice(&format!(
+            "{} accepts the agent {} with the services {}",
+            gateway.url,
+            settings.id,
+            context.offer()
+        ));
         if !command.check {
             connections.serve(io).await;
         }

@@ -13,7 +13,10 @@ use tokio::{
 const SETTLE_DELAY: Duration = Duration::from_millis(100);
 
 /// Follows the file until the guard is dropped; without a file only SIGHUP has an effect.
-pub fn watch(command: AgentCommand, context: Arc<AgentContext>) -> notify::Result<Option<RecommendedWatcher>> {
+pub fn watch(
+    command: AgentCommand,
+    context: Arc<AgentContext>,
+) -> notify::Result<Option<RecommendedWatcher>> {
     let (changed, mut changes) = mpsc::channel(1);
     let watcher = match &command.config {
         None => None,

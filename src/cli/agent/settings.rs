@@ -34,7 +34,8 @@ struct AgentFile {
 }
 
 fn read_file(path: &Path) -> Result<AgentFile, String> {
-    let bytes = read_limited(path, MAX_FILE_BYTES).map_err(|error| format!("--config {}: {error}", path.display()))?;
+    let bytes = read_limited(path, MAX_FILE_BYTES)
+        .map_err(|error| format!("--config {}: {error}", path.display()))?;
     serde_json::from_slice(&bytes).map_err(|error| format!("--config {}: {error}", path.display()))
 }
 
@@ -61,7 +62,8 @@ impl AgentSettings {
         }
         let allowed: Vec<&String> = command.allow_from.iter().chain(&file.allow_from).collect();
         let ranges = allowed.iter().map(|text| {
-            IpRange::parse(text).ok_or_else(|| format!("invalid network \"{text}\": expected 10.0.0.0/8 or an address"))
+            IpRange::parse(text)
+                .ok_or_else(|| format!("invalid network \"{text}\": expected 10.0.0.0/8 or an address"))
         });
         let ranges = ranges.collect::<Result<Vec<_>, _>>()?;
         Ok(AgentSettings {

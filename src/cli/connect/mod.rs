@@ -12,7 +12,12 @@ use super::{
     tunnel::{credentials::Credentials, gateway::GatewayClient},
 };
 use crate::{
-    net::agents::{connector_side::StreamError, names::{is_agent_id, is_service_name}, relay::relay_socket, socket::LocalSocket},
+    net::agents::{
+        connector_side::StreamError,
+        names::{is_agent_id, is_service_name},
+        relay::relay_socket,
+        socket::LocalSocket,
+    },
     telemetry::process_log::notice,
 };
 use arguments::ConnectCommand;

@@ -17,7 +17,10 @@ const SAS_HOST: &str = "margay";
 /// What `Authorization` contains.
 #[derive(Clone, Debug)]
 pub enum Credentials {
-    Key { key: SasKey, policy: Option<String> },
+    Key {
+        key: SasKey,
+        policy: Option<String>,
+    },
     Bearer(String),
     /// Only the client certificate.
     None,
@@ -50,7 +53,8 @@ impl ConnectionString {
 
 /// A text from a file, without white space around it.
 fn read_text(option: &str, path: &Path) -> Result<String, String> {
-    let bytes = read_limited(path, MAX_FILE_BYTES).map_err(|error| format!("{option} {}: {error}", path.display()))?;
+    let bytes = read_limited(path, MAX_FILE_BYTES)
+        .map_err(|error| format!("{option} {}: {error}", path.display()))?;
     let text = String::from_utf8(bytes).map_err(|_| format!("{option} {}: not UTF-8", path.display()))?;
     Ok(text.trim().to_owned())
 }
@@ -116,7 +120,8 @@ mod tests {
     fn connection_strings_name_a_device_or_a_policy() {
         let parsed = ConnectionString::parse("HostName=h;DeviceId=d1;SharedAccessKey=a+b/c=").unwrap();
         assert_eq!((parsed.device.as_deref(), &*parsed.key), (Some("d1"), "a+b/c="));
-        let parsed = ConnectionString::parse("HostName=h;SharedAccessKeyName=service;SharedAccessKey=k").unwrap();
+        let parsed =
+            ConnectionString::parse("HostName=h;SharedAccessKeyName=service;SharedAccessKey=k").unwrap();
         assert_eq!(parsed.policy.as_deref(), Some("service"));
         assert_eq!(ConnectionString::parse("HostName=h"), None);
     }

@@ -41,9 +41,7 @@ impl GatewayClient {
         let parsed = GatewayUrl::parse(url)
             .ok_or_else(|| format!("invalid gateway \"{url}\": must be https://host[:port]/path"))?;
         if !parsed.is_tls && !is_local(&parsed.host) && !options.plain {
-            return Err(format!(
-                "{url} has no TLS: use https://, or --plain on a trusted network"
-            ));
+            return Err(format!("{url} has no TLS: use https://, or --plain on a trusted network"));
         }
         let proxy = match proxy_of(options, &parsed.host) {
             Some(text) => Some(
@@ -118,7 +116,8 @@ fn cure(status: u16, code: &str) -> &'static str {
 
 /// Whether the host is this machine.
 fn is_local(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// The proxy of the options, or of the environment.
@@ -131,7 +130,9 @@ fn proxy_of(options: &GatewayOptions, host: &str) -> Option<String> {
     };
     let excluded = variable("NO_PROXY").unwrap_or_default();
     let is_excluded = excluded.split(',').map(str::trim).any(|entry| {
-        entry == "*" || !entry.is_empty() && (host == entry || host.ends_with(&format!(".{}", entry.trim_start_matches('.'))))
+        entry == "*"
+            || !entry.is_empty()
+                && (host == entry || host.ends_with(&format!(".{}", entry.trim_start_matches('.'))))
     });
     variable("HTTPS_PROXY").filter(|url| !url.is_empty() && !is_excluded && !is_local(host))
 }

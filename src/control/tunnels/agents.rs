@@ -74,7 +74,8 @@ async fn serve(State(gateway): State<GatewayHandle>, request: Request) -> Respon
 }
 
 fn requested_upgrade(headers: &HeaderMap) -> Option<RequestedUpgrade> {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
+    let text =
+        |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
     match text(header::UPGRADE) {
         AGENT_PROTOCOL => Some(RequestedUpgrade { is_agent: true, is_websocket: false }),
         CONNECT_PROTOCOL => Some(RequestedUpgrade { is_agent: false, is_websocket: false }),
@@ -129,7 +130,8 @@ fn accept_agent(
         return refuse_with(registry, code, "the limit of agents or of their connections is reached");
     }
     // The proof that admitted the agent: it is checked again when the settings change.
-    let is_good = |proof: &_| admit_agent(&config, (id, None), std::slice::from_ref(proof), &[&caller.host]).is_ok();
+    let is_good =
+        |proof: &_| admit_agent(&config, (id, None), std::slice::from_ref(proof), &[&caller.host]).is_ok();
     let Some(proof) = proofs.into_iter().find(is_good) else {
         return refuse_access(registry, request, AccessError::Missing);
     };
@@ -143,7 +145,9 @@ fn accept_agent(
     };
     let served = registry.clone();
     let protocol = (AGENT_PROTOCOL, AGENT_SUBPROTOCOL);
-    switch(registry, request.headers(), protocol, upgrade, move |io| connection::serve(io, served, hello, entry))
+    switch(registry, request.headers(), protocol, upgrade, move |io| {
+        connection::serve(io, served, hello, entry)
+    })
 }
 
 fn accept_connector(
@@ -194,7 +198,9 @@ where
                 fields.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
             }
             fields.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
-            ConnectionOwner::new("websocket", |io| serve(Box::new(WebSocketStream::new(io, WebSocketRole::Server))))
+            ConnectionOwner::new("websocket", |io| {
+                serve(Box::new(WebSocketStream::new(io, WebSocketRole::Server)))
+            })
         }
     };
     response.extensions_mut().insert(owner);

@@ -53,7 +53,8 @@ async fn serve(State(gateway): State<GatewayHandle>, request: Request) -> Respon
     if let Err(error) = check_throttle(&hub.registry, &request) {
         return refuse(&hub.registry, &error);
     }
-    let decode = |segment: &str| String::from_utf8_lossy(&percent_decoded(segment.as_bytes(), false)).into_owned();
+    let decode =
+        |segment: &str| String::from_utf8_lossy(&percent_decoded(segment.as_bytes(), false)).into_owned();
     let segments: Vec<String> = request.uri().path().split('/').skip(1).map(decode).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     match (&segments[..], request.method()) {
@@ -65,7 +66,9 @@ async fn serve(State(gateway): State<GatewayHandle>, request: Request) -> Respon
             let prepared = prepare(&hub, &request, (device, Some(module), name));
             request_stream(&hub, prepared).await
         }
-        (["twins", .., "streams", _, _], &Method::POST) => respond_error(&hub, DeviceError::Invalid("the name contains a slash")),
+        (["twins", .., "streams", _, _], &Method::POST) => {
+            respond_error(&hub, DeviceError::Invalid("the name contains a slash"))
+        }
         (["bridges", id], &Method::GET) => join_bridge(&hub, &request, id),
         (["$iothub", "websocket"], &Method::GET) => accept_mqtt(&hub, &request),
         (["deviceStreams"], &Method::GET) => list_endpoints(&hub, &request),
@@ -88,7 +91,8 @@ fn respond_error(hub: &DeviceHub, error: DeviceError) -> Response {
         "Message": format!("ErrorCode:{code};{message}"),
         "ExceptionMessage": format!("{message}."),
     });
-    let status = StatusCode::from_u16(error.code().status(false)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status =
+        StatusCode::from_u16(error.code().status(false)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, axum::Json(body)).into_response();
     if error == DeviceError::Throttled {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
@@ -140,8 +144,11 @@ fn prepare<'r>(
         DeviceError::Unauthorized
     })?;
     let (_, settings) = hub.settings().ok_or(DeviceError::NotFound)?;
-    let timeouts = timeout(request.headers(), CONNECT_TIMEOUT_FIELD, settings.connect_timeout)
-        .zip(timeout(request.headers(), RESPONSE_TIMEOUT_FIELD, settings.response_timeout));
+    let timeouts = timeout(request.headers(), CONNECT_TIMEOUT_FIELD, settings.connect_timeout).zip(timeout(
+        request.headers(),
+        RESPONSE_TIMEOUT_FIELD,
+        settings.response_timeout,
+    ));
     let (connect_timeout, response_timeout) =
         timeouts.ok_or(DeviceError::Invalid("a timeout is a number of seconds from 0 to 300"))?;
     let client = caller.peer;
@@ -153,7 +160,10 @@ fn prepare<'r>(
     })
 }
 
-async fn request_stream(hub: &Arc<DeviceHub>, prepared: Result<PreparedRequest<'_>, DeviceError>) -> Response {
+async fn request_stream(
+    hub: &Arc<DeviceHub>,
+    prepared: Result<PreparedRequest<'_>, DeviceError>,
+) -> Response {
     let PreparedRequest { stream, log_format, hub_name, user_agent } = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return respond_error(hub, error),
@@ -205,7 +215,9 @@ fn respond_stream(accepted: Option<AcceptedStream>) -> Response {
 
 /// The handshake of a WebSocket; `None`: the request is none.
 fn websocket_response(headers: &HeaderMap, subprotocol: Option<&str>) -> Option<Response> {
-    let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| text_of(headers, header::UPGRADE) == Some("websocket"))?;
+    let key = headers
+        .get(header::SEC_WEBSOCKET_KEY)
+        .filter(|_| text_of(headers, header::UPGRADE) == Some("websocket"))?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let accept = HeaderValue::from_str(&accept_key(key.as_bytes())).ok()?;
@@ -232,10 +244,18 @@ fn join_bridge(hub: &Arc<DeviceHub>, request: &Request, id: &str) -> Response {
     let (bridge, side) = match join::admit(hub, id, token) {
         Ok(admitted) => admitted,
         Err(BridgeError::Unknown) => {
-            return refuse_with(&hub.registry, ErrorCode::BridgeNotFound, "there is no such bridge, or it has ended");
+            return refuse_with(
+                &hub.registry,
+                ErrorCode::BridgeNotFound,
+                "there is no such bridge, or it has ended",
+            );
         }
         Err(BridgeError::Token) => {
-            return refuse_with(&hub.registry, ErrorCode::BridgeToken, "the token is not one of this bridge, or was used");
+            return refuse_with(
+                &hub.registry,
+                ErrorCode::BridgeToken,
+                "the token is not one of this bridge, or was used",
+            );
         }
     };
     let hub = hub.clone();
@@ -248,7 +268,11 @@ fn join_bridge(hub: &Arc<DeviceHub>, request: &Request, id: &str) -> Response {
 
 fn accept_mqtt(hub: &Arc<DeviceHub>, request: &Request) -> Response {
     let Some(mut response) = websocket_response(request.headers(), Some("mqtt")) else {
-        return refuse_with(&hub.registry, ErrorCode::AgentUpgrade, "MQTT over WebSocket requires an upgrade");
+        return refuse_with(
+            &hub.registry,
+            ErrorCode::AgentUpgrade,
+            "MQTT over WebSocket requires an upgrade",
+        );
     };
     let certificate = request.extensions().get::<Arc<ClientCertificate>>();
     let certificate = certificate.map(|known| Proof::of_certificate(known));

@@ -16,7 +16,10 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
     Sas(SasToken),
-    Certificate { sha256: Box<[u8]>, names: Vec<String> },
+    Certificate {
+        sha256: Box<[u8]>,
+        names: Vec<String>,
+    },
     /// The claim `sub` of the authenticated caller of the route.
     Subject(Box<str>),
 }
@@ -51,7 +54,9 @@ impl AccessError {
     pub fn into_gateway_error(self) -> GatewayError {
         let (code, detail) = match self {
             AccessError::Missing => (ErrorCode::IdentityMissing, "the request has no proof of identity"),
-            AccessError::Invalid => (ErrorCode::IdentityInvalidCredentials, "the credentials are not valid here"),
+            AccessError::Invalid => {
+                (ErrorCode::IdentityInvalidCredentials, "the credentials are not valid here")
+            }
             AccessError::Signature => (ErrorCode::IdentitySignature, "the token is not valid here"),
             AccessError::Expired => {
                 (ErrorCode::IdentityExpired, "the token has expired, or expires too far in the future")

@@ -31,7 +31,8 @@ fn config() -> TunnelsConfig {
         policy("service", Rights { service_connect: true, ..Rights::default() }, 10),
         policy("devices", Rights { device_connect: true, ..Rights::default() }, 11),
     ];
-    let agents = vec![agent("dev1", vec![key(1), key(2)]), agent("cam*", vec![key(3)]), agent("off", vec![key(4)])];
+    let agents =
+        vec![agent("dev1", vec![key(1), key(2)]), agent("cam*", vec![key(3)]), agent("off", vec![key(4)])];
     TunnelsConfig::new(policies, agents, TunnelLimits::default(), None)
 }
 
@@ -52,7 +53,9 @@ fn each_key_of_an_agent_admits_it_for_the_hosts_of_the_gateway() {
         assert_eq!(admitted("dev1", sas(&key(byte), "margay/devices/dev1", None)).as_deref(), Ok("dev1"));
     }
     assert_eq!(admitted("dev1", sas(&key(1), "GW.example/devices/dev1", None)).as_deref(), Ok("dev1"));
-    for (key_byte, resource) in [(9, "margay/devices/dev1"), (1, "other/devices/dev1"), (1, "margay/devices/dev2")] {
+    for (key_byte, resource) in
+        [(9, "margay/devices/dev1"), (1, "other/devices/dev1"), (1, "margay/devices/dev2")]
+    {
         assert_eq!(admitted("dev1", sas(&key(key_byte), resource, None)), Err(AccessError::Signature));
     }
 }
@@ -104,6 +107,9 @@ fn a_connector_needs_the_right_and_a_token_for_the_agent() {
     let for_one = sas(&key(10), "margay/devices/dev1", Some("service"));
     assert!(check(&for_one, "/devices/dev1").is_ok());
     assert_eq!(check(&for_one, "/devices/dev2"), Err(AccessError::Signature));
-    assert_eq!(check(&sas(&key(11), "margay", Some("devices")), "/devices/dev1"), Err(AccessError::Signature));
+    assert_eq!(
+        check(&sas(&key(11), "margay", Some("devices")), "/devices/dev1"),
+        Err(AccessError::Signature)
+    );
     assert_eq!(check(&sas(&key(1), "margay", None), "/devices/dev1"), Err(AccessError::Signature));
 }

@@ -49,7 +49,9 @@ mod tests {
     fn an_address_has_an_id_and_a_service() {
         let address = AgentAddress::parse("Agent:dev:1/ssh").unwrap();
         assert_eq!(address.to_string(), "agent:dev:1/ssh");
-        for host in ["agent:", "agent:dev1", "agent:/ssh", "agent:dev1/", "agent:d v/ssh", "dev1/ssh", "agent:a/b/c"] {
+        for host in
+            ["agent:", "agent:dev1", "agent:/ssh", "agent:dev1/", "agent:d v/ssh", "dev1/ssh", "agent:a/b/c"]
+        {
             assert_eq!(AgentAddress::parse(host), None, "{host}");
         }
     }

@@ -186,7 +186,11 @@ async fn announce(mut body: SendStream<Bytes>, _request: RecvStream, context: Ar
     }
 }
 
-async fn serve_stream(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, context: &AgentContext) {
+async fn serve_stream(
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    context: &AgentContext,
+) {
     let field = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let service = request.uri().authority().map_or("", |authority| authority.host()).to_owned();
     let id = field(STREAM_FIELD).unwrap_or_default().to_owned();
@@ -198,7 +202,12 @@ async fn serve_stream(request: Request<RecvStream>, mut respond: SendResponse<By
         return refuse(&mut respond, context, StatusCode::NOT_FOUND, "no such service");
     };
     if !is_allowed(context, client) {
-        return refuse(&mut respond, context, StatusCode::FORBIDDEN, "the address of the client is not allowed");
+        return refuse(
+            &mut respond,
+            context,
+            StatusCode::FORBIDDEN,
+            "the address of the client is not allowed",
+        );
     }
     let connecting = tokio::time::timeout(timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT), target.connect());
     let socket = match connecting.await {

@@ -178,7 +178,8 @@ impl Driver {
         let recent = moved.saturating_sub(std::mem::replace(&mut self.moved, moved));
         self.entry.recent_bytes.store(recent, Relaxed);
         let streams = u32::try_from(self.entry.streams.load(Relaxed)).unwrap_or(u32::MAX).max(1);
-        let fair = (self.shared_window / streams).clamp(super::stream::MAX_FRAME_BYTES as u32, self.max_window);
+        let fair =
+            (self.shared_window / streams).clamp(super::stream::MAX_FRAME_BYTES as u32, self.max_window);
         let grown = if recent > u64::from(self.window) { self.window.saturating_mul(2) } else { self.window };
         let wanted = grown.min(fair);
         if wanted != self.window && self.connection.set_initial_window_size(wanted).is_ok() {

@@ -12,7 +12,10 @@ use super::{
 };
 use crate::pipeline::{error::GatewayError, sas::SasToken, upgrade::UpgradedIo};
 use bytes::Bytes;
-use h2::{RecvStream, server::{self, SendResponse}};
+use h2::{
+    RecvStream,
+    server::{self, SendResponse},
+};
 use http::{Method, Request, Response, StatusCode, header};
 use std::{
     future::poll_fn,
@@ -163,7 +166,9 @@ fn named_service<B>(request: &Request<B>) -> Option<(String, String)> {
     let authority = request.uri().authority()?.host();
     let field = request.headers().get(AGENT_FIELD).and_then(|value| value.to_str().ok());
     let (service, agent) = match field {
-        Some(agent) => (authority.strip_suffix(agent).and_then(|s| s.strip_suffix('.')).unwrap_or(authority), agent),
+        Some(agent) => {
+            (authority.strip_suffix(agent).and_then(|s| s.strip_suffix('.')).unwrap_or(authority), agent)
+        }
         None => authority.split_once('.')?,
     };
     (is_service_name(service) && is_agent_id(agent)).then(|| (agent.to_owned(), service.to_owned()))
@@ -182,7 +187,8 @@ fn refuse(respond: &mut SendResponse<Bytes>, registry: &AgentRegistry, error: &G
     let problem = serde_json::json!({
         "title": error.code.title(), "status": status, "code": error.code.name(), "detail": error.detail,
     });
-    let response = Response::builder().status(status).header(header::CONTENT_TYPE, "application/problem+json");
+    let response =
+        Response::builder().status(status).header(header::CONTENT_TYPE, "application/problem+json");
     let Ok(response) = response.body(()) else { return };
     if let Ok(mut body) = respond.send_response(response, false) {
         let _ = body.send_data(problem.to_string().into(), true);

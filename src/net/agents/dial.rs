@@ -1,11 +1,7 @@
 //! Connects to a gateway, as agents and connectors do: TCP, a proxy, TLS.
 
 use super::http_upgrade::{UpgradeError, UpgradeRequest, upgrade};
-use crate::{
-    base::url::HttpUrl,
-    net::tls::client::ClientTls,
-    pipeline::upgrade::UpgradedIo,
-};
+use crate::{base::url::HttpUrl, net::tls::client::ClientTls, pipeline::upgrade::UpgradedIo};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use socket2::{SockRef, TcpKeepalive};
 use std::{io, time::Duration};
@@ -110,10 +106,8 @@ impl GatewayDialer {
         let target = format!("{}:{}", self.url.host, self.url.port);
         let credentials = proxy.credentials.as_ref();
         let credentials = credentials.map(|text| format!("Proxy-Authorization: Basic {text}\r\n"));
-        let head = format!(
-            "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{}\r\n",
-            credentials.unwrap_or_default()
-        );
+        let head =
+            format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{}\r\n", credentials.unwrap_or_default());
         stream.write_all(head.as_bytes()).await?;
         // Byte by byte: what follows the head belongs to the gateway.
         let mut answer = Vec::new();
@@ -151,7 +145,10 @@ mod tests {
         assert_eq!(GatewayUrl::parse("http://[::1]:8080/a").unwrap().authority(), "[::1]:8080");
         assert_eq!(GatewayUrl::parse("ftp://gw"), None);
         let proxy = ProxyUrl::parse("http://user:pass@proxy:3128/").unwrap();
-        assert_eq!((&*proxy.host, proxy.port, proxy.credentials.as_deref()), ("proxy", 3128, Some("dXNlcjpwYXNz")));
+        assert_eq!(
+            (&*proxy.host, proxy.port, proxy.credentials.as_deref()),
+            ("proxy", 3128, Some("dXNlcjpwYXNz"))
+        );
         assert_eq!(ProxyUrl::parse("https://proxy:1"), None);
     }
 }

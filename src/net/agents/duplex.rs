@@ -120,12 +120,10 @@ where
         let backward = if is_back_done { Poll::Ready(Ok(())) } else { back.poll_to_end(cx, second, first) };
         (is_there_done, is_back_done) = (forward.is_ready(), backward.is_ready());
         match (forward, backward) {
-            (Poll::Ready(Err(FailedStream::Source)), _) | (_, Poll::Ready(Err(FailedStream::Destination))) => {
-                Poll::Ready(DuplexEnd::FirstFailed)
-            }
-            (Poll::Ready(Err(FailedStream::Destination)), _) | (_, Poll::Ready(Err(FailedStream::Source))) => {
-                Poll::Ready(DuplexEnd::SecondFailed)
-            }
+            (Poll::Ready(Err(FailedStream::Source)), _)
+            | (_, Poll::Ready(Err(FailedStream::Destination))) => Poll::Ready(DuplexEnd::FirstFailed),
+            (Poll::Ready(Err(FailedStream::Destination)), _)
+            | (_, Poll::Ready(Err(FailedStream::Source))) => Poll::Ready(DuplexEnd::SecondFailed),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(DuplexEnd::Closed),
             _ => Poll::Pending,
         }

@@ -35,7 +35,11 @@ pub struct UpgradeRequest<'r> {
 pub enum UpgradeError {
     Io(io::Error),
     /// The answer is not 101; the error code of a problem of a gateway.
-    Refused { status: u16, code: Option<String>, detail: Option<String> },
+    Refused {
+        status: u16,
+        code: Option<String>,
+        detail: Option<String>,
+    },
 }
 
 impl From<io::Error> for UpgradeError {
@@ -232,8 +236,13 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_has_the_code_of_its_problem() {
         let answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 25\r\n\r\n{\"code\":\"agent.disabled\"}";
-        let Err(UpgradeError::Refused { status: 403, code, .. }) = answered(answer).await else { panic!("a refusal") };
+        let Err(UpgradeError::Refused { status: 403, code, .. }) = answered(answer).await else {
+            panic!("a refusal")
+        };
         assert_eq!(code.as_deref(), Some("agent.disabled"));
-        assert!(matches!(answered(b"HTTP/1.1 101 X\r\nUpgrade: other\r\n\r\n").await, Err(UpgradeError::Io(_))));
+        assert!(matches!(
+            answered(b"HTTP/1.1 101 X\r\nUpgrade: other\r\n\r\n").await,
+            Err(UpgradeError::Io(_))
+        ));
     }
 }

@@ -45,7 +45,8 @@ pub fn parse_services(value: &str) -> Vec<Box<str>> {
     let mut names: Vec<Box<str>> = Vec::new();
     for entry in value.split(',') {
         let name = entry.split(';').next().unwrap_or_default().trim();
-        if is_service_name(name) && names.len() < MAX_SERVICES && !names.iter().any(|known| **known == *name) {
+        if is_service_name(name) && names.len() < MAX_SERVICES && !names.iter().any(|known| **known == *name)
+        {
             names.push(name.into());
         }
     }
@@ -67,7 +68,12 @@ mod tests {
 
     #[test]
     fn ids_and_names_have_their_alphabets() {
-        assert!(is_agent_id("dev-1._~:@X") && !is_agent_id("") && !is_agent_id("a/b") && !is_agent_id(&"a".repeat(129)));
+        assert!(
+            is_agent_id("dev-1._~:@X")
+                && !is_agent_id("")
+                && !is_agent_id("a/b")
+                && !is_agent_id(&"a".repeat(129))
+        );
         assert!(is_service_name("a-b_c.1") && !is_service_name("a b") && !is_service_name(&"a".repeat(65)));
     }
 

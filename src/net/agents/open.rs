@@ -49,7 +49,10 @@ impl AgentRegistry {
         opened
     }
 
-    async fn open_within_limits(self: &Arc<Self>, request: StreamRequest<'_>) -> Result<AgentStream, AgentError> {
+    async fn open_within_limits(
+        self: &Arc<Self>,
+        request: StreamRequest<'_>,
+    ) -> Result<AgentStream, AgentError> {
         let started_at = Instant::now();
         let config = self.config();
         let agent = config.agent(request.agent).ok_or(AgentError::Unknown)?;

@@ -182,9 +182,11 @@ impl AgentRegistry {
         let mut agents = self.agents();
         if let Some(state) = agents.get_mut(&connection.agent) {
             state.connections.retain(|known| !Arc::ptr_eq(known, connection));
-            let counts_bytes = self.config.load().agent(&connection.agent).is_some_and(|agent| {
-                agent.limits.bytes_per_day.is_some()
-            });
+            let counts_bytes = self
+                .config
+                .load()
+                .agent(&connection.agent)
+                .is_some_and(|agent| agent.limits.bytes_per_day.is_some());
             if state.connections.is_empty() && !counts_bytes {
                 agents.remove(&connection.agent);
             }
@@ -217,8 +219,7 @@ impl AgentRegistry {
                 connected.await;
             }
         };
-        self.is_connected(agent)
-            || (!timeout.is_zero() && tokio::time::timeout(timeout, wait).await.is_ok())
+        self.is_connected(agent) || (!timeout.is_zero() && tokio::time::timeout(timeout, wait).await.is_ok())
     }
 
     /// Whether a caller may reach an agent of this configuration.
@@ -250,7 +251,13 @@ fn summary(agent: &Arc<str>, connections: &[Arc<AgentConnection>]) -> AgentSumma
         if !instances.contains(&&*connection.instance) {
             instances.push(&connection.instance);
         }
-        for service in connection.services().iter().filter(|service| !services.contains(service)).cloned().collect::<Vec<_>>() {
+        for service in connection
+            .services()
+            .iter()
+            .filter(|service| !services.contains(service))
+            .cloned()
+            .collect::<Vec<_>>()
+        {
             services.push(service);
         }
     }

@@ -83,9 +83,13 @@ mod tests {
 
     #[test]
     fn targets_are_addresses_urls_and_sockets() {
-        let parse = |text: &str| ServiceTarget::parse(text).map(|target| (target.to_string(), target.offer()));
+        let parse =
+            |text: &str| ServiceTarget::parse(text).map(|target| (target.to_string(), target.offer()));
         assert_eq!(parse("ssh=127.0.0.1:22"), Ok(("ssh = 127.0.0.1:22".into(), "ssh".into())));
-        assert_eq!(parse("web=http://[::1]:8080/"), Ok(("web = ::1:8080".into(), "web;protocol=http".into())));
+        assert_eq!(
+            parse("web=http://[::1]:8080/"),
+            Ok(("web = ::1:8080".into(), "web;protocol=http".into()))
+        );
         assert_eq!(parse("db=unix:/run/db"), Ok(("db = unix:/run/db".into(), "db".into())));
         assert_eq!(parse("web=http://localhost").map(|t| t.0), Ok("web = localhost:80".into()));
         for text in ["ssh", "ssh=22", "ssh=host:0", "a b=h:1", "db=unix:run/db", "ssh=h:99999"] {

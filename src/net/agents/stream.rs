@@ -204,7 +204,11 @@ impl TunnelReceiver {
 }
 
 impl AsyncRead for TunnelStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let receiver = &mut self.receiver;
         if receiver.chunk.is_empty() {
             match ready!(receiver.poll_chunk(cx))? {

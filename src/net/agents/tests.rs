@@ -143,7 +143,9 @@ async fn a_reset_of_the_service_follows_the_bytes_before_it() {
 async fn refusals_name_their_reason_at_once() {
     let unreachable = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let config = settings(|agent| agent.services = Some(vec!["echo".into(), "dead".into(), "absent".into()]));
-    let tunnel = Tunnel::new(config, &[echo().await, format!("dead={unreachable}"), format!("secret={unreachable}")]).await;
+    let tunnel =
+        Tunnel::new(config, &[echo().await, format!("dead={unreachable}"), format!("secret={unreachable}")])
+            .await;
     assert_eq!(tunnel.open("absent").await.unwrap_err(), AgentError::Service);
     assert_eq!(tunnel.open("secret").await.unwrap_err(), AgentError::Service);
     assert_eq!(tunnel.open("dead").await.unwrap_err(), AgentError::Connect("connection refused".into()));

@@ -1,10 +1,6 @@
 //! A stream to the service of an agent, in the place of a socket: limits, counters, and pingora's trait for such streams.
 
-use super::{
-    config::TunnelLimits,
-    log::StreamGuard,
-    stream::TunnelStream,
-};
+use super::{config::TunnelLimits, log::StreamGuard, stream::TunnelStream};
 use crate::{
     net::deadline::DeadlineTimer,
     telemetry::agents::{AgentLoss, AgentStall, AgentStreamEnd},
@@ -116,7 +112,11 @@ impl AgentStream {
 }
 
 impl AsyncRead for AgentStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         ready!(this.poll_rate(cx));
         let before = buf.filled().len();

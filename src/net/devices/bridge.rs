@@ -63,7 +63,9 @@ pub struct Bridge {
 
 fn random<const N: usize>() -> [u8; N] {
     let random = ring::rand::SystemRandom::new();
-    ring::rand::generate::<[u8; N]>(&random).map(|value| value.expose()).unwrap_or_else(|_| std::array::from_fn(|_| fastrand::u8(..)))
+    ring::rand::generate::<[u8; N]>(&random)
+        .map(|value| value.expose())
+        .unwrap_or_else(|_| std::array::from_fn(|_| fastrand::u8(..)))
 }
 
 impl Bridge {

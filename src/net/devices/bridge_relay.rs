@@ -1,7 +1,10 @@
 //! Copies the bytes of a bridge, and passes on how a side ended.
 
 use crate::net::{
-    agents::{duplex::{CopyDirection, FailedStream}, virtual_stream::AgentStream},
+    agents::{
+        duplex::{CopyDirection, FailedStream},
+        virtual_stream::AgentStream,
+    },
     websocket::{WebSocketStream, close_code},
 };
 use crate::pipeline::upgrade::UpgradedIo;
@@ -62,7 +65,11 @@ struct BridgeCopy {
 
 impl BridgeCopy {
     fn new() -> BridgeCopy {
-        BridgeCopy { to_device: CopyDirection::new(), to_service: CopyDirection::new(), active_at: Instant::now() }
+        BridgeCopy {
+            to_device: CopyDirection::new(),
+            to_service: CopyDirection::new(),
+            active_at: Instant::now(),
+        }
     }
 
     fn poll<S, D>(&mut self, cx: &mut Context<'_>, service: &mut S, device: &mut D) -> Poll<Event>
@@ -71,17 +78,16 @@ impl BridgeCopy {
         D: AsyncRead + AsyncWrite + Unpin,
     {
         let before = self.to_device.copied + self.to_service.copied;
-        let (there, back) = (self.to_device.poll(cx, service, device), self.to_service.poll(cx, device, service));
+        let (there, back) =
+            (self.to_device.poll(cx, service, device), self.to_service.poll(cx, device, service));
         if self.to_device.copied + self.to_service.copied != before {
             self.active_at = Instant::now();
         }
         match (there, back) {
-            (Poll::Ready(Err(FailedStream::Source)), _) | (_, Poll::Ready(Err(FailedStream::Destination))) => {
-                Poll::Ready(Event::ServiceFailed)
-            }
-            (Poll::Ready(Err(FailedStream::Destination)), _) | (_, Poll::Ready(Err(FailedStream::Source))) => {
-                Poll::Ready(Event::DeviceFailed)
-            }
+            (Poll::Ready(Err(FailedStream::Source)), _)
+            | (_, Poll::Ready(Err(FailedStream::Destination))) => Poll::Ready(Event::ServiceFailed),
+            (Poll::Ready(Err(FailedStream::Destination)), _)
+            | (_, Poll::Ready(Err(FailedStream::Source))) => Poll::Ready(Event::DeviceFailed),
             (Poll::Ready(Ok(())), _) => Poll::Ready(Event::ServiceClosed),
             (_, Poll::Ready(Ok(()))) => Poll::Ready(Event::DeviceClosed),
             (Poll::Pending, Poll::Pending) => Poll::Pending,
@@ -89,7 +95,12 @@ impl BridgeCopy {
     }
 
     /// The next event of a bridge.
-    async fn next<S, D>(&mut self, service: &mut S, device: &mut D, stop: &mut watch::Receiver<BridgeStop>) -> Event
+    async fn next<S, D>(
+        &mut self,
+        service: &mut S,
+        device: &mut D,
+        stop: &mut watch::Receiver<BridgeStop>,
+    ) -> Event
     where
         S: AsyncRead + AsyncWrite + Unpin,
         D: AsyncRead + AsyncWrite + Unpin,

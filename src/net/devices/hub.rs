@@ -227,7 +227,8 @@ impl DeviceHub {
     /// Ends the sessions and the bridges of devices that the settings do not admit any more.
     pub fn revoke(&self) {
         let config = self.registry.config();
-        let names: Vec<Box<str>> = config.device_streams.iter().flat_map(|streams| streams.host_names.clone()).collect();
+        let names: Vec<Box<str>> =
+            config.device_streams.iter().flat_map(|streams| streams.host_names.clone()).collect();
         let hosts: Vec<&str> = names.iter().map(|name| &**name).collect();
         let sessions: Vec<_> = lock(&self.sessions).values().cloned().collect();
         for session in sessions {
@@ -246,7 +247,8 @@ impl DeviceHub {
     }
 
     fn end_bridges(&self, device: &str) {
-        let bridges: Vec<_> = lock(&self.bridges).values().filter(|bridge| *bridge.device == *device).cloned().collect();
+        let bridges: Vec<_> =
+            lock(&self.bridges).values().filter(|bridge| *bridge.device == *device).cloned().collect();
         bridges.iter().for_each(|bridge| bridge.revoke());
     }
 

@@ -1,9 +1,6 @@
 //! Topics, ids and errors of device streams.
 
-use crate::{
-    base::percent::percent_encoded,
-    pipeline::error::ErrorCode,
-};
+use crate::{base::percent::percent_encoded, pipeline::error::ErrorCode};
 
 /// The filter with which a device receives requests for streams.
 pub const STREAM_FILTER: &str = "$iothub/streams/POST/#";
@@ -40,11 +37,15 @@ impl DeviceError {
     pub fn message(self) -> (&'static str, &'static str) {
         match self {
             DeviceError::NotFound => ("DeviceNotFound", "no entry of Tunnels.Agents fits the device"),
-            DeviceError::NotOnline => ("DeviceNotOnline", "the device is not connected, or does not accept streams"),
+            DeviceError::NotOnline => {
+                ("DeviceNotOnline", "the device is not connected, or does not accept streams")
+            }
             DeviceError::Timeout => ("GatewayTimeout", "the device did not answer in time"),
             DeviceError::Disabled => ("DeviceDisabled", "the device is disabled"),
             DeviceError::Throttled => ("ThrottlingException", "too many device streams"),
-            DeviceError::Unauthorized => ("IotHubUnauthorizedAccess", "the token does not allow device streams"),
+            DeviceError::Unauthorized => {
+                ("IotHubUnauthorizedAccess", "the token does not allow device streams")
+            }
             DeviceError::Invalid(why) => ("ArgumentInvalid", why),
         }
     }
@@ -102,14 +103,24 @@ mod tests {
         );
         assert_eq!(parse_answer("$iothub/streams/res/200/?$rid=1f"), Some((0x1f, true)));
         assert_eq!(parse_answer("$iothub/streams/res/400/?$rid=1f"), Some((0x1f, false)));
-        for topic in ["$iothub/streams/res/200/", "$iothub/streams/res/200/?$rid=", "devices/d/messages/events/", "$iothub/streams/res/x/?$rid=1"] {
+        for topic in [
+            "$iothub/streams/res/200/",
+            "$iothub/streams/res/200/?$rid=",
+            "devices/d/messages/events/",
+            "$iothub/streams/res/x/?$rid=1",
+        ] {
             assert_eq!(parse_answer(topic), None, "{topic}");
         }
     }
 
     #[test]
     fn names_and_filters_are_checked() {
-        assert!(is_stream_name("a.b_c~d-1") && !is_stream_name("a/b") && !is_stream_name("") && !is_stream_name("a+b"));
+        assert!(
+            is_stream_name("a.b_c~d-1")
+                && !is_stream_name("a/b")
+                && !is_stream_name("")
+                && !is_stream_name("a+b")
+        );
         assert!(is_known_filter("devices/d1/messages/devicebound/#", "d1"));
         assert!(!is_known_filter("devices/d2/messages/devicebound/#", "d1") && !is_known_filter("#", "d1"));
         assert_eq!(split_client_id("d/m"), ("d", Some("m")));

@@ -72,7 +72,10 @@ impl Drop for PendingGuard {
 
 impl DeviceHub {
     /// Requests a stream; `None`: the device refused it. Dropping the future withdraws the request.
-    pub async fn request(self: &Arc<Self>, request: &DeviceRequest<'_>) -> Result<Option<AcceptedStream>, DeviceError> {
+    pub async fn request(
+        self: &Arc<Self>,
+        request: &DeviceRequest<'_>,
+    ) -> Result<Option<AcceptedStream>, DeviceError> {
         let outcome = self.request_stream(request).await;
         self.registry.metrics().count_handshake(match &outcome {
             Ok(Some(_)) => DeviceHandshake::Accepted,
@@ -88,7 +91,10 @@ impl DeviceHub {
         outcome
     }
 
-    async fn request_stream(self: &Arc<Self>, request: &DeviceRequest<'_>) -> Result<Option<AcceptedStream>, DeviceError> {
+    async fn request_stream(
+        self: &Arc<Self>,
+        request: &DeviceRequest<'_>,
+    ) -> Result<Option<AcceptedStream>, DeviceError> {
         if !is_stream_name(request.name) {
             return Err(DeviceError::Invalid("a name has 1 to 128 letters, digits and ._~-"));
         }
@@ -108,7 +114,9 @@ impl DeviceHub {
         self.wait_online(&client_id, request.connect_timeout).await;
         match self.listening(&client_id) {
             Some(session) => self.request_device(request, &settings, &session).await,
-            None if self.registry.is_connected(request.device) => self.request_agent(request, &settings).await,
+            None if self.registry.is_connected(request.device) => {
+                self.request_agent(request, &settings).await
+            }
             None => Err(DeviceError::NotOnline),
         }
     }

@@ -10,8 +10,8 @@ use crate::net::{
         names::is_agent_id,
     },
     mqtt::{
-        Connect, PUBACK, PUBCOMP, PUBREC, Packet, UNSUBACK, connack, connack_code, decode, id_packet, pingresp,
-        suback,
+        Connect, PUBACK, PUBCOMP, PUBREC, Packet, UNSUBACK, connack, connack_code, decode, id_packet,
+        pingresp, suback,
     },
 };
 use std::{
@@ -131,7 +131,8 @@ fn admit(hub: &DeviceHub, connect: &Connect, peer: &DevicePeer) -> Result<Proof,
     let user = connect.user_name.as_deref().unwrap_or_default();
     let (host, rest) = user.split_once('/').unwrap_or_default();
     let is_own_host = settings.host_names.iter().any(|name| name.eq_ignore_ascii_case(host));
-    let is_own_id = rest.strip_prefix(&*connect.client_id).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let is_own_id =
+        rest.strip_prefix(&*connect.client_id).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     if !is_own_host || !is_own_id {
         return Err(connack_code::BAD_CREDENTIALS);
     }

@@ -1,8 +1,8 @@
 //! Hop-by-hop fields (RFC 9110 7.6.1): fields of one connection, which are never forwarded.
 
 use crate::{
-    net::agents::names::{AGENT_PROTOCOL, CONNECT_PROTOCOL},
     base::{bytes::comma_list, websocket::is_valid_key},
+    net::agents::names::{AGENT_PROTOCOL, CONNECT_PROTOCOL},
     pipeline::head::{Head, KnownHeader, KnownHeaders, Version},
 };
 

@@ -26,11 +26,22 @@ pub mod connack_code {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Packet {
     Connect(Connect),
-    Publish { topic: String, qos: u8, id: u16 },
-    Subscribe { id: u16, filters: Vec<(String, u8)> },
-    Unsubscribe { id: u16 },
+    Publish {
+        topic: String,
+        qos: u8,
+        id: u16,
+    },
+    Subscribe {
+        id: u16,
+        filters: Vec<(String, u8)>,
+    },
+    Unsubscribe {
+        id: u16,
+    },
     /// PUBREL of a message with QoS 2.
-    Release { id: u16 },
+    Release {
+        id: u16,
+    },
     /// PUBACK, PUBREC or PUBCOMP: only messages with QoS 0 are sent, so they are ignored.
     Acknowledgment,
     Ping,

@@ -82,7 +82,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocketStream<T> {
     /// Queues a close frame; nothing is sent after it.
     pub fn queue_close(&mut self, code: u16) {
         if !std::mem::replace(&mut self.is_close_sent, true) {
-            let payload = if code == close_code::NO_STATUS { Vec::new() } else { code.to_be_bytes().to_vec() };
+            let payload =
+                if code == close_code::NO_STATUS { Vec::new() } else { code.to_be_bytes().to_vec() };
             self.queue_frame(Opcode::Close, &payload);
         }
     }
@@ -155,7 +156,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocketStream<T> {
             let n = frame.remaining.min(available).min(room as u64) as usize;
             let bytes = &mut self.input[self.parsed..self.parsed + n];
             unmask(bytes, frame.mask, frame.offset);
-            if is_control { self.control.extend_from_slice(bytes) } else { buf.put_slice(bytes) }
+            if is_control {
+                self.control.extend_from_slice(bytes)
+            } else {
+                buf.put_slice(bytes)
+            }
             self.parsed += n;
             frame.remaining -= n as u64;
             frame.offset = (frame.offset + n) % 4;
@@ -274,11 +279,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocketStream<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocketStream<T> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         if this.is_close_sent {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));

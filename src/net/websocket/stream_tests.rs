@@ -47,7 +47,13 @@ async fn a_ping_is_answered_and_an_end_without_close_frame_is_a_loss() {
 
 #[tokio::test]
 async fn violations_are_errors() {
-    for bytes in [&[0x82, 1, b'x'][..], &[0xc2, 0x80], &[0x83, 0x80, 0, 0, 0, 0], &[0x09, 0x80], &[0x88, 0xfe, 1, 0, 0, 0, 0, 0]] {
+    for bytes in [
+        &[0x82, 1, b'x'][..],
+        &[0xc2, 0x80],
+        &[0x83, 0x80, 0, 0, 0, 0],
+        &[0x09, 0x80],
+        &[0x88, 0xfe, 1, 0, 0, 0, 0, 0],
+    ] {
         let (mut raw, server) = duplex(1000);
         raw.write_all(bytes).await.unwrap();
         let mut server = WebSocketStream::new(server, WebSocketRole::Server);

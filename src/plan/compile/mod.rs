@@ -55,8 +55,8 @@ use super::hubs::{self, HubsBlueprint};
 use super::roles::{RolesBlueprint, compile as compile_roles, expand};
 use super::route_tests;
 use super::routing::{RouteTable, RoutingRules};
-use super::tunnels;
 use super::transport::TransportRouteBlueprint;
+use super::tunnels;
 use crate::config::values::value_or_default;
 use crate::config::{Diagnostics, Loaded, ReferencedFiles, Span, Spanned, codes};
 use crate::stages::{

@@ -18,8 +18,8 @@ use crate::plan::check::{items, non_blank, options, values};
 use crate::plan::clusters::http_handler::{ResolvedHttpHandler, pool_config};
 use crate::plan::clusters::tls::TlsDocument as Tls;
 use crate::plan::clusters::{health, load_balancer};
-use crate::plan::tunnels::host::{agent_host, host_placeholders};
 use crate::plan::document::HostAndPort;
+use crate::plan::tunnels::host::{agent_host, host_placeholders};
 use std::sync::Arc;
 
 impl RouteCompiler<'_, '_, '_> {

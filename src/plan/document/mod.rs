@@ -54,8 +54,8 @@ pub use route::{DynamicRouteDocument, HostAndPort, RouteDocument};
 pub use route_tests::{ExpectDocument, ExpectedRequestDocument, TestDocument};
 pub use shared_state::{OnFailureDocument, SharedStateDocument, SharedStateModeDocument, SharedStateType};
 pub use telemetry::*;
-pub use tunnels::*;
 pub use transport::*;
+pub use tunnels::*;
 
 use crate::config::{
     Diagnostics, Environment, InMemoryFiles, Loaded, Node, Request, Spanned, SpannedMap, Vocabulary, codes,

@@ -11,7 +11,9 @@ pub fn label(endpoint: &Endpoint) -> String {
         return endpoint.label.to_string();
     };
     let config = registry.config();
-    let Some(entry) = config.agent(&address.agent) else { return format!("{address} (no entry of Tunnels.Agents)") };
+    let Some(entry) = config.agent(&address.agent) else {
+        return format!("{address} (no entry of Tunnels.Agents)");
+    };
     let state = if registry.is_connected(&address.agent) { "connected" } else { "not connected" };
     format!("{address} (Tunnels.Agents \"{}\", {state})", entry.label())
 }

@@ -27,11 +27,17 @@ pub fn keys(list: &List<Secret>, diagnostics: &mut Diagnostics) -> Vec<SasKey> {
             Some(parsed) if keys.len() < MAX_KEYS => keys.push(parsed),
             Some(_) => {
                 let message = "more than two Keys";
-                diagnostics.error(codes::BAD_AGENT_KEY, key.span, message).help("keep the current and the next key");
+                diagnostics
+                    .error(codes::BAD_AGENT_KEY, key.span, message)
+                    .help("keep the current and the next key");
             }
             None => {
                 diagnostics
-                    .error(codes::BAD_AGENT_KEY, key.span, "invalid key: must be the Base64 of 32 to 128 bytes")
+                    .error(
+                        codes::BAD_AGENT_KEY,
+                        key.span,
+                        "invalid key: must be the Base64 of 32 to 128 bytes",
+                    )
                     .help("create one with: openssl rand -base64 32");
             }
         }
@@ -123,7 +129,11 @@ fn services(list: &List<String>, diagnostics: &mut Diagnostics) -> Option<Vec<Bo
     Some(entries.iter().map(|entry| entry.trim().into()).collect())
 }
 
-fn connect(list: &List<String>, policies: &[PolicyConfig], diagnostics: &mut Diagnostics) -> Vec<ConnectRule> {
+fn connect(
+    list: &List<String>,
+    policies: &[PolicyConfig],
+    diagnostics: &mut Diagnostics,
+) -> Vec<ConnectRule> {
     if list.is_none() {
         return vec![ConnectRule::Policy(None), ConnectRule::Routes];
     }
@@ -141,10 +151,14 @@ fn connect(list: &List<String>, policies: &[PolicyConfig], diagnostics: &mut Dia
             _ => None,
         };
         if rule.is_none() {
-            let names: Vec<String> = policies.iter().map(|policy| format!("policy:{}", policy.name)).collect();
+            let names: Vec<String> =
+                policies.iter().map(|policy| format!("policy:{}", policy.name)).collect();
             diagnostics
                 .error(codes::BAD_CONNECT_RULE, entry.span, format!("unknown rule \"{text}\" in Connect"))
-                .help(format!("expected policy:NAME, sub:VALUE, routes or *; policies: [{}]", names.join(", ")));
+                .help(format!(
+                    "expected policy:NAME, sub:VALUE, routes or *; policies: [{}]",
+                    names.join(", ")
+                ));
         }
         rules.extend(rule);
     }

@@ -15,15 +15,16 @@ pub fn check_routes(
     diagnostics: &mut Diagnostics,
 ) {
     for route in routes {
-        let Some(service) = route.service.as_ref().filter(|name| SERVICES.contains(&name.value.as_str())) else {
+        let Some(service) = route.service.as_ref().filter(|name| SERVICES.contains(&name.value.as_str()))
+        else {
             continue;
         };
         let span = service.origin.unwrap_or(route.span);
         if tunnels.is_none() {
             let message = format!("DownstreamService \"{}\" without Tunnels", service.value);
-            diagnostics
-                .error(codes::NO_TUNNELS, span, message)
-                .help("add the section: \"Tunnels\": { \"Agents\": { \"dev1\": { \"Keys\": [\"${DEV1_KEY}\"] } } }");
+            diagnostics.error(codes::NO_TUNNELS, span, message).help(
+                "add the section: \"Tunnels\": { \"Agents\": { \"dev1\": { \"Keys\": [\"${DEV1_KEY}\"] } } }",
+            );
         }
         let streams = tunnels.and_then(|tunnels| tunnels.device_streams.as_ref());
         if service.value == "DeviceStreams" && tunnels.is_some() && streams.is_none() {
@@ -50,13 +51,15 @@ pub fn check_listeners(
     let has_devices = tunnels.is_some_and(|tunnels| tunnels.device_streams.is_some());
     for listener in listeners.iter().filter(|listener| listener.protocol == ListenerProtocol::Mqtt) {
         if !has_devices {
-            let message = format!("the listener \"{}\" has Protocol Mqtt without Tunnels.DeviceStreams", listener.name);
+            let message =
+                format!("the listener \"{}\" has Protocol Mqtt without Tunnels.DeviceStreams", listener.name);
             diagnostics
                 .error(codes::NO_TUNNELS, listener.span, message)
                 .help("add it: \"DeviceStreams\": { \"HostNames\": [\"hub.example\"], \"PublicUrl\": \"wss://hub.example\" }");
         }
         if is_open(listener) {
-            let message = format!("tokens of devices are sent without TLS to the listener \"{}\"", listener.name);
+            let message =
+                format!("tokens of devices are sent without TLS to the listener \"{}\"", listener.name);
             diagnostics
                 .error(codes::OPEN_TUNNEL, listener.span, message)
                 .help("set Tls of the listener, or BehindTls if a proxy in front of it ends TLS");

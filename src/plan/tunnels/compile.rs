@@ -7,7 +7,9 @@ use super::{
     limits::limits,
 };
 use crate::config::{Diagnostics, Span, Spanned, codes, values::items};
-use crate::net::agents::config::{AgentConfig, ConnectRule, PolicyConfig, Rights, TunnelLimits, TunnelsConfig};
+use crate::net::agents::config::{
+    AgentConfig, ConnectRule, PolicyConfig, Rights, TunnelLimits, TunnelsConfig,
+};
 use crate::pipeline::sas::SasKey;
 use crate::plan::blueprint::{Listener, RouteBlueprint};
 use crate::plan::document::{TunnelRight, TunnelsDocument};
@@ -106,9 +108,11 @@ fn warn_unused_policies(
         let Rights { service_connect, device_connect, registry_read } = policy.rights;
         service_connect && !device_connect && !registry_read
     }) {
-        let is_used = agents.iter().any(|(_, agent)| agent.connect.iter().any(|rule| names(rule, &policy.name)));
+        let is_used =
+            agents.iter().any(|(_, agent)| agent.connect.iter().any(|rule| names(rule, &policy.name)));
         let entries = document.policies.iter().flat_map(|policies| policies.iter());
-        let span = entries.into_iter().find(|(name, _)| *name.value == *policy.name).map(|(name, _)| name.span);
+        let span =
+            entries.into_iter().find(|(name, _)| *name.value == *policy.name).map(|(name, _)| name.span);
         if let Some(span) = span.filter(|_| !is_used) {
             let message = format!("no agent names the policy \"{}\" in Connect", policy.name);
             diagnostics

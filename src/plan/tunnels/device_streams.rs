@@ -18,8 +18,11 @@ pub fn device_streams(
     document: &Spanned<DeviceStreamsDocument>,
     diagnostics: &mut Diagnostics,
 ) -> DeviceStreamsConfig {
-    let host_names: Vec<Box<str>> =
-        items(&document.host_names).iter().map(|name| name.trim().into()).filter(|name: &Box<str>| !name.is_empty()).collect();
+    let host_names: Vec<Box<str>> = items(&document.host_names)
+        .iter()
+        .map(|name| name.trim().into())
+        .filter(|name: &Box<str>| !name.is_empty())
+        .collect();
     if host_names.is_empty() {
         diagnostics
             .error(codes::BAD_DEVICE_STREAMS, document.span, "DeviceStreams has no HostNames")
@@ -45,7 +48,9 @@ pub fn device_streams(
 fn public_url(document: &Spanned<DeviceStreamsDocument>, diagnostics: &mut Diagnostics) -> Box<str> {
     let help = "set where clients open bridges: \"PublicUrl\": \"wss://hub.example\"";
     let Some(url) = non_blank(&document.public_url) else {
-        diagnostics.error(codes::BAD_DEVICE_STREAMS, document.span, "DeviceStreams has no PublicUrl").help(help);
+        diagnostics
+            .error(codes::BAD_DEVICE_STREAMS, document.span, "DeviceStreams has no PublicUrl")
+            .help(help);
         return Box::default();
     };
     let text = url.trim().trim_end_matches('/');

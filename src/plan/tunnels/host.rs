@@ -23,19 +23,21 @@ pub fn agent_host(
         let message = format!("Port {} has no effect: Host is the service of an agent", port.value);
         diagnostics.error(codes::BAD_AGENT_HOST, port.span, message).help("remove it");
     }
-    let Some((id, _)) = AgentAddress::split(host.trim()).filter(|(_, service)| is_service_name(service)) else {
+    let Some((id, _)) = AgentAddress::split(host.trim()).filter(|(_, service)| is_service_name(service))
+    else {
         return Some(invalid(host, diagnostics));
     };
     let is_template = id.contains('{');
     let literal: String = if is_template { without_placeholders(id) } else { id.to_owned() };
-    if is_template && !may_have_placeholders || !(is_agent_id(&literal) || is_template && literal.is_empty()) {
+    if is_template && !may_have_placeholders || !(is_agent_id(&literal) || is_template && literal.is_empty())
+    {
         return Some(invalid(host, diagnostics));
     }
     if !is_template && !has_entry(tunnels, id) {
         let message = format!("no entry of Tunnels.Agents fits the agent \"{id}\"");
-        diagnostics
-            .error(codes::UNKNOWN_AGENT, host.span, message)
-            .help(format!("add it: \"Tunnels\": {{ \"Agents\": {{ \"{id}\": {{ \"Keys\": [\"${{AGENT_KEY}}\"] }} }} }}"));
+        diagnostics.error(codes::UNKNOWN_AGENT, host.span, message).help(format!(
+            "add it: \"Tunnels\": {{ \"Agents\": {{ \"{id}\": {{ \"Keys\": [\"${{AGENT_KEY}}\"] }} }} }}"
+        ));
     }
     Some(Some(host.trim().to_owned()))
 }

@@ -55,7 +55,8 @@ fn flow(document: &TunnelLimitsDocument, base: TunnelLimits, read: &mut RangeChe
     let window = u64::from(base.max_stream_window);
     let window = bytes("MaxStreamWindow", &document.max_stream_window, window, 64 * KIB, 64 * MIB);
     let connection = u64::from(base.max_connection_window);
-    let connection = bytes("MaxConnectionWindow", &document.max_connection_window, connection, MIB, 1024 * MIB);
+    let connection =
+        bytes("MaxConnectionWindow", &document.max_connection_window, connection, MIB, 1024 * MIB);
     let duration = &document.max_stream_duration;
     let duration = duration.as_ref().map(|_| read.time("MaxStreamDuration", duration, MONTH, SECOND, MONTH));
     TunnelLimits {

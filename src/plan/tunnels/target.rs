@@ -76,7 +76,8 @@ impl AgentTarget {
         for name in host_placeholders(template) {
             let params = &exchange.routing.path_params;
             let value = params.get_by_name(&name, &self.names, exchange.request.target());
-            let value = value.map(|value| percent_decoded(value.bytes, false).into_owned()).unwrap_or_default();
+            let value =
+                value.map(|value| percent_decoded(value.bytes, false).into_owned()).unwrap_or_default();
             host = host.replace(&format!("{{{name}}}"), &String::from_utf8_lossy(&value));
         }
         let (id, service) = AgentAddress::split(&host).unwrap_or_default();
@@ -96,7 +97,8 @@ impl AgentTarget {
         }
         clusters.retain(|_, used| now.saturating_duration_since(used.used_at) < IDLE_TIMEOUT);
         if clusters.len() >= MAX_CLUSTERS
-            && let Some(oldest) = clusters.iter().min_by_key(|(_, used)| used.used_at).map(|(key, _)| key.clone())
+            && let Some(oldest) =
+                clusters.iter().min_by_key(|(_, used)| used.used_at).map(|(key, _)| key.clone())
         {
             clusters.remove(&oldest);
         }

@@ -42,7 +42,9 @@ fn by_label(name: &str, metrics: &AgentMetrics) -> Vec<Metric> {
         "margay_agent_stalls_total" => {
             ("window", AgentStall::ALL.iter().map(|value| value.name()).collect(), &metrics.stalls)
         }
-        _ => ("outcome", DeviceHandshake::ALL.iter().map(|value| value.name()).collect(), &metrics.handshakes),
+        _ => {
+            ("outcome", DeviceHandshake::ALL.iter().map(|value| value.name()).collect(), &metrics.handshakes)
+        }
     };
     let sample = |(value, count): (&&str, &AtomicU64)| counter(count.load(Relaxed), &[(label, *value)]);
     values.iter().zip(counts).map(sample).collect()

@@ -46,7 +46,8 @@ struct Lab {
 
 impl Lab {
     fn start() -> Lab {
-        let setup = Setup::json(&document(DEV1_KEY)).file("dev1.key", DEV1_KEY).file("service.key", OTHER_KEY);
+        let setup =
+            Setup::json(&document(DEV1_KEY)).file("dev1.key", DEV1_KEY).file("service.key", OTHER_KEY);
         let gateway = Gateway::start(&setup);
         let origin = Origin::with(|seen| StubResponse::new(200, seen.raw_path().as_bytes()));
         let services = [
@@ -151,7 +152,11 @@ fn requests_for_device_streams_without_the_right_are_refused_in_the_form_of_the_
     for token in ["Bearer x", "SharedAccessSignature sr=hub.test&sig=AAAA&se=1&skn=service"] {
         let (status, body) = request_stream(&lab, "dev1", token);
         let message = body["Message"].as_str().unwrap_or_default();
-        assert_eq!((status, message.split(';').next()), (401, Some("ErrorCode:IotHubUnauthorizedAccess")), "{token}");
+        assert_eq!(
+            (status, message.split(';').next()),
+            (401, Some("ErrorCode:IotHubUnauthorizedAccess")),
+            "{token}"
+        );
     }
     let bridge = Request::get("/bridges/00000000000000000000000000000000")
         .header("Connection", "Upgrade")

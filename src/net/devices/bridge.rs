@@ -3,6 +3,7 @@
 use super::bridge_relay::{BridgeSocket, BridgeStop};
 use crate::{base::hex, net::agents::virtual_stream::AgentStream};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ring::rand::{SecureRandom, SystemRandom};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
@@ -61,11 +62,14 @@ pub struct Bridge {
     stop: watch::Sender<BridgeStop>,
 }
 
+/// Random bytes for ids and tokens.
 fn random<const N: usize>() -> [u8; N] {
-    let random = ring::rand::SystemRandom::new();
-    ring::rand::generate::<[u8; N]>(&random)
-        .map(|value| value.expose())
-        .unwrap_or_else(|_| std::array::from_fn(|_| fastrand::u8(..)))
+    let mut bytes = [0; N];
+    // Without random numbers of the system TLS would not work either.
+    if SystemRandom::new().fill(&mut bytes).is_err() {
+        bytes.fill_with(|| fastrand::u8(..));
+    }
+    bytes
 }
 
 impl Bridge {

@@ -63,31 +63,28 @@ pub struct Bridge {
 }
 
 /// Random bytes for ids and tokens.
-fn random<const N: usize>() -> [u8; N] {
+fn random<const N: usize>() -> Option<[u8; N]> {
     let mut bytes = [0; N];
-    // Without random numbers of the system TLS would not work either.
-    if SystemRandom::new().fill(&mut bytes).is_err() {
-        bytes.fill_with(|| fastrand::u8(..));
-    }
-    bytes
+    SystemRandom::new().fill(&mut bytes).ok().map(|()| bytes)
 }
 
 impl Bridge {
     /// A bridge without connections; with the stream of an agent, only the service connects.
-    pub fn new(device: &str, name: &str, deadline: Instant, agent: Option<AgentStream>) -> Arc<Bridge> {
-        let token = || URL_SAFE_NO_PAD.encode(random::<32>());
-        Arc::new(Bridge {
-            id: hex::encode(&random::<16>()),
+    /// `None`: the system has no random numbers.
+    pub fn new(device: &str, name: &str, deadline: Instant, agent: Option<AgentStream>) -> Option<Arc<Bridge>> {
+        let token = || random::<32>().map(|bytes| URL_SAFE_NO_PAD.encode(bytes));
+        Some(Arc::new(Bridge {
+            id: hex::encode(&random::<16>()?),
             device: device.into(),
             name: name.into(),
-            service_token: token(),
-            device_token: token(),
+            service_token: token()?,
+            device_token: token()?,
             deadline,
             arrived: Mutex::default(),
             has_agent: agent.is_some(),
             agent: Mutex::new(agent),
             stop: watch::Sender::default(),
-        })
+        }))
     }
 
     /// The device is revoked.

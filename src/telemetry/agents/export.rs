@@ -1,7 +1,7 @@
 //! Samples of the metrics of agents.
 
 use super::{AgentConnect, AgentLoss, AgentMetrics, AgentStall, AgentStreamEnd, DeviceHandshake};
-use crate::telemetry::export::{counter, gauge, histogram};
+use crate::telemetry::samples::{counter, gauge, histogram};
 use prometheus::proto::Metric;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 

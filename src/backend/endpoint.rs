@@ -74,7 +74,7 @@ pub struct Transport {
 impl Transport {
     /// The target of a new connection.
     pub fn connect_target(&self, port: u16, proxy_header: Option<ProxyHeader>) -> ConnectTarget<'_> {
-        ConnectTarget { addr: &self.addr, port, proxy_header, tls: self.tls.as_ref() }
+        ConnectTarget { addr: &self.addr, port, proxy_header, tls: self.tls.as_ref(), client: None }
     }
 
     /// The PROXY protocol header of a connection for this exchange.

@@ -59,9 +59,13 @@ pub struct AgentEndpoint {
 
 impl AgentEndpoint {
     /// Opens a stream to the service.
-    pub(in crate::net) async fn open(&self, timeout: Duration) -> Result<AgentStream, GatewayError> {
+    pub(in crate::net) async fn open(
+        &self,
+        client: Option<SocketAddr>,
+        timeout: Duration,
+    ) -> Result<AgentStream, GatewayError> {
         let AgentAddress { agent, service } = &self.address;
-        let request = StreamRequest { agent, service, requester: &Requester::Route, client: None, timeout };
+        let request = StreamRequest { agent, service, requester: &Requester::Route, client, timeout };
         self.registry.open(request).await.map_err(|error| error.into_gateway_error(agent, service))
     }
 }
@@ -119,6 +123,8 @@ pub struct ConnectTarget<'a> {
     pub proxy_header: Option<ProxyHeader>,
     /// TLS settings; `None`: plain.
     pub tls: Option<&'a TlsTarget>,
+    /// The client that the connection is for, if it is for one only; agents get it.
+    pub client: Option<SocketAddr>,
 }
 
 impl ConnectTarget<'_> {
@@ -172,7 +178,9 @@ pub async fn open_forward_stream(
             connected.map(|(stream, _)| SocketStream::Tcp(stream))
         }
         ConnectAddr::Unix(path) => connect_unix(path, deadline).await.map(SocketStream::Unix),
-        ConnectAddr::Agent(endpoint) => Ok(SocketStream::Agent(Box::new(endpoint.open(timeout).await?))),
+        ConnectAddr::Agent(endpoint) => {
+            Ok(SocketStream::Agent(Box::new(endpoint.open(target.client, timeout).await?)))
+        }
     };
     let mut socket = connected.map_err(|error| connect_error(target, &error, timeout))?;
     socket.prepare();
@@ -208,7 +216,7 @@ async fn connect_stream(
         }
         ConnectAddr::Unix(path) => connect_unix(path, deadline).await.map(|stream| (stream.into(), None)),
         ConnectAddr::Agent(endpoint) => {
-            let stream = Box::pin(endpoint.open(timeout)).await?;
+            let stream = Box::pin(endpoint.open(target.client, timeout)).await?;
             Ok((VirtualSocketStream::new(Box::new(stream)).into(), None))
         }
     };
@@ -344,7 +352,7 @@ mod tests {
         let name = Resolver::default().get("two.addresses");
         name.publish(vec![FIRST, SECOND]);
         let addr = ConnectAddr::from_name(name.clone());
-        let target = ConnectTarget { addr: &addr, port, proxy_header: None, tls: None };
+        let target = ConnectTarget { addr: &addr, port, proxy_header: None, tls: None, client: None };
         let connected = async || {
             open_stream(&target, AlpnOffer::Http1, Duration::from_millis(400))
                 .await
@@ -372,7 +380,7 @@ mod tests {
         socket.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
         socket.listen(0).unwrap();
         let addr = ConnectAddr::Unix(UnixAddress::Path(path));
-        let target = ConnectTarget { addr: &addr, port: 0, proxy_header: None, tls: None };
+        let target = ConnectTarget { addr: &addr, port: 0, proxy_header: None, tls: None, client: None };
         let connected = async |ms| {
             open_stream(&target, AlpnOffer::Http1, Duration::from_millis(ms)).await.map_err(|c| c.code)
         };

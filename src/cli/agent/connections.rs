@@ -223,7 +223,7 @@ impl GatewayConnections {
         }
     }
 
-    /// Closes one connection that has been idle for a while beside another idle one.
+    /// Closes one connection that has been idle for a while, if another one is idle too.
     fn close_spare(&self, open: &mut [(usize, OpenConnection)]) {
         let now = Instant::now();
         for (_, connection) in open.iter_mut().filter(|(_, c)| c.streams.load(Relaxed) > 0) {

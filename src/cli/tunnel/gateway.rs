@@ -41,9 +41,7 @@ impl GatewayClient {
         let parsed = GatewayUrl::parse(url)
             .ok_or_else(|| format!("invalid gateway \"{url}\": must be https://host[:port]/path"))?;
         if !parsed.is_tls && !is_local(&parsed.host) && !options.plain {
-            return Err(format!(
-                "{url} has no TLS: use https://, or --plain if nobody can read the network between this machine and the gateway"
-            ));
+            return Err(format!("{url} has no TLS: use https://, or --plain on a trusted network"));
         }
         let proxy = match proxy_of(options, &parsed.host) {
             Some(text) => Some(

@@ -1,4 +1,4 @@
-//! Agents: processes beside services that cannot be reached. Each keeps outbound connections to the gateway, on which the
+//! Agents: processes next to services that cannot be reached. Each keeps outbound connections to the gateway, on which the
 //! gateway opens streams (Envoy: reverse connections; Azure Relay: hybrid connections; rathole, frp: the server's side).
 //!
 //! An agent sends an HTTP/1.1 request with `Upgrade: margay-agent/1`; then the connection is HTTP/2 with the roles turned
@@ -34,3 +34,6 @@ pub mod stream;
 pub mod throttle;
 pub mod usage;
 pub mod virtual_stream;
+
+#[cfg(test)]
+mod tests;

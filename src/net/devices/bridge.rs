@@ -3,6 +3,7 @@
 use super::bridge_relay::{BridgeSocket, BridgeStop};
 use crate::{base::hex, net::agents::virtual_stream::AgentStream};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ring::rand::{SecureRandom, SystemRandom};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
@@ -61,29 +62,34 @@ pub struct Bridge {
     stop: watch::Sender<BridgeStop>,
 }
 
-fn random<const N: usize>() -> [u8; N] {
-    let random = ring::rand::SystemRandom::new();
-    ring::rand::generate::<[u8; N]>(&random)
-        .map(|value| value.expose())
-        .unwrap_or_else(|_| std::array::from_fn(|_| fastrand::u8(..)))
+/// Random bytes for ids and tokens.
+fn random<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes).ok().map(|()| bytes)
 }
 
 impl Bridge {
     /// A bridge without connections; with the stream of an agent, only the service connects.
-    pub fn new(device: &str, name: &str, deadline: Instant, agent: Option<AgentStream>) -> Arc<Bridge> {
-        let token = || URL_SAFE_NO_PAD.encode(random::<32>());
-        Arc::new(Bridge {
-            id: hex::encode(&random::<16>()),
+    /// `None`: the system has no random numbers.
+    pub fn new(
+        device: &str,
+        name: &str,
+        deadline: Instant,
+        agent: Option<AgentStream>,
+    ) -> Option<Arc<Bridge>> {
+        let token = || random::<32>().map(|bytes| URL_SAFE_NO_PAD.encode(bytes));
+        Some(Arc::new(Bridge {
+            id: hex::encode(&random::<16>()?),
             device: device.into(),
             name: name.into(),
-            service_token: token(),
-            device_token: token(),
+            service_token: token()?,
+            device_token: token()?,
             deadline,
             arrived: Mutex::default(),
             has_agent: agent.is_some(),
             agent: Mutex::new(agent),
             stop: watch::Sender::default(),
-        })
+        }))
     }
 
     /// The device is revoked.

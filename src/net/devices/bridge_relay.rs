@@ -57,15 +57,19 @@ enum Event {
 }
 
 /// Both directions of a bridge.
-struct Copy {
+struct BridgeCopy {
     to_device: CopyDirection,
     to_service: CopyDirection,
     active_at: Instant,
 }
 
-impl Copy {
-    fn new() -> Copy {
-        Copy { to_device: CopyDirection::new(), to_service: CopyDirection::new(), active_at: Instant::now() }
+impl BridgeCopy {
+    fn new() -> BridgeCopy {
+        BridgeCopy {
+            to_device: CopyDirection::new(),
+            to_service: CopyDirection::new(),
+            active_at: Instant::now(),
+        }
     }
 
     fn poll<S, D>(&mut self, cx: &mut Context<'_>, service: &mut S, device: &mut D) -> Poll<Event>
@@ -153,7 +157,7 @@ pub async fn relay(
     mut device: BridgeSocket,
     mut stop: watch::Receiver<BridgeStop>,
 ) -> BridgeEnd {
-    let mut copy = Copy::new();
+    let mut copy = BridgeCopy::new();
     loop {
         let reason = match copy.next(&mut service, &mut device, &mut stop).await {
             Event::Silence => {
@@ -190,7 +194,7 @@ pub async fn relay(
 }
 
 /// The service of an agent has ended: what the client still sends goes through for a while.
-async fn finish_upload(copy: &mut Copy, service: &mut BridgeSocket, agent: &mut AgentStream) {
+async fn finish_upload(copy: &mut BridgeCopy, service: &mut BridgeSocket, agent: &mut AgentStream) {
     service.queue_close(close_code::NORMAL);
     let _ = service.flush().await;
     let rest = poll_fn(|cx| {
@@ -207,7 +211,7 @@ pub async fn relay_agent(
     mut agent: AgentStream,
     mut stop: watch::Receiver<BridgeStop>,
 ) -> BridgeEnd {
-    let mut copy = Copy::new();
+    let mut copy = BridgeCopy::new();
     loop {
         let reason = match copy.next(&mut service, &mut agent, &mut stop).await {
             Event::Silence => {

@@ -145,8 +145,9 @@ impl DeviceHub {
     ) -> Result<Option<AcceptedStream>, DeviceError> {
         let (rid, answer) = session.begin_request().ok_or(DeviceError::Throttled)?;
         let deadline = Instant::now() + settings.handshake_timeout.max(request.response_timeout);
-        let bridge = Bridge::new(request.device, request.name, deadline, None);
-        // The bridge exists before the device is told: some devices connect before they answer.
+        let bridge =
+            Bridge::new(request.device, request.name, deadline, None).ok_or(DeviceError::Throttled)?;
+        // The bridge exists before the request is sent: some devices connect before they answer.
         self.add_bridge(&bridge);
         let mut open = OpenRequest { hub: self, session, rid, bridge: Some(bridge.clone()) };
         let url = format!("{}/bridges/{}", settings.public_url, bridge.id);
@@ -187,6 +188,7 @@ impl DeviceHub {
         };
         let deadline = Instant::now() + settings.handshake_timeout;
         let bridge = Bridge::new(request.device, request.name, deadline, Some(stream));
+        let bridge = bridge.ok_or(DeviceError::Throttled)?;
         self.add_bridge(&bridge);
         let url = format!("{}/bridges/{}", settings.public_url, bridge.id);
         Ok(Some(AcceptedStream { url, token: bridge.service_token.clone() }))

@@ -107,7 +107,7 @@ pub(super) async fn connect_with_options(options: ConnectOptions<'_>) -> io::Res
             Box::new(connect::connect_unix(address, Instant::now() + WRITE_TIMEOUT).await?)
         }
         PeerAddr::Agent(agent) => {
-            let opened = agent.open(WRITE_TIMEOUT).await;
+            let opened = agent.open(None, WRITE_TIMEOUT).await;
             Box::new(opened.map_err(|error| io::Error::other(error.detail.into_owned()))?)
         }
     };

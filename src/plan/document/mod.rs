@@ -157,7 +157,7 @@ pub struct Document {
     pub trace_context: Setting<TraceContextMode>,
     /// How callers are authenticated: name → scheme; routes reference schemes in `AuthenticationOptions`.
     pub authentication_schemes: Setting<SpannedMap<Spanned<AuthenticationSchemeDocument>>>,
-    /// Services behind firewalls: agents beside them keep outbound connections, and routes reach them as `agent:ID/SERVICE`.
+    /// Services behind firewalls: their agents keep outbound connections, and routes reach them as `agent:ID/SERVICE`.
     /// Default: none.
     pub tunnels: Setting<TunnelsDocument>,
     /// Policies of the web application firewall: name → what is inspected; documents name them in `Waf`.

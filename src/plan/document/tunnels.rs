@@ -47,7 +47,7 @@ pub struct DeviceStreamsDocument {
     pub response_timeout: Setting<DurationText>,
     /// The time in which both sides of a bridge must connect. 1s to 5m. Default: `60s`.
     pub handshake_timeout: Setting<DurationText>,
-    /// `Azure`: a log line for each handshake in the shape of Azure IoT Hub, beside margay's own. Default: `Own`.
+    /// `Azure`: a log line for each handshake in the shape of Azure IoT Hub, in addition to the own one. Default: `Own`.
     pub log_format: Setting<StreamLogFormatDocument>,
 }
 

@@ -88,7 +88,7 @@ fn warn_shared_keys(
         let message = format!("\"{}\" has the same key as \"{other}\"", agent.label());
         diagnostics
             .warning(codes::SHARED_AGENT_KEY, span, message)
-            .help("use a key of its own, or a pattern, whose agents have derived keys");
+            .help("use another key, or a pattern, whose agents have derived keys");
     }
 }
 

@@ -294,7 +294,7 @@ impl Backplane for Arc<Node> {
         let id = request.id;
         let envelope = self.envelope(service, hub, id, Body::Take(take));
         let mut order = self.takes.order();
-        order.begin(id, service, hub);
+        let echoed = order.begin(id, service, hub);
         let accepted = self.send_to_all(&envelope);
         drop(order);
         let late = LateMessages { node: self.clone(), request_id: id };
@@ -303,6 +303,8 @@ impl Backplane for Arc<Node> {
                 return Err(BackplaneUnavailable { nodes: Vec::new() });
             }
             let responses = late.node.requests.wait(request).await?;
+            // Messages before the request are in the session already: it must not be a member here until they have passed.
+            let _ = tokio::time::timeout(REQUEST_TIMEOUT, echoed).await;
             Ok(responses.session.map(|session| TakenSession { session, late: Box::new(late) }))
         })
     }

@@ -90,6 +90,8 @@ impl Hub {
             link: None,
         };
         let connection = self.prepare(new, worker).ok()?;
+        // What arrived before the request came back is in the session.
+        self.shared.inboxes[connection.home].run_jobs();
         connection.details.is_announced.store(true, Relaxed);
         let (epoch, is_kept) = self.insert_adopted(&connection, &wire, late);
         self.schedule_adopted(&connection);

@@ -205,6 +205,9 @@ codes! {
     OPEN_NEGOTIATION = "MG0816", "Negotiation without authentication", "Every caller of the route gets an access token for the hub. Add AuthenticationOptions.";
     HUB_IN_AGGREGATE = "MG0817", "Hub route in an aggregate", "A route with DownstreamHubService cannot be a part of an aggregate.";
     NO_HUB_BACKPLANE = "MG0818", "Backplane without shared state", "Realtime.Backplane Shared needs SharedState, which connects the nodes.";
+    BAD_SIGNALR = "MG0820", "Invalid SignalR options", "SignalROptions belong to a route with a cluster of SignalR servers: Affinity is Token, Cookie or None, Key has at least 32 bytes, CookieName is the name of a cookie.";
+    SIGNALR_KEY = "MG0821", "SignalR affinity without a key", "Without SignalROptions.Key every gateway process generates one: connections do not survive a restart, and several gateways do not accept the tags of each other.";
+    SIGNALR_TIMEOUT = "MG0822", "Timeout shorter than a long poll", "SignalR servers hold a long poll for 90 to 100 seconds; a shorter Timeout of the route ends each poll with 504.";
     POLICY_NOT_YET = "MG0910", "Not supported yet: policy statement", "This version does not have the statement or the attribute of a policy document; it is refused rather than ignored.";
     PENDING_PROTOCOLS = "MG0921", "Not supported yet: HTTP/3", "This version does not support HTTP/3 as the only acceptable version; the setting is rejected rather than ignored.";
     POLICY_STATEMENT = "MG1001", "Unknown statement", "A policy document contains statements of the table in docs/policy-statements.md; an object has one statement, apart from id, // and x-... members.";

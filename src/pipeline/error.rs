@@ -260,6 +260,11 @@ error_codes! {
     HubUnknownOperation = "hub.unknown_operation", Client, 404, 404, "Unknown operation of the data plane";
     HubInvalidFilter = "hub.invalid_filter", Client, 400, 400, "Invalid filter";
     HubInvalidPayload = "hub.invalid_payload", Client, 400, 400, "Invalid payload";
+    SignalRIdMissing = "signalr.id_missing", Client, 400, 400, "Connection ID required";
+    /// No connection has this token, or the endpoint that had it is gone; the client negotiates again.
+    SignalRConnectionNotFound = "signalr.connection_not_found", Client, 404, 404, "No connection with that ID";
+    /// The request does not fit the transport of the connection; 405 and 409 for other conflicts.
+    SignalRTransportMismatch = "signalr.transport_mismatch", Client, 400, 400, "Transport mismatch";
     HubBackplaneUnavailable = "hub.backplane_unavailable", Gateway, 503, 503, "Nodes of the hub not reachable";
     GatewayDraining = "gateway.draining", Gateway, 503, 503, "Gateway is shutting down";
     GatewayInternal = "gateway.internal", Gateway, 500, 500, "Internal error";

@@ -3,8 +3,8 @@
 pub use super::peer::Peer;
 pub use super::record::AccessRecord;
 use super::{
-    body::Framing, client_certificate::ClientCertificate, guard::ResponseGuard, head::Head,
-    identity::Identity, inspection::RelayedBody, response::RouteResult,
+    affinity::Affinity, body::Framing, client_certificate::ClientCertificate, guard::ResponseGuard,
+    head::Head, identity::Identity, inspection::RelayedBody, response::RouteResult,
 };
 use crate::base::{
     budget::{Budget, BufferCharge},
@@ -118,6 +118,8 @@ pub struct Routing {
     pub spelled_path: Vec<u8>,
     /// The query that replaces the request's own, with its `?`; empty if the request's own is forwarded.
     pub query: Vec<u8>,
+    /// What the request requires of its endpoint.
+    pub affinity: Affinity,
     /// The hash key taken from the path, if the cluster balances by a path placeholder.
     pub balancer_key: Option<u64>,
     /// Of an API: the path behind its own, as the client spelled it.
@@ -129,6 +131,7 @@ pub struct Routing {
 impl Routing {
     fn reset(&mut self) {
         (self.route, self.stage_index, self.balancer_key) = (0, 0, None);
+        self.affinity = Affinity::default();
         self.path_params.clear();
         self.spelled_path.clear();
         self.query.clear();
@@ -294,6 +297,7 @@ impl Exchange {
                 path_len: routing.path_len,
                 spelled_path: routing.spelled_path.clone(),
                 query: routing.query.clone(),
+                affinity: routing.affinity,
                 balancer_key: None,
                 operation_path: routing.operation_path.clone(),
                 allowed_methods: Vec::new(),

@@ -8,6 +8,7 @@
 //! reload.
 
 pub mod response;
+pub mod affinity;
 pub mod body;
 pub mod cancel;
 pub mod collect;

@@ -18,6 +18,7 @@ pub mod clusters;
 pub mod compile;
 pub mod diff;
 pub mod document;
+mod connection_affinity;
 pub mod internal_target;
 mod listeners;
 mod dynamic_routes;

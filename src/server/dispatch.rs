@@ -4,7 +4,7 @@
 
 use super::{aggregate, hub, internal};
 use crate::{
-    backend::{attempt, discovery::ServiceWatch},
+    backend::{affinity, attempt, discovery::ServiceWatch},
     net::h1::hop_by_hop::HopByHop,
     pipeline::{
         body::ClientBody,
@@ -194,5 +194,8 @@ async fn call_rewritten(
         wait_for_discovery(source, exchange, client).await?;
     }
     client.limit_body(exchange.body.limit);
+    if let Some(connections) = &route.connections {
+        return Box::pin(affinity::run(connections, cluster, terms, hop, exchange, client)).await;
+    }
     attempt::run(cluster, terms, hop, exchange, client).await
 }

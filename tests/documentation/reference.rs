@@ -42,6 +42,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("CompressionOptions", "CompressionOptions"),
     ("RequestSizeOptions", "RequestSizeOptions"),
     ("CacheOptions", "CacheOptions"),
+    ("SignalROptions", "SignalROptions"),
     ("SecurityOptions", "SecurityOptions"),
     ("GlobalDocument", "GlobalConfiguration"),
     ("TransportRouteDocument", "TransportRoutes[]"),

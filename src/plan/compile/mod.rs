@@ -34,6 +34,7 @@ mod route_backend;
 mod route_cluster;
 pub(super) mod route_compiler;
 mod shared_state;
+mod signalr;
 mod state_keys;
 mod telemetry;
 mod transforms;

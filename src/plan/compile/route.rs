@@ -121,8 +121,9 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         backend: Backend,
         effective: &EffectiveOptions,
     ) -> RouteBlueprint {
-        let (state_key, tried, stages) =
+        let (state_key, tried, mut stages) =
             self.behavior((context, index), (&matches, names), &backend, effective);
+        self.check_signalr(&backend, &tried.timeout, &mut stages);
         RouteBlueprint {
             stages,
             index,
@@ -336,11 +337,6 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             .report(self.diagnostics, self.scope.ocelot, setting.span);
         }
         Sourced::new(time, setting.map(|setting| setting.span))
-    }
-
-    fn preserve_host(&self) -> Sourced<bool> {
-        let setting = self.document.preserve_host.as_ref().or(self.scope.global.preserve_host.as_ref());
-        Sourced::new(setting.is_some_and(|on| on.value), setting.map(|on| on.span))
     }
 
     fn request_id_key(&mut self) -> Option<Spanned<String>> {

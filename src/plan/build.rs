@@ -4,26 +4,31 @@
 use super::{
     aggregate,
     apis::{self, blueprint::ApisBlueprint, build::PlanApis},
-    blueprint::{Blueprint, ClusterBlueprint, DynamicBlueprint, RouteBlueprint},
+    blueprint::{Blueprint, ClusterBlueprint, DynamicBlueprint, HttpVersion, RouteBlueprint},
     client_fields,
+    cluster_builder::{Clusters, agent_clusters, all_clusters},
     compiled::{ClientPace, PathHashKey, Plan, Route, Target},
+    connection_affinity,
     dynamic_routes::DynamicRoutes,
     fabric_target,
-    hubs::{self, build::PlanHubs},
-    listeners,
+    hubs::{self, HubRouteBlueprint, build::PlanHubs},
+    internal_target, listeners,
     process_state::ProcessState,
+    roles::RolesPlan,
     routing::UrlTemplate,
-    targets::{Clusters, attempts, hub_target, target},
     telemetry::PlanTelemetry,
+    transport::build::TransportBuilder,
+    tunnels::target::AgentTarget,
 };
 use crate::{
     backend::{
-        Cluster,
+        attempt::{AttemptConfig, Http2, Resilience},
         balance::{BalancerKind, HashPolicy},
         fabric::Resolver,
     },
     pipeline::{
         error::ErrorCode,
+        head::Version,
         stage::{BoxStage, StageEntry},
     },
     stages::{
@@ -32,7 +37,10 @@ use crate::{
     },
     telemetry::Metrics,
 };
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+/// Time for the complete response of an event handler, unless its own is set.
+const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Builds the plan. The error is an invalid template that was not checked before.
 pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) -> Result<Plan, String> {
@@ -41,12 +49,19 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
     let telemetry = PlanTelemetry::open(&blueprint.telemetry, &process_state.telemetry)?;
     let shared_state = blueprint.shared_state.as_ref().map(|config| process_state.shared_states.get(config));
     let resolvers = fabric_target::open_resolvers(blueprint, process_state);
-    let mut clusters = Clusters::default();
+    let roles =
+        RolesPlan::new(blueprint.roles.clone(), process_state.roles.clone(), process_state.metrics.clone());
+    let mut clusters = Clusters::new(roles.clone());
     let hubs =
         hubs::build::services(&blueprint.hubs, shared_state.as_ref(), process_state, |cluster, label| {
             (clusters.get(cluster, label, blueprint, process_state), attempts(blueprint, process_state))
         });
     let (routes, apis) = routes(blueprint, process_state, (&resolvers, &hubs), &mut clusters);
+    let mut make =
+        |cluster: &Arc<ClusterBlueprint>, route: &str| clusters.get(cluster, route, blueprint, process_state);
+    let transport =
+        TransportBuilder::new(&blueprint.transport_routes, &roles, &process_state.metrics, &mut make);
+    let listeners = listeners::listeners(blueprint, &transport, &mut make, process_state)?;
     Ok(Plan {
         resolvers,
         id,
@@ -55,16 +70,18 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
         proxies: blueprint.stages.forwarded_headers.clone().unwrap_or_default().proxies,
         limits: blueprint.limits.in_process(process_state.connections),
         buffering_memory: process_state.buffering_memory.clone(),
-        listeners: listeners::listeners(blueprint, process_state)?,
         administration: blueprint.administration.clone(),
         expiries: listeners::certificate_expiries(blueprint),
         telemetry,
         shared_state,
+        tunnels: blueprint.tunnels.clone(),
         preflight: blueprint.routes.iter().any(|route| route.stages.cors.is_some()),
         matches_by_listener: blueprint.by_listener(),
         table: blueprint.table.clone(),
         escaped_separators: blueprint.escaped_separators,
-        clusters: all_clusters(&routes, &hubs),
+        clusters: all_clusters(&routes, &hubs, &listeners),
+        listeners,
+        roles,
         hubs,
         routes,
         apis,
@@ -83,17 +100,20 @@ fn routes(
     let shared = apis::build::shared(blueprint.apis.as_deref().unwrap_or(&nothing), blueprint, process_state);
     let (mut routes, mut parts) = (Vec::new(), Vec::new());
     for (at, route) in blueprint.routes.iter().enumerate() {
+        let names = blueprint.table.names(at);
         let (role, target) = match &route.aggregate {
             None => match &route.hub {
                 Some(hub) => (RouteRole::Standalone, hub_target(route, hub, hubs)),
-                None => (RouteRole::Standalone, target(route, blueprint, resolvers, process_state, clusters)),
+                None => (
+                    RouteRole::Standalone,
+                    target((route, names), blueprint, resolvers, process_state, clusters),
+                ),
             },
             Some(several) => (
                 RouteRole::Aggregate,
                 aggregate::build::build_aggregate(several, &routes, &mut parts, blueprint, process_state),
             ),
         };
-        let names = blueprint.table.names(at);
         let url = route.url(names, &blueprint.rules);
         let program = route.documents.clone().map(|program| {
             Arc::new(RouteProgram::Route { program, shared: shared.clone(), names: names.into() })
@@ -131,7 +151,7 @@ fn api_routes(
     let targets: Vec<Target> = apis
         .apis
         .iter()
-        .map(|api| target(&api.route, blueprint, resolvers, process_state, clusters))
+        .map(|api| target((&api.route, &[]), blueprint, resolvers, process_state, clusters))
         .collect();
     let (routes, plan) = apis::build::routes(apis, shared, &targets, first);
     let build = |one: apis::build::ApiRoute| {
@@ -173,7 +193,7 @@ fn dynamic_routes(
 
 fn service_route(route: &RouteBlueprint, blueprint: &Blueprint, process_state: &ProcessState) -> Arc<Route> {
     let url = UrlTemplate::after_first_segment(&blueprint.rules);
-    let target = target(route, blueprint, &[], process_state, &mut Clusters::default());
+    let target = target((route, &[]), blueprint, &[], process_state, &mut Clusters::default());
     self::route(route, RouteRole::Standalone, url, &[], target, blueprint, process_state)
 }
 
@@ -203,6 +223,7 @@ pub(super) fn route(
         stages: with_metrics(stages, &process_state.metrics),
         url,
         affinity: affinity(&route.cluster, names),
+        connections: connection_affinity::build(route, process_state).map(Box::new),
         target,
         program: None,
         is_catch_all: is_catch_all(&route.matcher.client_path.value),
@@ -215,15 +236,21 @@ pub(super) fn route(
 impl Plan {
     /// Whether every name of the plan is resolved, and every registry has reported the endpoints of its services.
     pub fn is_resolved(&self) -> bool {
-        self.routes.iter().all(|route| match &route.target {
-            Target::Cluster { cluster, .. } => {
+        let fabric = self.routes.iter().all(|route| match &route.target {
+            Target::Fabric(fabric) => fabric.resolver.is_loaded(),
+            _ => true,
+        });
+        fabric
+            && self.clusters.iter().all(|cluster| {
                 cluster.source.get().is_none_or(|source| source.has_responded())
                     && cluster.members().endpoints.iter().all(|e| e.primary.transport.addr.is_resolved())
-            }
-            // The routes of its parts are among the routes.
-            Target::Fabric(fabric) => fabric.resolver.is_loaded(),
-            Target::Aggregate(_) | Target::Internal { .. } | Target::Hub(_) | Target::Fail(..) => true,
-        })
+            })
+    }
+
+    /// The metric labels of the transport routes; all others may be dropped.
+    pub fn transport_labels(&self) -> HashSet<&str> {
+        let handlers = self.listeners.iter().filter_map(|listener| listener.handler.as_ref());
+        handlers.flat_map(|handler| handler.routes.iter().map(|route| &*route.label)).collect()
     }
 
     /// The metric labels of the plan; all others may be dropped.
@@ -275,12 +302,103 @@ fn with_metrics(stages: Box<[BoxStage]>, metrics: &Metrics) -> Box<[StageEntry]>
     placed.collect()
 }
 
-/// The target clusters of the routes and of event handlers, each once.
-fn all_clusters(routes: &[Arc<Route>], hubs: &PlanHubs) -> Box<[Arc<Cluster>]> {
-    let mut seen = HashSet::new();
-    let targets = routes.iter().filter_map(|route| route.cluster().ok());
-    let clusters = targets.flat_map(|(cluster, terms)| [Some(cluster), terms.fallback()]).flatten();
-    let handlers = hubs.services.iter().flat_map(|service| service.backends.iter());
-    let clusters = clusters.chain(handlers.map(|backend| &backend.cluster));
-    clusters.filter(|cluster| seen.insert(Arc::as_ptr(cluster))).cloned().collect()
+fn target(
+    (route, names): (&RouteBlueprint, &[Box<str>]),
+    blueprint: &Blueprint,
+    resolvers: &[Arc<Resolver>],
+    process_state: &ProcessState,
+    clusters: &mut Clusters,
+) -> Target {
+    if let Some(broken) = &route.broken {
+        let code =
+            if broken.status == 404 { ErrorCode::RouteUnsupported } else { ErrorCode::RouteMisconfigured };
+        return Target::Fail(code, broken.reason.clone());
+    }
+    if let Some(service) = &route.service {
+        let timeout = &route.timeout;
+        return match &route.naming {
+            Some(naming) => {
+                fabric_target::naming_target(naming, &service.value, timeout.value, resolvers, process_state)
+            }
+            None => internal_target::target(service, timeout, process_state),
+        };
+    }
+    let terms = attempt_config(route, blueprint, process_state, clusters);
+    if let Some(fabric) = &route.fabric {
+        return fabric_target::target(route, fabric, terms, resolvers, process_state);
+    }
+    if let Some(spec) = agent_clusters(route, blueprint) {
+        let (states, agents) = (&process_state.cluster_states, &process_state.agents);
+        return Target::Agent(Arc::new(AgentTarget::new(spec, names, terms, states, agents)));
+    }
+    Target::Cluster { cluster: clusters.get(&route.cluster, &route.name, blueprint, process_state), terms }
+}
+
+/// The settings of the attempts of a route.
+fn attempt_config(
+    route: &RouteBlueprint,
+    blueprint: &Blueprint,
+    process_state: &ProcessState,
+    clusters: &mut Clusters,
+) -> AttemptConfig {
+    AttemptConfig {
+        timeout: route.timeout.value,
+        request_buffer_bytes: route.buffering.request_bytes,
+        preserve_host: route.preserve_host.value,
+        version: match route.http_version.value {
+            HttpVersion::Http10 => Version::Http10,
+            _ => Version::Http11,
+        },
+        http2: match route.http_version.value {
+            HttpVersion::Http10 | HttpVersion::Http11 => Http2::Never,
+            HttpVersion::Http2OverTls => Http2::IfNegotiated,
+            HttpVersion::Http2 => Http2::Always,
+        },
+        resilience: resilience(route, blueprint, process_state, clusters),
+        ..attempts(blueprint, process_state)
+    }
+}
+
+/// The target of a route to a hub service. Its service was found when the document was compiled.
+fn hub_target(route: &RouteBlueprint, hub: &HubRouteBlueprint, hubs: &PlanHubs) -> Target {
+    match hubs.target(hub, route.stages.cors.is_some(), route.timeout.value) {
+        Some(target) => Target::Hub(Box::new(target)),
+        None => Target::Fail(
+            ErrorCode::GatewayInternal,
+            format!("the plan has no hub service \"{}\"", hub.service.value),
+        ),
+    }
+}
+
+/// The settings of calls that a route does not change: HTTP/1.1, no retries.
+fn attempts(blueprint: &Blueprint, process_state: &ProcessState) -> AttemptConfig {
+    AttemptConfig {
+        timeout: HANDLER_TIMEOUT,
+        connect_timeout: blueprint.limits.connect_timeout,
+        body_idle_timeout: blueprint.limits.body_idle,
+        request_buffer_bytes: 0,
+        buffering_memory: process_state.buffering_memory.clone(),
+        max_informational: blueprint.limits.max_informational,
+        preserve_host: false,
+        version: Version::Http11,
+        http2: Http2::Never,
+        resilience: None,
+    }
+}
+
+/// How failures are handled; the route's name and its cluster's key identify the state that is reused.
+fn resilience(
+    route: &RouteBlueprint,
+    blueprint: &Blueprint,
+    process_state: &ProcessState,
+    clusters: &mut Clusters,
+) -> Option<Arc<Resilience>> {
+    let wanted = Some(&route.attempts).filter(|wanted| !wanted.is_empty())?;
+    let metrics = process_state.metrics.attempts(&route.name);
+    let other =
+        route.fallback.as_ref().map(|other| clusters.get(other, &route.name, blueprint, process_state));
+    // Routes of services without entries share a name, and nothing else.
+    let name = if route.index == usize::MAX { &route.state_key } else { &route.name };
+    let keys = (name.as_str(), route.cluster.key.as_str());
+    Some(Arc::new(process_state.attempts.attach(wanted, keys, other, metrics)))
 }

@@ -35,6 +35,7 @@ pub mod table;
 pub mod testing;
 pub mod trace_context;
 pub mod request_size;
+pub mod signalr;
 pub mod websocket_limit;
 pub mod via;
 pub mod waf;

@@ -4,6 +4,7 @@
 //! breakers and counters and makes a route for each operation; [`table::ApiTable`] finds it.
 
 mod api;
+pub mod around;
 pub mod blueprint;
 pub mod build;
 pub mod compile;

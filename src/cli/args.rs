@@ -1,16 +1,20 @@
 //! The command line. The texts here are the help.
 
+use super::agent::arguments::AgentCommand;
 use super::client::arguments::{
     ApplyCommand, ClustersCommand, EndpointCommand, HistoryCommand, RollbackCommand, RoutesCommand,
     StatusCommand, TailCommand, TopCommand,
 };
-use super::configuration::{Compat, Configuration};
+pub(super) use super::configuration::{Compat, Configuration};
+use super::connect::arguments::ConnectCommand;
+use super::explain_topics::ExplainTopic;
 use super::import::arguments::Import;
+use super::policies::Policies;
+use super::roles::Roles;
 use super::waf::args::Waf;
 use crate::net::{listener::Address, unix_address::UnixAddress};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::net::IpAddr;
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 /// margay, an API gateway: one binary, one JSON route table, in front of your backends.
 #[derive(Debug, Parser)]
@@ -36,6 +40,10 @@ pub(super) enum Command {
     Run(Run),
     /// Start the sample services, then run the gateway as `run` does.
     Demo(Demo),
+    /// Keep an outbound connection to a gateway, and connect its streams to services near this machine.
+    Agent(AgentCommand),
+    /// Reach the service of an agent through a gateway.
+    Connect(ConnectCommand),
     /// Report all errors and warnings of the configuration.
     Check(Check),
     /// Print the JSON Schema of the configuration, for editors.
@@ -54,10 +62,14 @@ pub(super) enum Command {
     New(New),
     /// Format configuration files; comments, order and the spelling of values are kept.
     Fmt(Fmt),
-    /// Convert an OpenAPI document, or the configuration of YARP or Kong, into gateway.json.
+    /// Convert an OpenAPI document, or the configuration of YARP, Kong or Azure Cloud Services, into gateway.json.
     Import(Import),
+    /// Policy documents: convert those of Azure API Management.
+    Policies(Policies),
     /// The web application firewall: its rules, and proposals for exclusions from its log.
     Waf(Waf),
+    /// Export the roles of the configuration.
+    Roles(Roles),
     /// Report the status of a running gateway.
     Status(StatusCommand),
     /// List the routes of a running gateway with their traffic.
@@ -251,11 +263,16 @@ pub(super) struct Schema {
 }
 
 #[derive(Args, Clone, Debug)]
+#[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 pub(super) struct Explain {
+    #[command(subcommand)]
+    pub topic: Option<ExplainTopic>,
     /// The method, such as GET.
-    pub method: String,
+    #[arg(required = true)]
+    pub method: Option<String>,
     /// The URL as the client would send it, or just a path.
-    pub url: String,
+    #[arg(required = true)]
+    pub url: Option<String>,
     /// A header of the request.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,

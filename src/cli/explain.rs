@@ -1,7 +1,7 @@
 //! `margay explain`: a dry run of one request.
 
 use super::args::Explain;
-use super::{Exit, output, settings};
+use super::{Exit, explain_topics, output, settings};
 use crate::control::candidate::Candidate;
 use crate::control::dry_run::DryRun;
 use crate::pipeline::exchange::Exchange;
@@ -10,6 +10,9 @@ use crate::stages::custom::StageRegistry;
 
 /// Loads the configuration, runs the request through its plan, and prints the explanation.
 pub(super) fn run(arguments: &Explain, stages: &StageRegistry) -> Exit {
+    if let Some(topic) = &arguments.topic {
+        return explain_topics::run(topic, stages);
+    }
     let request = match request(arguments) {
         Ok(request) => request,
         Err(error) => return Exit::usage(&error),
@@ -39,8 +42,8 @@ fn request(arguments: &Explain) -> Result<Exchange, String> {
     let headers: Vec<_> = arguments.headers.iter().map(header).collect::<Result<_, _>>()?;
     let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let mut exchange = parse_request_from(
-        &arguments.method,
-        &arguments.url,
+        arguments.method.as_deref().unwrap_or_default(),
+        arguments.url.as_deref().unwrap_or_default(),
         &headers,
         arguments.from,
         arguments.listener.as_deref(),

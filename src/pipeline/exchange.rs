@@ -130,8 +130,10 @@ pub struct Routing {
     pub balancer_key: Option<u64>,
     /// Of an API: the path behind its own, as the client spelled it.
     pub operation_path: Vec<u8>,
-    /// Of an API: the methods of the path, if none of its operations takes the method of the request.
+    /// Of an API: the methods of the operations with the path.
     pub allowed_methods: Vec<u8>,
+    /// The hosts of the endpoints, if the path names their agents.
+    pub agent_hosts: Vec<String>,
 }
 
 impl Routing {
@@ -143,6 +145,7 @@ impl Routing {
         self.query.clear();
         self.operation_path.clear();
         self.allowed_methods.clear();
+        self.agent_hosts.clear();
     }
 }
 
@@ -312,6 +315,7 @@ impl Exchange {
                 balancer_key: None,
                 operation_path: routing.operation_path.clone(),
                 allowed_methods: Vec::new(),
+                agent_hosts: Vec::new(),
             },
             response: ResponseContext {
                 cors_origin: self.response.cors_origin.clone(),

@@ -185,6 +185,11 @@ async fn call_rewritten(
     hop: HopByHop,
     client: &mut dyn ClientBody,
 ) -> RouteResult {
+    if let Target::Agent(agent) = &route.target {
+        let cluster = agent.cluster(&exchange.routing.agent_hosts, exchange.now);
+        client.limit_body(exchange.body.limit);
+        return attempt::run(&cluster, &agent.terms, hop, exchange, client).await;
+    }
     if let Target::Internal { service, timeout } = &route.target {
         client.limit_body(exchange.body.limit);
         return internal::call(service, *timeout, exchange, hop, client).await;

@@ -1,7 +1,7 @@
 //! Samples of the metrics of the web application firewall.
 
 use super::FirewallTable;
-use crate::telemetry::export::{counter, gauge, histogram};
+use crate::telemetry::samples::{counter, gauge, histogram};
 use prometheus::proto::Metric;
 
 /// The samples of a family; none without a policy.

@@ -130,9 +130,7 @@ fn process_samples(name: &str, m: &Metrics) -> Vec<Metric> {
             m.tunnels().bytes().into_iter().zip(["to_backend", "to_client"]).map(sample).collect()
         }
         name if name.starts_with("margay_config_") => configuration(name, m),
-        name if name.starts_with("margay_hub_") || name.starts_with("margay_signalr_") => {
-            hubs::export::samples(name, m.hubs())
-        }
+        name if hubs::export::is_family(name) => hubs::export::samples(name, m.hubs()),
         "margay_log_dropped_total" => vec![counter(super::process_log::dropped_total(), &[])],
         "margay_access_log_dropped_total" => vec![counter(m.dropped_total(), &[])],
         "margay_otlp_exported_total" => otlp(m, |counts| &counts.exported),

@@ -60,6 +60,9 @@ const HANDOVER_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// A new hub without an entry is created after unused ones were removed, if there are this many.
 const MIN_HUBS_FOR_CLEANUP: usize = 256;
 
+/// A session of another node: its hub, the connection, the epoch of its socket and the number of its last message.
+type AdoptedSession = (Arc<Hub>, Arc<connection::Connection>, u32, u64);
+
 /// Service and hub, both as in the configuration and in lower case.
 type HubKey = (Arc<str>, Arc<str>);
 
@@ -192,12 +195,40 @@ impl Engine {
         take: Take,
         worker: usize,
     ) -> Result<Option<(Arc<Hub>, Arc<connection::Connection>, u32)>, BackplaneUnavailable> {
+        let taken = self.take(context, take, (worker, None)).await?;
+        Ok(taken.map(|(hub, connection, epoch, _)| (hub, connection, epoch)))
+    }
+
+    /// Takes a SignalR connection over from another node, for this link; with the number of the last message that was processed.
+    pub async fn take_over_signalr(
+        &self,
+        context: Arc<HubContext>,
+        (connection_id, key): (&str, &[u8]),
+        worker: usize,
+        link: Arc<dyn connection::ClientLink>,
+    ) -> Result<Option<(Arc<connection::Connection>, u32, u64)>, BackplaneUnavailable> {
+        let take = Take {
+            connection_id: connection_id.to_owned(),
+            key: key.to_vec(),
+            subprotocol: handover::SIGNALR.to_owned(),
+        };
+        let taken = self.take(context, take, (worker, Some(link))).await?;
+        Ok(taken.map(|(_, connection, epoch, last_processed)| (connection, epoch, last_processed)))
+    }
+
+    async fn take(
+        &self,
+        context: Arc<HubContext>,
+        take: Take,
+        client: (usize, Option<Arc<dyn connection::ClientLink>>),
+    ) -> Result<Option<AdoptedSession>, BackplaneUnavailable> {
         let Some(backplane) = self.shared.backplane() else { return Ok(None) };
         let (service, name) = (&context.service.config.name, &context.name);
         let Some(taken) = backplane.take(service, name, take).await? else { return Ok(None) };
         let hub = self.hub(&context);
-        let adopted = hub.adopt(context, taken.session, &taken.operations, worker);
-        Ok(adopted.map(|(connection, epoch)| (hub, connection, epoch)))
+        let last_processed = taken.session.signalr.map_or(0, |signalr| signalr.last_processed);
+        let adopted = hub.adopt(context, taken.session, &taken.operations, client);
+        Ok(adopted.map(|(connection, epoch)| (hub, connection, epoch, last_processed)))
     }
 
     /// Closes all connections with 1001, spread over this time; new ones are not accepted.

@@ -73,7 +73,7 @@ impl Link {
                 }
                 is_polled.then(|| now + self.tick_interval())
             }
-            Phase::Rejected(_) | Phase::Closing(_) | Phase::Ended => None,
+            Phase::Rejected(_) | Phase::Closing(_) | Phase::Moved(_) | Phase::Ended => None,
         };
         if let Some(next) = next {
             self.schedule(next);

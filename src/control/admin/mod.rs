@@ -13,10 +13,12 @@ mod certificates;
 mod changes;
 mod clusters;
 mod config;
+mod connections;
 mod context;
 mod error;
 mod explain;
 mod extract;
+mod agents;
 mod fabric;
 mod guard;
 mod health;
@@ -30,6 +32,7 @@ mod openapi;
 mod page;
 mod rates;
 mod revocations;
+mod roles;
 mod routes;
 mod status;
 mod tail;
@@ -79,7 +82,13 @@ fn pages() -> OpenApiRouter<AdminContext> {
         .routes(routes!(routes::list_routes))
         .routes(routes!(routes::show_route))
         .routes(routes!(tail::tail))
+        .routes(routes!(connections::connections))
+        .routes(routes!(roles::list_roles))
+        .routes(routes!(roles::explain_role))
+        .routes(routes!(roles::show_role))
+        .routes(routes!(roles::show_instance))
         .routes(routes!(clusters::clusters))
+        .routes(routes!(agents::agents))
         .routes(routes!(fabric::fabric))
         .routes(routes!(clusters::list_clusters))
         .routes(routes!(clusters::drain_endpoint))

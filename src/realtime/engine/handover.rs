@@ -7,7 +7,7 @@ use super::{
 };
 use crate::realtime::{
     backplane::{
-        contract::NodeFuture,
+        contract::{LateOperations, NodeFuture, TakenSession},
         publication, publication_to_wire,
         wire::{Take, WireMessage, WireSession, WireSignalR, WireStream},
     },
@@ -78,14 +78,14 @@ impl Hub {
         Some(wire)
     }
 
-    /// Adopts a session of another node with the operations that it has not received, and attaches a socket.
+    /// Adopts a session of another node, with the operations that it has not received, and attaches a socket.
     pub fn adopt(
         self: &Arc<Self>,
         context: Arc<HubContext>,
-        wire: WireSession,
-        operations: &[Arc<Operation>],
+        taken: TakenSession,
         (worker, link): (usize, Option<Arc<dyn ClientLink>>),
     ) -> Option<(Arc<Connection>, u32)> {
+        let TakenSession { session: wire, late } = taken;
         let subprotocol = match (&wire.signalr, &link) {
             (Some(signalr), Some(_)) => Subprotocol::SignalR(SignalRKind {
                 transport: Transport::WebSockets,
@@ -106,8 +106,10 @@ impl Hub {
             link,
         };
         let connection = self.prepare(new, worker).ok()?;
+        // What arrived before the request came back is in the session.
+        self.shared.inboxes[connection.home].run_jobs();
         connection.details.is_announced.store(true, Relaxed);
-        let (epoch, is_kept) = self.insert_adopted(&connection, &wire, operations);
+        let (epoch, is_kept) = self.insert_adopted(&connection, &wire, late);
         self.schedule_adopted(&connection);
         if !is_kept {
             self.end_slow(&connection);
@@ -120,23 +122,25 @@ impl Hub {
         &self,
         connection: &Arc<Connection>,
         wire: &WireSession,
-        operations: &[Arc<Operation>],
+        late: Box<dyn LateOperations>,
     ) -> (u32, bool) {
         let mut shard = self.shard(connection.home);
         let mut session = connection.session();
         restore(&mut session, wire, connection.subprotocol);
         shard.insert(connection);
+        // From here on operations wait for this worker: what arrives is either among the late ones or applied after this.
+        self.counts[connection.home].fetch_add(1, Relaxed);
+        let late = late.end();
         let mut groups: HashSet<Arc<str>> = wire.groups.iter().map(|name| name.as_str().into()).collect();
         let limits = queue_limits(&self.context.load());
-        let mut is_kept = true;
-        for operation in operations {
+        let mut is_kept = late.is_some();
+        for operation in late.iter().flatten() {
             is_kept &= replay(connection, &mut session, &mut groups, operation, limits);
         }
         for group in &groups {
             let name = shard.add_member(group, connection);
             session.add_group(&name);
         }
-        self.counts[connection.home].fetch_add(1, Relaxed);
         (self.attach(connection, &mut session), is_kept)
     }
 

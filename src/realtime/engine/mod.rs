@@ -45,6 +45,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hub::{Hub, SessionEnd};
 use inbox::lock;
 use shared::{QueueShedder, Shared};
+use socket::HubSocket;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -61,7 +62,7 @@ const HANDOVER_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 const MIN_HUBS_FOR_CLEANUP: usize = 256;
 
 /// A session of another node: its hub, the connection, the epoch of its socket and the number of its last message.
-type AdoptedSession = (Arc<Hub>, Arc<connection::Connection>, u32, u64);
+pub type AdoptedSession = (Arc<Hub>, Arc<connection::Connection>, u32, u64);
 
 /// Service and hub, both as in the configuration and in lower case.
 type HubKey = (Arc<str>, Arc<str>);
@@ -178,57 +179,63 @@ impl Engine {
         self.shared.set_backplane(node.map(|node| Arc::new(node) as Arc<dyn Backplane>));
     }
 
-    /// Waits until other nodes have taken the sessions over, or the clients are gone.
-    pub async fn wait_handed_over(&self, until: Instant) {
-        while self.shared.backplane().is_some()
-            && self.shared.connections.load(Relaxed) > 0
-            && Instant::now() < until
-        {
+    /// Waits until other nodes have taken the sessions over, or the clients are gone; then the node leaves the others.
+    pub async fn hand_over(&self, until: Instant) {
+        let Some(backplane) = self.shared.backplane() else { return };
+        while self.shared.connections.load(Relaxed) > 0 && Instant::now() < until {
             tokio::time::sleep(HANDOVER_CHECK_INTERVAL).await;
         }
+        backplane.leave().await;
     }
 
     /// Takes a session over from another node and attaches a socket; `None`: there is no such session.
     pub async fn take_over(
-        &self,
+        self: &Arc<Self>,
         context: Arc<HubContext>,
         take: Take,
         worker: usize,
-    ) -> Result<Option<(Arc<Hub>, Arc<connection::Connection>, u32)>, BackplaneUnavailable> {
-        let taken = self.take(context, take, (worker, None)).await?;
-        Ok(taken.map(|(hub, connection, epoch, _)| (hub, connection, epoch)))
+    ) -> Result<Option<HubSocket>, BackplaneUnavailable> {
+        let open = |(hub, connection, epoch, _): AdoptedSession| HubSocket::new(hub, connection, epoch);
+        self.take_over_with(context, take, (worker, None), open).await
     }
 
-    /// Takes a SignalR connection over from another node, for this link; with the number of the last message that was processed.
-    pub async fn take_over_signalr(
-        &self,
+    /// Takes a SignalR connection over from another node, for this link.
+    pub async fn take_over_signalr<T: Send + 'static>(
+        self: &Arc<Self>,
         context: Arc<HubContext>,
         (connection_id, key): (&str, &[u8]),
-        worker: usize,
-        link: Arc<dyn connection::ClientLink>,
-    ) -> Result<Option<(Arc<connection::Connection>, u32, u64)>, BackplaneUnavailable> {
+        client: (usize, Arc<dyn connection::ClientLink>),
+        open: impl FnOnce(AdoptedSession) -> T + Send + 'static,
+    ) -> Result<Option<T>, BackplaneUnavailable> {
         let take = Take {
             connection_id: connection_id.to_owned(),
             key: key.to_vec(),
             subprotocol: handover::SIGNALR.to_owned(),
         };
-        let taken = self.take(context, take, (worker, Some(link))).await?;
-        Ok(taken.map(|(_, connection, epoch, last_processed)| (connection, epoch, last_processed)))
+        self.take_over_with(context, take, (client.0, Some(client.1)), open).await
     }
 
-    async fn take(
-        &self,
+    /// `open` attaches what owns the socket of the session.
+    async fn take_over_with<T: Send + 'static>(
+        self: &Arc<Self>,
         context: Arc<HubContext>,
         take: Take,
         client: (usize, Option<Arc<dyn connection::ClientLink>>),
-    ) -> Result<Option<AdoptedSession>, BackplaneUnavailable> {
+        open: impl FnOnce(AdoptedSession) -> T + Send + 'static,
+    ) -> Result<Option<T>, BackplaneUnavailable> {
         let Some(backplane) = self.shared.backplane() else { return Ok(None) };
         let (service, name) = (&context.service.config.name, &context.name);
-        let Some(taken) = backplane.take(service, name, take).await? else { return Ok(None) };
-        let hub = self.hub(&context);
-        let last_processed = taken.session.signalr.map_or(0, |signalr| signalr.last_processed);
-        let adopted = hub.adopt(context, taken.session, &taken.operations, client);
-        Ok(adopted.map(|(connection, epoch)| (hub, connection, epoch, last_processed)))
+        let taking = backplane.take(service, name, take);
+        let engine = self.clone();
+        let adopting = async move {
+            let Some(taken) = taking.await? else { return Ok(None) };
+            let hub = engine.hub(&context);
+            let last_processed = taken.session.signalr.map_or(0, |signalr| signalr.last_processed);
+            let adopted = hub.adopt(context, taken, client);
+            Ok(adopted.map(|(connection, epoch)| open((hub, connection, epoch, last_processed))))
+        };
+        // A task: the session would be lost with a client that leaves in the meantime.
+        tokio::spawn(adopting).await.unwrap_or(Ok(None))
     }
 
     /// Closes all connections with 1001, spread over this time; new ones are not accepted.

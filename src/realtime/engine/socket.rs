@@ -285,23 +285,26 @@ impl HubSocket {
                     return client.poll_flush(cx).map(|flushed| flushed.is_ok());
                 }
                 let Ok(n) = ready!(client.poll_write(cx, scratch)) else { return Poll::Ready(false) };
-                if !self.advance(n) {
-                    return Poll::Ready(false);
+                match self.advance(n) {
+                    Some(true) => return client.poll_flush(cx).map(|flushed| flushed.is_ok()),
+                    Some(false) => {}
+                    None => return Poll::Ready(false),
                 }
             }
         })
     }
 
-    /// Removes what was written from the queue; false if the socket was replaced meanwhile.
-    fn advance(&self, n: usize) -> bool {
+    /// Removes what was written from the queue; returns whether it is empty. `None`: the socket was replaced meanwhile.
+    fn advance(&self, n: usize) -> Option<bool> {
         let mut session = self.connection.session();
         if session.epoch != self.epoch {
-            return false;
+            return None;
         }
         let written = session.queue.advance(n);
+        let is_empty = session.queue.is_empty();
         drop(session);
         self.hub.shared.metrics.count_messages(HubDirection::Out, written.messages, written.bytes);
-        true
+        Some(is_empty)
     }
 
     /// The session without its socket.

@@ -315,7 +315,7 @@ impl<'h> Handshake<'h> {
             subprotocol: subprotocol.name().unwrap_or_default().to_owned(),
         };
         match engine.take_over(context, take, self.worker).await {
-            Ok(taken) => Ok(taken.map(|(hub, connection, epoch)| HubSocket::new(hub, connection, epoch))),
+            Ok(taken) => Ok(taken),
             Err(_) => {
                 engine.shared.metrics.count_recovery(HubRecovery::Unavailable);
                 let detail = "the node of the connection cannot be reached";

@@ -16,7 +16,11 @@ use crate::pipeline::{
     upgrade::{Upgrade, UpgradePeer},
 };
 use crate::realtime::{
-    engine::hub::{Hub, RegistrationError},
+    engine::{
+        AdoptedSession,
+        connection::ClientLink,
+        hub::{Hub, RegistrationError},
+    },
     events::ClientFields,
     protocols::signalr::Transport,
     service::{
@@ -227,14 +231,17 @@ impl TransportRequest<'_> {
         let (id, secret) = (negotiated.connection_id.clone(), recovery_key(token).ok_or_else(not_found)?);
         let link = self.open_negotiated(negotiated, Transport::WebSockets, Duration::ZERO)?;
         link.attach();
-        let taken =
-            target.engine.take_over_signalr(context.clone(), (&id, &secret), self.worker, link.clone());
+        let (client, adopting) = ((self.worker, link.clone() as Arc<dyn ClientLink>), link.clone());
+        let open = move |(_, connection, epoch, last_processed): AdoptedSession| {
+            adopting.adopt(&connection, epoch, last_processed);
+            LinkSocket::resumed(adopting, connection, epoch)
+        };
+        let taken = target.engine.take_over_signalr(context.clone(), (&id, &secret), client, open);
         let metrics = &target.engine.shared.metrics;
         match taken.await {
-            Ok(Some((connection, epoch, last_processed))) => {
-                link.adopt(&connection, epoch, last_processed);
+            Ok(Some(socket)) => {
                 metrics.count_recovery(HubRecovery::Recovered);
-                Ok(Some(switch(key, LinkSocket::resumed(link, connection, epoch))))
+                Ok(Some(switch(key, socket)))
             }
             Ok(None) => {
                 target.links.remove(token);

@@ -143,9 +143,7 @@ fn process_samples(name: &str, m: &Metrics) -> Vec<Metric> {
         name if AGENT_FAMILIES.iter().any(|(family, ..)| *family == name) => {
             agents::export::samples(name, &m.agents)
         }
-        name if name.starts_with("margay_hub_") || name.starts_with("margay_signalr_") => {
-            hubs::export::samples(name, m.hubs())
-        }
+        name if hubs::export::is_family(name) => hubs::export::samples(name, m.hubs()),
         "margay_log_dropped_total" => vec![counter(super::process_log::dropped_total(), &[])],
         "margay_access_log_dropped_total" => vec![counter(m.dropped_total(), &[])],
         "margay_otlp_exported_total" => otlp(m, |counts| &counts.exported),

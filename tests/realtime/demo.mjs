@@ -1,4 +1,5 @@
-// The page /live of the demo in a headless Chromium: two pages chat, the ticker moves, a cut connection is recovered.
+// The page /live of the demo in a headless Chromium: two pages chat, the ticker moves, a cut connection is recovered; then two pages
+// chat over each transport of SignalR.
 //
 // node demo.mjs URL FOLDER: URL of the demo, FOLDER for screenshots. Prints `passed`, or what is missing.
 import { spawn } from 'node:child_process';
@@ -25,9 +26,9 @@ const endpoint = await new Promise((resolve, reject) => {
 });
 
 /** A page with the expressions that it evaluates. */
-async function open(name) {
+async function open(name, transport = '') {
   const origin = endpoint.replace('ws:', 'http:').replace(/\/devtools.*/, '');
-  const target = await (await fetch(`${origin}/json/new?${encodeURIComponent(`${url}/live?name=${name}`)}`, { method: 'PUT' })).json();
+  const target = await (await fetch(`${origin}/json/new?${encodeURIComponent(`${url}/live?name=${name}&transport=${transport}`)}`, { method: 'PUT' })).json();
   const socket = new WebSocket(target.webSocketDebuggerUrl);
   await new Promise((resolve) => socket.on('open', resolve));
   let next = 0;
@@ -48,6 +49,7 @@ async function open(name) {
       for (const end = Date.now() + 15000; Date.now() < end; await sleep(50)) if (await evaluate(expression)) return;
       throw new Error(`${name}: ${what}; the page contains: ${await evaluate('document.body.innerText')}`);
     },
+    close: () => call('Page.close', {}),
     say: (text) => evaluate(`document.getElementById('text').value = ${JSON.stringify(text)}; document.getElementById('form').requestSubmit()`),
     screenshot: async (file) => {
       const { result } = await call('Page.captureScreenshot', { format: 'png' });
@@ -81,6 +83,25 @@ try {
   const expected = [1, 2, 3, 4, 5].map((n) => `annwhile cut ${n}`);
   if (JSON.stringify(received) !== JSON.stringify(expected)) throw new Error(`ben received ${JSON.stringify(received)}`);
   await ben.screenshot('live-recovered.png');
+  for (const transport of ['WebSockets', 'ServerSentEvents', 'LongPolling']) {
+    const names = ['cem', 'dea'].map((name) => `${name}-${transport}`);
+    const [cem, dea] = [await open(names[0], transport), await open(names[1], transport)];
+    for (const page of [cem, dea]) {
+      await page.until(`${status} === 'connected'`, 'it does not connect');
+      await page.until(`${JSON.stringify(names)}.every((user) => document.getElementById('users').textContent.includes(user))`, 'it does not show both users');
+    }
+    await cem.say('hello');
+    await dea.say('hello');
+    for (const page of [cem, dea]) for (const user of names) await page.until(`${lines}.includes('${user}hello')`, `it does not show what ${user} says`);
+    await dea.until(`document.getElementById('ticker').value.startsWith('20')`, 'the ticker does not move');
+    await dea.evaluate(`document.getElementById('cut').click()`);
+    await dea.until(`${status} === 'reconnecting'`, 'it is not cut');
+    await dea.until(`${status} === 'connected'`, 'it does not connect again');
+    await cem.say('again');
+    await dea.until(`${lines}.includes('${names[0]}again')`, 'it does not show the last message');
+    await dea.screenshot(`live-signalr-${transport}.png`);
+    for (const page of [cem, dea]) await page.close();
+  }
   console.log('passed');
 } catch (error) {
   console.log(error.message);

@@ -3,7 +3,7 @@
 
 Usage: tests/realtime/run.py path/to/margay [FILTER]
 
-FILTER is a part of the names of the files: wps-json, wps, sr, py, example, demo. The libraries are installed once, with the versions of
+FILTER is a part of the names of the files: wps-json, wps, sr, py, example, sr-nodes, demo. The libraries are installed once, with the versions of
 cases/package.json and cases/requirements.txt, into target/realtime; one gateway serves all files. A case that did not run
 counts as failed.
 """
@@ -189,6 +189,16 @@ def run_demo(binary):
     return (1, 0) if is_passed else (0, 1)
 
 
+def run_nodes(binary):
+    """Official SignalR clients whose node is stopped."""
+    shutil.copy(HERE / "signalr-nodes.mjs", WORK)
+    command = [node(), "signalr-nodes.mjs", str(binary)]
+    run = subprocess.run(command, cwd=WORK, timeout=120, text=True, capture_output=True)
+    last = (run.stdout.splitlines() or [""])[-1]
+    print(f"sr-nodes: {last if run.returncode == 0 else run.stdout + run.stderr}", flush=True)
+    return (1, 0) if run.returncode == 0 else (0, 1)
+
+
 def wait_open(port):
     for _ in range(200):
         with socket.socket() as sock:
@@ -222,6 +232,8 @@ def main():
             totals.append(run_example(binary, "pubsub", "", handler, ["handler/client.mjs", "ann"]))
             services = [("HANDLER", "app/handler.mjs"), ("APP1", "app/app.mjs"), ("APP2", "app/app.mjs")]
             totals.append(run_example(binary, "signalr", "/sr", services, ["app/client.mjs"]))
+        if wanted in "sr-nodes":
+            totals.append(run_nodes(binary))
         if wanted in "demo":
             totals.append(run_demo(binary))
     finally:

@@ -9,15 +9,16 @@ use axum::{
     Router,
     extract::{Path, State},
     response::IntoResponse,
-    routing::{any, options},
+    routing::{any, options, post},
 };
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use ring::hmac;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use subtle::ConstantTimeEq;
@@ -29,6 +30,10 @@ const DEFAULT_KEY: &str = "an-example-key-that-everyone-knows";
 const MOUNT_PATH: &str = "/live/hub";
 /// The path of the data plane that sends to the members of the room.
 const SEND_PATH: &str = "/live/hub/api/hubs/live/groups/hall/:send";
+/// The same for clients of SignalR.
+const SIGNALR_SEND_PATH: &str = "/live/signalr/api/hubs/live/:send";
+/// Longest text of a client.
+const MAX_TEXT_BYTES: usize = 2000;
 /// The time between two ticks.
 const TICK_INTERVAL: Duration = Duration::from_secs(1);
 /// Limits of a request to the data plane.
@@ -36,13 +41,14 @@ const LIMITS: RequestLimits = RequestLimits { timeout: Duration::from_secs(5), m
 /// Seconds for which a token is valid.
 const TOKEN_LIFETIME_SECS: u64 = 60;
 
-/// `/live` and `/events/{event}`.
+/// `/live`, `/events/{event}` and `/signalr/{event}`.
 pub fn router() -> Router {
     let key = std::env::var("LIVE_KEY").ok().filter(|key| !key.is_empty());
-    let live = Live { key: key.unwrap_or_else(|| DEFAULT_KEY.to_owned()), room: Mutex::default() };
+    let live = Live { key: key.unwrap_or_else(|| DEFAULT_KEY.to_owned()), rooms: Default::default() };
     Router::new()
         .route("/live", any(page))
         .route("/events/{event}", options(permit).post(event))
+        .route("/signalr/{event}", post(signalr_event))
         .fallback(not_found)
         .with_state(Arc::new(live))
 }
@@ -65,11 +71,19 @@ struct Room {
     has_ticker: bool,
 }
 
+/// The protocol of clients, each with a room.
+#[derive(Clone, Copy, Debug)]
+enum Protocol {
+    WebPubSub,
+    SignalR,
+}
+
 /// The service.
 #[derive(Debug)]
 struct Live {
     key: String,
-    room: Mutex<Room>,
+    /// By protocol.
+    rooms: [Mutex<Room>; 2],
 }
 
 /// An event of the hub: who connected or disconnected.
@@ -80,11 +94,35 @@ async fn event(State(live): State<Arc<Live>>, Path(event): Path<String>, fields:
         return StatusCode::UNAUTHORIZED;
     }
     let user = String::from_utf8_lossy(&percent_decoded(field("ce-userid").as_bytes(), false)).into_owned();
-    let (message, starts_ticker) = live.change(&event, id, user);
-    if starts_ticker {
-        tokio::spawn(live.clone().tick(origin.clone()));
+    live.announce(Protocol::WebPubSub, &event, id, user, &origin).await;
+    StatusCode::NO_CONTENT
+}
+
+/// An event of the SignalR hub: who connected or disconnected, or what a client says.
+async fn signalr_event(
+    State(live): State<Arc<Live>>,
+    Path(event): Path<String>,
+    fields: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
+    let field = |name| fields.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (id, origin) = (field("x-asrs-connection-id"), field("x-gateway").to_owned());
+    if !live.is_signed(id, field("x-asrs-signature")) {
+        return StatusCode::UNAUTHORIZED;
     }
-    live.publish(&origin, &message).await;
+    let user =
+        String::from_utf8_lossy(&percent_decoded(field("x-asrs-user-id").as_bytes(), false)).into_owned();
+    match event.as_str() {
+        "connected" | "disconnected" => live.announce(Protocol::SignalR, &event, id, user, &origin).await,
+        "say" => {
+            let invocation: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let text = invocation["arguments"][0].as_str().filter(|text| text.len() <= MAX_TEXT_BYTES);
+            let Some(text) = text else { return StatusCode::BAD_REQUEST };
+            let message = json!({ "type": "chat", "text": text, "from": user });
+            live.publish(Protocol::SignalR, &origin, &message).await;
+        }
+        _ => return StatusCode::NOT_FOUND,
+    }
     StatusCode::NO_CONTENT
 }
 
@@ -98,9 +136,29 @@ impl Live {
         signatures.split(',').any(|signature| signature.as_bytes().ct_eq(expected.as_bytes()).into())
     }
 
+    /// Publishes who is present after an event.
+    async fn announce(
+        self: &Arc<Self>,
+        protocol: Protocol,
+        event: &str,
+        connection_id: &str,
+        user: String,
+        origin: &str,
+    ) {
+        let (message, starts_ticker) = self.change(protocol, event, connection_id, user);
+        if starts_ticker {
+            tokio::spawn(self.clone().tick(protocol, origin.to_owned()));
+        }
+        self.publish(protocol, origin, &message).await;
+    }
+
+    fn room(&self, protocol: Protocol) -> MutexGuard<'_, Room> {
+        self.rooms[protocol as usize].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Applies an event; returns who is present, and whether the ticker must be started.
-    fn change(&self, event: &str, connection_id: &str, user: String) -> (Value, bool) {
-        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+    fn change(&self, protocol: Protocol, event: &str, connection_id: &str, user: String) -> (Value, bool) {
+        let mut room = self.room(protocol);
         match event {
             "connected" => room.users.insert(connection_id.to_owned(), user),
             _ => room.users.remove(connection_id),
@@ -113,27 +171,32 @@ impl Live {
     }
 
     /// Publishes the time while someone is present.
-    async fn tick(self: Arc<Self>, origin: String) {
+    async fn tick(self: Arc<Self>, protocol: Protocol, origin: String) {
         loop {
             tokio::time::sleep(TICK_INTERVAL).await;
             {
-                let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut room = self.room(protocol);
                 if room.users.is_empty() {
                     room.has_ticker = false;
                     return;
                 }
             }
             let time = Timestamp(SystemTime::now()).to_string();
-            self.publish(&origin, &json!({ "type": "tick", "time": time })).await;
+            self.publish(protocol, &origin, &json!({ "type": "tick", "time": time })).await;
         }
     }
 
     /// Sends a message to the room over the data plane of the gateway at this host and port.
-    async fn publish(&self, origin: &str, message: &Value) {
-        let url = format!("http://{origin}{SEND_PATH}?api-version=2024-12-01");
+    async fn publish(&self, protocol: Protocol, origin: &str, message: &Value) {
+        let (path, body) = match protocol {
+            Protocol::WebPubSub => (SEND_PATH, message.to_string()),
+            Protocol::SignalR => {
+                (SIGNALR_SEND_PATH, json!({ "target": "message", "arguments": [message] }).to_string())
+            }
+        };
+        let url = format!("http://{origin}{path}?api-version=2024-12-01");
         let (Ok(url), Ok(token)) = (HttpUrl::parse(&url), self.token(&url)) else { return };
         let authorization = format!("Bearer {token}");
-        let body = message.to_string();
         let request = ClientRequest::new("POST", &url)
             .header("Authorization", &authorization)
             .header("Content-Type", "application/json")
@@ -159,14 +222,16 @@ mod tests {
     use super::{super::services::tests::request, *};
 
     fn live() -> Live {
-        Live { key: DEFAULT_KEY.to_owned(), room: Mutex::default() }
+        Live { key: DEFAULT_KEY.to_owned(), rooms: Default::default() }
     }
 
     #[test]
     fn the_page_needs_no_build_and_names_the_routes_of_the_demo() {
         let (parts, page) = request(&router(), "GET", "/live", &[], "");
         assert!(parts.headers["content-type"].to_str().unwrap().starts_with("text/html"));
-        for path in ["/live/token", "/live/negotiate", "json.reliable.webpubsub.azure.v1"] {
+        for path in
+            ["/live/token", "/live/negotiate", "json.reliable.webpubsub.azure.v1", "/live/signalr-token"]
+        {
             assert!(page.contains(path), "{path}");
         }
         assert!(SEND_PATH.starts_with(MOUNT_PATH));
@@ -176,6 +241,8 @@ mod tests {
     fn an_event_without_the_signature_of_the_gateway_is_rejected() {
         let fields = [("ce-connectionId", "c"), ("ce-signature", "sha256=00")];
         assert_eq!(request(&router(), "POST", "/events/connected", &fields, "{}").0.status, 401);
+        let fields = [("X-ASRS-Connection-Id", "c"), ("X-ASRS-Signature", "sha256=00")];
+        assert_eq!(request(&router(), "POST", "/signalr/say", &fields, "{}").0.status, 401);
         let (parts, _) = request(&router(), "OPTIONS", "/events/validate", &[], "");
         assert_eq!(parts.headers["webhook-allowed-origin"], "*");
     }
@@ -183,13 +250,13 @@ mod tests {
     #[test]
     fn presence_names_every_user_once_and_the_ticker_starts_once() {
         let live = live();
-        let (message, starts) = live.change("connected", "c1", "ann".into());
+        let (message, starts) = live.change(Protocol::WebPubSub, "connected", "c1", "ann".into());
         assert_eq!((&message["users"], starts), (&json!(["ann"]), true));
-        let (message, starts) = live.change("connected", "c2", "ann".into());
+        let (message, starts) = live.change(Protocol::WebPubSub, "connected", "c2", "ann".into());
         assert_eq!((&message["users"], &message["revision"], starts), (&json!(["ann"]), &json!(2), false));
-        live.change("connected", "c3", "ben".into());
-        live.change("disconnected", "c1", String::new());
-        let (message, _) = live.change("disconnected", "c2", String::new());
+        live.change(Protocol::WebPubSub, "connected", "c3", "ben".into());
+        live.change(Protocol::WebPubSub, "disconnected", "c1", String::new());
+        let (message, _) = live.change(Protocol::WebPubSub, "disconnected", "c2", String::new());
         assert_eq!(message["users"], json!(["ben"]));
     }
 

@@ -40,11 +40,7 @@ pub fn compile(
         return None;
     };
     let named = non_blank(&document.cluster);
-    let placeholders: &[&str] = match service_type {
-        ServiceType::WebPubSub => &PLACEHOLDERS,
-        ServiceType::SignalR => &SIGNALR_PLACEHOLDERS,
-    };
-    let authority = check_template(template, placeholders, named.is_some(), diagnostics);
+    let authority = check_template(template, placeholders(service_type), named.is_some(), diagnostics);
     let cluster = match named {
         Some(name) => find_cluster(name, diagnostics),
         None => authority.map(|url| Arc::new(own_cluster(service, &url))),
@@ -54,13 +50,7 @@ pub fn compile(
         .timeout
         .as_ref()
         .map(|_| ranges.time("Timeout", &document.timeout, MAX_TIMEOUT, MIN_TIMEOUT, MAX_TIMEOUT));
-    let (user_events, system_events) = match service_type {
-        ServiceType::WebPubSub => (
-            user_events(&document.user_event_pattern, diagnostics),
-            system_events(items(&document.system_events), diagnostics),
-        ),
-        ServiceType::SignalR => signalr::events(document, diagnostics),
-    };
+    let (user_events, system_events) = events(service_type, document, diagnostics);
     let validates = document.validate.as_ref().is_none_or(|set| set.value);
     let handler = EventHandlerConfig {
         url_template: template.value.as_str().into(),
@@ -72,6 +62,28 @@ pub fn compile(
         headers: headers(document, diagnostics),
     };
     Some((handler, cluster?))
+}
+
+fn placeholders(service_type: ServiceType) -> &'static [&'static str] {
+    match service_type {
+        ServiceType::WebPubSub => &PLACEHOLDERS,
+        ServiceType::SignalR => &SIGNALR_PLACEHOLDERS,
+    }
+}
+
+/// What the handler receives: user events or methods, and events of the system.
+fn events(
+    service_type: ServiceType,
+    document: &EventHandlerDocument,
+    diagnostics: &mut Diagnostics,
+) -> (Option<UserEventPattern>, SystemEvents) {
+    match service_type {
+        ServiceType::SignalR => signalr::events(document, diagnostics),
+        ServiceType::WebPubSub => (
+            user_events(&document.user_event_pattern, diagnostics),
+            system_events(items(&document.system_events), diagnostics),
+        ),
+    }
 }
 
 /// Checks a template; returns the URL of its authority, unless it is only a path.

@@ -1,9 +1,9 @@
 //! `NegotiateOptions`.
 
-use super::{blueprint::HubServiceBlueprint, documents::NegotiateOptions};
+use super::{blueprint::HubServiceBlueprint, documents::NegotiateOptions, signalr};
 use crate::config::{Diagnostics, Spanned, codes, ranges::RangeChecker};
 use crate::plan::check::{items, non_blank};
-use crate::realtime::config::NegotiateConfig;
+use crate::realtime::config::{NegotiateConfig, ServiceType};
 use std::time::Duration;
 
 /// The beginning of a placeholder for a claim.
@@ -29,6 +29,9 @@ pub fn compile(
         diagnostics
             .error(codes::BAD_NEGOTIATION, hub.span, message)
             .help("add it to Hubs of the service, or set another Hub");
+    }
+    if service.is_some_and(|service| service.config.service_type == ServiceType::SignalR) {
+        signalr::report_roles(document, diagnostics);
     }
     let mut texts = |list: &crate::config::values::List<String>| -> Vec<Box<str>> {
         items(list).iter().map(|text| checked(text, diagnostics)).collect()

@@ -1,7 +1,7 @@
 //! Settings that only one of the types of hub services has.
 
 use super::{
-    documents::{EventHandlerDocument, HubDocument},
+    documents::{EventHandlerDocument, HubDocument, NegotiateOptions},
     event_pattern::event_pattern,
 };
 use crate::config::{Diagnostics, Span, Spanned, codes, ranges::RangeChecker, suggest};
@@ -31,6 +31,16 @@ pub fn report_foreign_settings(
     };
     for (setting, span) in foreign {
         let message = format!("{setting} has no effect on a hub service of the type {}", service_type.name());
+        diagnostics.error(codes::FOREIGN_HUB_SETTING, span, message).help("remove it");
+    }
+}
+
+/// Reports settings of negotiations that SignalR does not have.
+pub fn report_roles(options: &NegotiateOptions, diagnostics: &mut Diagnostics) {
+    let settings = [("Roles", &options.roles), ("Groups", &options.groups)];
+    for (setting, span) in settings.map(|(setting, list)| (setting, list.as_ref().map(|list| list.span))) {
+        let Some(span) = span else { continue };
+        let message = format!("{setting} has no effect on a hub service of the type SignalR");
         diagnostics.error(codes::FOREIGN_HUB_SETTING, span, message).help("remove it");
     }
 }

@@ -251,6 +251,18 @@ pub struct WireSession {
     pub messages: Vec<WireMessage>,
     #[prost(bytes = "vec", repeated, tag = "11")]
     pub recovery_keys: Vec<Vec<u8>>,
+    #[prost(message, optional, tag = "12")]
+    pub signalr: Option<WireSignalR>,
+}
+
+/// What only sessions of SignalR have.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct WireSignalR {
+    #[prost(bool, tag = "1")]
+    pub is_message_pack: bool,
+    /// The number of the last message of the client that was processed.
+    #[prost(uint64, tag = "2")]
+    pub last_processed: u64,
 }
 
 /// An open stream of a session.

@@ -51,6 +51,12 @@ pub trait ClientLink: Send + Sync + std::fmt::Debug {
 
     /// The hub does not have the connection any more.
     fn ended(&self);
+
+    /// Another node has the connection now; calls in progress are completed here.
+    fn moved(&self);
+
+    /// The number of the last message that was processed.
+    fn last_processed(&self) -> u64;
 }
 
 /// Receives the messages of a socket instead of the hub.

@@ -1,7 +1,7 @@
 //! Sessions that move to another node: given away by the old one, adopted by the new one.
 
 use super::{
-    connection::{Connection, NewConnection, SimpleMode, queue_limits},
+    connection::{ClientLink, Connection, NewConnection, SimpleMode, queue_limits},
     hub::Hub,
     inbox::{Job, TimerKind},
 };
@@ -9,13 +9,16 @@ use crate::realtime::{
     backplane::{
         contract::{LateOperations, NodeFuture, TakenSession},
         publication, publication_to_wire,
-        wire::{Take, WireMessage, WireSession, WireStream},
+        wire::{Take, WireMessage, WireSession, WireSignalR, WireStream},
     },
     context::HubContext,
     message::Publication,
     operation::{Operation, PermissionAction, Recipients, Selection},
     permissions::Permissions,
-    protocols::Subprotocol,
+    protocols::{
+        Subprotocol,
+        signalr::{HubProtocol, SignalRKind, Transport},
+    },
     session::{
         Push, RECOVERY_KEY_BYTES, Session,
         acks::AckLog,
@@ -28,6 +31,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// What a node requests instead of a subprotocol.
+pub const SIGNALR: &str = "SignalR";
 /// How long messages that may arrive twice are recognized.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -50,7 +55,7 @@ impl Hub {
         let mut session = connection.session();
         let is_accepted = !session.is_ended
             && connection.subprotocol.is_reliable()
-            && connection.subprotocol.name() == Some(&*take.subprotocol)
+            && is_requested(connection.subprotocol, &take.subprotocol)
             && session.accepts_key(&key);
         if !is_accepted {
             return None;
@@ -67,6 +72,9 @@ impl Hub {
         if was_detached {
             self.add_detached(-1);
         }
+        if let Some(link) = &connection.details.link {
+            link.moved();
+        }
         Some(wire)
     }
 
@@ -75,10 +83,18 @@ impl Hub {
         self: &Arc<Self>,
         context: Arc<HubContext>,
         taken: TakenSession,
-        worker: usize,
+        (worker, link): (usize, Option<Arc<dyn ClientLink>>),
     ) -> Option<(Arc<Connection>, u32)> {
         let TakenSession { session: wire, late } = taken;
-        let subprotocol = Subprotocol::from_name(&wire.subprotocol)?;
+        let subprotocol = match (&wire.signalr, &link) {
+            (Some(signalr), Some(_)) => Subprotocol::SignalR(SignalRKind {
+                transport: Transport::WebSockets,
+                protocol: if signalr.is_message_pack { HubProtocol::MessagePack } else { HubProtocol::Json },
+                is_stateful: true,
+            }),
+            (None, None) => Subprotocol::from_name(&wire.subprotocol)?,
+            _ => return None,
+        };
         let new = NewConnection {
             id: wire.connection_id.as_str().into(),
             context,
@@ -87,7 +103,7 @@ impl Hub {
             subprotocol_name: Some(wire.subprotocol.as_str().into()),
             mode: SimpleMode::default(),
             state: wire.state.as_deref().map(Arc::from),
-            link: None,
+            link,
         };
         let connection = self.prepare(new, worker).ok()?;
         // What arrived before the request came back is in the session.
@@ -131,7 +147,9 @@ impl Hub {
     fn schedule_adopted(&self, connection: &Arc<Connection>) {
         let now = Instant::now();
         self.set_timer(connection, now + SETTLE_TIMEOUT, TimerKind::Settled, 0);
-        self.schedule_keep_alive(connection, now);
+        if connection.details.link.is_none() {
+            self.schedule_keep_alive(connection, now);
+        }
         let next_stream = connection.session().streams.as_deref().and_then(Streams::next_expiry);
         if let Some(expires_at) = next_stream {
             self.schedule_streams(connection, expires_at, now);
@@ -164,6 +182,23 @@ fn to_wire(connection: &Connection, session: &Session) -> WireSession {
         last_sequence: session.queue.last_sequence(),
         messages: session.queue.unacknowledged().map(message).collect(),
         recovery_keys: session.recovery_keys.iter().flatten().map(|key| key.to_vec()).collect(),
+        signalr: signalr_to_wire(connection),
+    }
+}
+
+fn signalr_to_wire(connection: &Connection) -> Option<WireSignalR> {
+    let (Subprotocol::SignalR(kind), Some(link)) = (connection.subprotocol, &connection.details.link) else {
+        return None;
+    };
+    let is_message_pack = kind.protocol == HubProtocol::MessagePack;
+    Some(WireSignalR { is_message_pack, last_processed: link.last_processed() })
+}
+
+/// Whether the connection is of the requested kind; a SignalR client does not repeat its hub protocol.
+fn is_requested(subprotocol: Subprotocol, requested: &str) -> bool {
+    match subprotocol {
+        Subprotocol::SignalR(_) => requested == SIGNALR,
+        _ => subprotocol.name() == Some(requested),
     }
 }
 
@@ -185,6 +220,8 @@ fn restore(session: &mut Session, wire: &WireSession, subprotocol: Subprotocol) 
     let seen = messages.iter().filter_map(|(_, publication)| publication.id).collect();
     session.seen = Some(Box::new(seen));
     session.queue.restore(wire.last_sequence, messages, subprotocol);
+    // The next socket resumes a SignalR connection.
+    session.epoch = u32::from(wire.signalr.is_some());
     for stream in &wire.streams {
         let idle_timeout = Duration::from_millis(stream.idle_timeout_ms);
         session.streams.get_or_insert_default().restore(Stream {

@@ -61,6 +61,9 @@ const HANDOVER_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// A new hub without an entry is created after unused ones were removed, if there are this many.
 const MIN_HUBS_FOR_CLEANUP: usize = 256;
 
+/// A session of another node: its hub, the connection, the epoch of its socket and the number of its last message.
+pub type AdoptedSession = (Arc<Hub>, Arc<connection::Connection>, u32, u64);
+
 /// Service and hub, both as in the configuration and in lower case.
 type HubKey = (Arc<str>, Arc<str>);
 
@@ -192,6 +195,34 @@ impl Engine {
         take: Take,
         worker: usize,
     ) -> Result<Option<HubSocket>, BackplaneUnavailable> {
+        let open = |(hub, connection, epoch, _): AdoptedSession| HubSocket::new(hub, connection, epoch);
+        self.take_over_with(context, take, (worker, None), open).await
+    }
+
+    /// Takes a SignalR connection over from another node, for this link.
+    pub async fn take_over_signalr<T: Send + 'static>(
+        self: &Arc<Self>,
+        context: Arc<HubContext>,
+        (connection_id, key): (&str, &[u8]),
+        client: (usize, Arc<dyn connection::ClientLink>),
+        open: impl FnOnce(AdoptedSession) -> T + Send + 'static,
+    ) -> Result<Option<T>, BackplaneUnavailable> {
+        let take = Take {
+            connection_id: connection_id.to_owned(),
+            key: key.to_vec(),
+            subprotocol: handover::SIGNALR.to_owned(),
+        };
+        self.take_over_with(context, take, (client.0, Some(client.1)), open).await
+    }
+
+    /// `open` attaches what owns the socket of the session.
+    async fn take_over_with<T: Send + 'static>(
+        self: &Arc<Self>,
+        context: Arc<HubContext>,
+        take: Take,
+        client: (usize, Option<Arc<dyn connection::ClientLink>>),
+        open: impl FnOnce(AdoptedSession) -> T + Send + 'static,
+    ) -> Result<Option<T>, BackplaneUnavailable> {
         let Some(backplane) = self.shared.backplane() else { return Ok(None) };
         let (service, name) = (&context.service.config.name, &context.name);
         let taking = backplane.take(service, name, take);
@@ -199,8 +230,9 @@ impl Engine {
         let adopting = async move {
             let Some(taken) = taking.await? else { return Ok(None) };
             let hub = engine.hub(&context);
-            let adopted = hub.adopt(context, taken, worker);
-            Ok(adopted.map(|(connection, epoch)| HubSocket::new(hub, connection, epoch)))
+            let last_processed = taken.session.signalr.map_or(0, |signalr| signalr.last_processed);
+            let adopted = hub.adopt(context, taken, client);
+            Ok(adopted.map(|(connection, epoch)| open((hub, connection, epoch, last_processed))))
         };
         // A task: the session would be lost with a client that leaves in the meantime.
         tokio::spawn(adopting).await.unwrap_or(Ok(None))

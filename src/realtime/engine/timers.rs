@@ -133,8 +133,10 @@ impl Hub {
 
     /// Closes the socket with 1001: another node accepts the client.
     fn close_for_drain(self: &Arc<Self>, connection: &Arc<Connection>) {
-        let is_signalr = matches!(connection.subprotocol, Subprotocol::SignalR(_));
-        if connection.subprotocol.is_reliable() && !is_signalr {
+        // Without other nodes a SignalR connection ends, and its client connects again.
+        let is_movable =
+            !matches!(connection.subprotocol, Subprotocol::SignalR(_)) || self.shared.backplane().is_some();
+        if connection.subprotocol.is_reliable() && is_movable {
             let close = close_frame(close_code::GOING_AWAY, "Drain");
             let mut session = connection.session();
             let epoch = session.epoch;

@@ -46,7 +46,7 @@ impl EventStream {
                 self.is_ending = true;
                 return;
             }
-            Phase::Ended => {
+            Phase::Moved(_) | Phase::Ended => {
                 self.is_ending = true;
                 return;
             }

@@ -1,10 +1,11 @@
 //! Calls of event handlers: those of one connection one after the other.
 
-use super::link::{Link, lock};
+use super::link::{Link, Phase, lock};
 use crate::realtime::{
     engine::connection::Connection,
     events::{InvocationCall, InvocationOutcome},
     message::{Origin, Payload, Publication},
+    operation::{Operation, Recipients, Selection},
     protocols::{
         Subprotocol,
         signalr::{
@@ -56,6 +57,11 @@ pub struct Calls {
 }
 
 impl Calls {
+    /// Whether there are none.
+    pub fn is_idle(&self) -> bool {
+        self.task.is_none()
+    }
+
     /// Ends the call in progress, and drops the others.
     pub fn clear(&mut self) {
         if let Some(task) = self.task.take() {
@@ -99,15 +105,34 @@ impl Link {
             let Subprotocol::SignalR(kind) = connection.subprotocol else { return };
             let completion = self.call(&call, &connection, kind).await;
             if let Some(payload) = completion {
-                let publication = Arc::new(Publication::new(Origin::Server, payload));
-                self.hub.send_to(&connection, &publication);
+                self.complete(&connection, Publication::new(Origin::Server, payload)).await;
             }
+        }
+        let mut state = self.state();
+        if matches!(state.phase, Phase::Moved(_)) {
+            state.phase = Phase::Ended;
+        }
+    }
+
+    /// Sends a completion to the connection, which another node may have meanwhile.
+    async fn complete(&self, connection: &Arc<Connection>, publication: Publication) {
+        let is_here = self.caller().is_none_or(|(_, is_here)| is_here);
+        let backplane = self.hub.shared.backplane().filter(|_| !is_here);
+        let Some(backplane) = backplane else {
+            return self.hub.send_to(connection, &Arc::new(publication));
+        };
+        let to = Selection::of(Recipients::Connection(connection.id.clone()));
+        let publication = Arc::new(publication.with_id(backplane.next_id()));
+        let operation = Arc::new(Operation::Send { to, publication });
+        let (service, hub) = (&self.context.service.config.name, &self.context.name);
+        if !backplane.publish(service, hub, &operation).await {
+            log::warn!("the result of a call of hub {hub} did not reach the node of its connection");
         }
     }
 
     /// The next call; without one the task ends.
     fn next_call(&self) -> Option<(PendingCall, Arc<Connection>)> {
-        let connection = self.connection();
+        let connection = self.caller().map(|(connection, _)| connection);
         let mut calls = lock(&self.calls);
         let next = connection.and_then(|connection| Some((calls.pending.pop_front()?, connection)));
         match &next {

@@ -8,7 +8,10 @@ use crate::realtime::{
         hub::{Hub, SessionEnd},
     },
     events::ClientFields,
-    protocols::signalr::{Transport, encode},
+    protocols::{
+        Subprotocol,
+        signalr::{Transport, encode},
+    },
     user_groups::UserGroups,
 };
 use crate::telemetry::hubs::HubClose;
@@ -89,6 +92,8 @@ pub enum Phase {
     Open(Arc<Connection>, u32),
     /// The hub does not have it any more; what is queued is still sent.
     Closing(Arc<Connection>),
+    /// Another node has it; calls in progress are completed here.
+    Moved(Arc<Connection>),
     Ended,
 }
 
@@ -215,9 +220,30 @@ impl Link {
         }
     }
 
+    /// The connection of another node continues here, with its new socket.
+    pub fn adopt(&self, connection: &Arc<Connection>, epoch: u32, last_processed: u64) {
+        if let Subprotocol::SignalR(kind) = connection.subprotocol {
+            *lock(&self.input) = Input::resumed(kind.protocol);
+        }
+        self.last_processed.store(last_processed, Relaxed);
+        self.state().phase = Phase::Open(connection.clone(), epoch);
+    }
+
+    /// The connection whose calls are made here.
+    pub(super) fn caller(&self) -> Option<(Arc<Connection>, bool)> {
+        match &self.state().phase {
+            Phase::Open(connection, _) => Some((connection.clone(), true)),
+            Phase::Moved(connection) => Some((connection.clone(), false)),
+            _ => None,
+        }
+    }
+
     /// Nothing more is sent: the link is forgotten.
     pub fn finish(&self) {
         let mut state = self.state();
+        if matches!(state.phase, Phase::Moved(_)) {
+            return;
+        }
         state.phase = Phase::Ended;
         state.wake();
         drop(state);
@@ -239,6 +265,23 @@ impl LinkState {
 impl ClientLink for Link {
     fn client(&self) -> Arc<ClientFields> {
         self.client.clone()
+    }
+
+    fn moved(&self) {
+        let mut state = self.state();
+        if let Phase::Open(connection, _) = &state.phase {
+            state.phase = match lock(&self.calls).is_idle() {
+                true => Phase::Ended,
+                false => Phase::Moved(connection.clone()),
+            };
+        }
+        state.wake();
+        drop(state);
+        self.table.remove(&self.token);
+    }
+
+    fn last_processed(&self) -> u64 {
+        self.last_processed.load(Relaxed)
     }
 
     fn ended(&self) {

@@ -17,7 +17,7 @@ pub mod event_stream;
 mod invocations;
 pub mod link;
 pub mod poll;
-mod receive;
+pub mod receive;
 pub mod socket;
 pub mod table;
 #[cfg(test)]

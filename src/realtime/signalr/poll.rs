@@ -31,7 +31,7 @@ struct WaitingPoll {
 }
 
 /// What a poll waited for.
-enum Polled {
+enum PollOutcome {
     Messages(MessageBatch),
     /// The response to a handshake that failed.
     Rejected(Arc<[u8]>),
@@ -56,12 +56,12 @@ pub async fn poll(link: Arc<Link>, client: &mut dyn ClientBody) -> RouteResult {
     drop(waiting);
     Ok(match polled {
         None => response(200, Body::Empty),
-        Some(Polled::Messages(batch)) => response(200, Body::Stream(Box::new(batch))),
-        Some(Polled::Rejected(text)) => {
+        Some(PollOutcome::Messages(batch)) => response(200, Body::Stream(Box::new(batch))),
+        Some(PollOutcome::Rejected(text)) => {
             link.finish();
             response(200, Body::Bytes(Bytes::copy_from_slice(&text)))
         }
-        Some(Polled::Over) => response(204, Body::Empty),
+        Some(PollOutcome::Over) => response(204, Body::Empty),
     })
 }
 
@@ -90,17 +90,17 @@ impl WaitingPoll {
         WaitingPoll { link, number }
     }
 
-    fn poll(&self, cx: &mut Context) -> Poll<Polled> {
+    fn poll(&self, cx: &mut Context) -> Poll<PollOutcome> {
         let mut state = self.link.state();
         if state.polls.last != self.number {
-            return Poll::Ready(Polled::Over);
+            return Poll::Ready(PollOutcome::Over);
         }
         // Registered first: what happens from now on wakes the task.
         state.waker = Some(cx.waker().clone());
         let connection = match &state.phase {
             Phase::Handshake => return Poll::Pending,
-            Phase::Rejected(text) => return Poll::Ready(Polled::Rejected(text.clone())),
-            Phase::Ended => return Poll::Ready(Polled::Over),
+            Phase::Rejected(text) => return Poll::Ready(PollOutcome::Rejected(text.clone())),
+            Phase::Moved(_) | Phase::Ended => return Poll::Ready(PollOutcome::Over),
             Phase::Open(connection, _) | Phase::Closing(connection) => connection.clone(),
         };
         if state.polls.is_responding {
@@ -115,12 +115,12 @@ impl WaitingPoll {
             drop(session);
             drop(state);
             self.link.finish();
-            return Poll::Ready(Polled::Over);
+            return Poll::Ready(PollOutcome::Over);
         }
         drop(session);
         state.polls.is_responding = true;
         drop(state);
-        Poll::Ready(Polled::Messages(MessageBatch::new(self.link.clone(), connection, batch)))
+        Poll::Ready(PollOutcome::Messages(MessageBatch::new(self.link.clone(), connection, batch)))
     }
 }
 

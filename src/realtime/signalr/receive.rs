@@ -14,8 +14,11 @@ use crate::realtime::{
     permissions::Permissions,
     protocols::{
         Subprotocol,
-        signalr::{DecodeError, Decoded, Decoder, HubMessage, HubProtocol, SignalRKind, Transport, encode},
+        signalr::{
+            ClientFrame, DecodeError, Decoder, HubMessage, HubProtocol, SignalRKind, Transport, encode,
+        },
     },
+    session::RECOVERY_KEY_BYTES,
 };
 use crate::telemetry::hubs::HubClose;
 use bytes::Bytes;
@@ -38,6 +41,13 @@ pub struct Input {
     is_ack_scheduled: bool,
 }
 
+impl Input {
+    /// The input of a connection whose handshake was received by another node.
+    pub fn resumed(protocol: HubProtocol) -> Input {
+        Input { decoder: Decoder::with_protocol(protocol), awaits_sequence: true, ..Input::default() }
+    }
+}
+
 impl Link {
     /// Processes bytes of the client, on a worker.
     pub fn receive(self: &Arc<Self>, bytes: &[u8]) {
@@ -48,8 +58,8 @@ impl Link {
         loop {
             let is_open = match input.decoder.next(max_bytes) {
                 Ok(None) => return,
-                Ok(Some(Decoded::Handshake(protocol))) => self.accept(&mut input, protocol),
-                Ok(Some(Decoded::Message(message))) => self.process(&mut input, message),
+                Ok(Some(ClientFrame::Handshake(protocol))) => self.accept(&mut input, protocol),
+                Ok(Some(ClientFrame::Message(message))) => self.process(&mut input, message),
                 Err(DecodeError::Handshake(error)) => {
                     self.reject(&error);
                     false
@@ -111,6 +121,10 @@ impl Link {
         let worker = current_worker().unwrap_or(self.worker);
         let (connection, epoch) = self.hub.register(new, worker, &groups, Permissions::default())?;
         connection.details.is_announced.store(true, Relaxed);
+        if self.is_stateful {
+            // The secret with which another node takes the session over.
+            connection.session().recovery_keys = [recovery_key(&self.token), None];
+        }
         let source = connection.event_source(None);
         let mut state = self.state();
         let is_ended = !matches!(state.phase, Phase::Handshake);
@@ -172,7 +186,7 @@ impl Link {
         number > self.last_processed.fetch_max(number, Relaxed)
     }
 
-    /// Tells the client which messages were processed.
+    /// Sends the number of the last message that was processed.
     pub(super) fn send_ack(&self) {
         lock(&self.input).is_ack_scheduled = false;
         let Some(connection) = self.connection() else { return };
@@ -192,6 +206,12 @@ impl Link {
         self.touch();
         Some(epoch)
     }
+}
+
+/// The secret of a session: a part of the hash of its token.
+pub fn recovery_key(token: &str) -> Option<[u8; RECOVERY_KEY_BYTES]> {
+    let hash = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
+    hash.as_ref().first_chunk().copied()
 }
 
 impl MessageInput for LinkInput {

@@ -94,7 +94,7 @@ impl HandshakeSocket {
                 self.is_closing = true;
             }
             Phase::Rejected(_) => {}
-            Phase::Ended => return Some(Progress::End),
+            Phase::Moved(_) | Phase::Ended => return Some(Progress::End),
         }
         None
     }

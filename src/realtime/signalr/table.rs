@@ -29,7 +29,7 @@ enum Entry {
 
 /// What is known about a token.
 #[derive(Clone, Debug)]
-pub enum Known {
+pub enum TokenState {
     Link(Arc<Link>),
     /// Its link has ended.
     Ended,
@@ -43,11 +43,11 @@ impl LinkTable {
     }
 
     /// What is known about the token.
-    pub fn get(&self, token: &str) -> Known {
+    pub fn get(&self, token: &str) -> TokenState {
         match self.lock().by_token.get(token) {
-            Some(Entry::Link(link)) => Known::Link(link.clone()),
-            Some(Entry::Ended) => Known::Ended,
-            None => Known::New,
+            Some(Entry::Link(link)) => TokenState::Link(link.clone()),
+            Some(Entry::Ended) => TokenState::Ended,
+            None => TokenState::New,
         }
     }
 
@@ -79,6 +79,11 @@ impl LinkTable {
                 links.by_token.remove(&token);
             }
         }
+    }
+
+    /// Another node has the connection of the token.
+    pub fn remove(&self, token: &str) {
+        self.lock().by_token.remove(token);
     }
 
     /// The links that are open.

@@ -3,7 +3,7 @@
 use super::{
     link::{Link, NewLink},
     poll,
-    table::{Known, LinkTable},
+    table::{LinkTable, TokenState},
 };
 use crate::pipeline::{
     body::{Body, Chunk, NoClient},
@@ -111,9 +111,9 @@ async fn polls_receive_the_handshake_then_messages_then_the_end() {
     links.send("c");
     link.close_normally();
     assert_eq!(sent(poll(&link).await).await, (200, message("c")));
-    assert!(matches!(links.table.get(&link.token), Known::Link(_)));
+    assert!(matches!(links.table.get(&link.token), TokenState::Link(_)));
     assert_eq!(sent(poll(&link).await).await, (204, String::new()));
-    assert!(matches!(links.table.get(&link.token), Known::Ended));
+    assert!(matches!(links.table.get(&link.token), TokenState::Ended));
     assert_eq!(links.scenario.hub().connections(), 0);
 }
 

@@ -14,6 +14,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// An event stream is never silent for longer: responses without bytes are ended.
+const MAX_STREAM_IDLE_TIME: Duration = Duration::from_secs(30);
+
 impl TimerTarget for Link {
     fn fire(self: Arc<Self>, kind: TimerKind, _epoch: u32, now: Instant) {
         match kind {
@@ -45,7 +48,8 @@ impl Link {
         let config = &context.config;
         match self.transport {
             Transport::LongPolling => config.signalr.poll_gap,
-            Transport::WebSockets | Transport::ServerSentEvents => config.keep_alive_interval,
+            Transport::WebSockets => config.keep_alive_interval,
+            Transport::ServerSentEvents => config.keep_alive_interval.min(MAX_STREAM_IDLE_TIME),
         }
     }
 
@@ -73,7 +77,7 @@ impl Link {
                 }
                 is_polled.then(|| now + self.tick_interval())
             }
-            Phase::Rejected(_) | Phase::Closing(_) | Phase::Ended => None,
+            Phase::Rejected(_) | Phase::Closing(_) | Phase::Moved(_) | Phase::Ended => None,
         };
         if let Some(next) = next {
             self.schedule(next);

@@ -20,7 +20,7 @@ const VERSION_0: u8 = 2;
 
 /// What a negotiation grants.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Negotiated {
+pub struct NegotiatedConnection {
     /// Known to the client and to servers.
     pub connection_id: Arc<str>,
     /// Known to the client only; in version 0 the connection id.
@@ -46,7 +46,7 @@ impl TokenScope<'_> {
         node: &str,
         (is_stateful, is_version_0): (bool, bool),
         now: SystemTime,
-    ) -> Option<Negotiated> {
+    ) -> Option<NegotiatedConnection> {
         let mut body = [0; BODY_BYTES];
         body[..RANDOM_BYTES].copy_from_slice(&random);
         let time_ms = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
@@ -59,7 +59,7 @@ impl TokenScope<'_> {
     }
 
     /// The connection of a token; `None`: it was not issued for this service, hub and user.
-    pub fn read(&self, token: &str) -> Option<Negotiated> {
+    pub fn read(&self, token: &str) -> Option<NegotiatedConnection> {
         let (text, node) = token.split_once('.')?;
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (body, mac) = bytes.split_first_chunk::<BODY_BYTES>()?;
@@ -75,7 +75,7 @@ impl TokenScope<'_> {
             0 => format!("{}.{node}", public_id(body)).into(),
             _ => token.into(),
         };
-        Some(Negotiated {
+        Some(NegotiatedConnection {
             connection_id,
             token: token.into(),
             is_stateful: flags & STATEFUL != 0,

@@ -8,6 +8,11 @@ use crate::telemetry::samples::{counter, gauge, histogram};
 use prometheus::proto::Metric;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
+/// Whether the family belongs to hubs.
+pub(in crate::telemetry) fn is_family(name: &str) -> bool {
+    name.starts_with("margay_hub_") || name.starts_with("margay_signalr_")
+}
+
 /// The samples of a family; none before a hub is used.
 pub(in crate::telemetry) fn samples(name: &str, metrics: &HubMetrics) -> Vec<Metric> {
     if name == "margay_signalr_affinity_total" {

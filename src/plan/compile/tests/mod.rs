@@ -19,6 +19,7 @@ mod fabric;
 mod fallback;
 mod features;
 mod hubs;
+mod signalr;
 mod listeners;
 mod options;
 mod own;

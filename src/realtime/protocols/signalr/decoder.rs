@@ -10,7 +10,7 @@ use bytes::{Buf, BytesMut};
 
 /// What was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decoded {
+pub enum ClientFrame {
     /// The first message, which selects the protocol of those behind it.
     Handshake(HubProtocol),
     Message(HubMessage),
@@ -55,13 +55,13 @@ impl Decoder {
     }
 
     /// The next message, of at most `max_bytes`; `None`: it is incomplete.
-    pub fn next(&mut self, max_bytes: usize) -> Result<Option<Decoded>, DecodeError> {
+    pub fn next(&mut self, max_bytes: usize) -> Result<Option<ClientFrame>, DecodeError> {
         let Some(protocol) = self.protocol else {
             let text = self.next_record(max_bytes).map_err(DecodeError::Handshake)?;
             let Some(text) = text else { return Ok(None) };
             let protocol = handshake(&text).map_err(DecodeError::Handshake)?;
             self.protocol = Some(protocol);
-            return Ok(Some(Decoded::Handshake(protocol)));
+            return Ok(Some(ClientFrame::Handshake(protocol)));
         };
         let body = match protocol {
             HubProtocol::Json => self.next_record(max_bytes),
@@ -73,7 +73,7 @@ impl Decoder {
             HubProtocol::Json => json::decode(&body),
             HubProtocol::MessagePack => message_pack::decode(&body),
         };
-        message.map(|message| Some(Decoded::Message(message))).map_err(DecodeError::Message)
+        message.map(|message| Some(ClientFrame::Message(message))).map_err(DecodeError::Message)
     }
 
     /// The bytes up to the next record separator.

@@ -14,7 +14,7 @@ const MAX_PREFIX_BYTES: usize = 5;
 
 /// The message of these bytes.
 pub fn decode(body: &Bytes) -> Result<HubMessage, String> {
-    let mut reader = Reader { rest: body };
+    let mut reader = ValueReader { rest: body };
     let elements = reader.array_len().ok_or("expected an array")?;
     if elements == 0 {
         return Err("the message is empty".to_owned());
@@ -85,9 +85,9 @@ pub fn is_completion(framed: &Bytes, invocation_id: &str) -> bool {
         return false;
     }
     let body = framed.slice(prefix_len..);
-    let mut reader = Reader { rest: &body };
+    let mut reader = ValueReader { rest: &body };
     let Some(elements) = reader.array_len() else { return false };
-    let has_result = |reader: &mut Reader<'_>| match (reader.integer(), elements) {
+    let has_result = |reader: &mut ValueReader<'_>| match (reader.integer(), elements) {
         (Some(2), 4..) | (Some(1 | 3), 5..) => reader.skip_all(elements - 4).is_ok(),
         _ => false,
     };
@@ -98,11 +98,11 @@ pub fn is_completion(framed: &Bytes, invocation_id: &str) -> bool {
 }
 
 /// Reads values; `None` and errors: the bytes are malformed.
-struct Reader<'m> {
+struct ValueReader<'m> {
     rest: &'m [u8],
 }
 
-impl<'m> Reader<'m> {
+impl<'m> ValueReader<'m> {
     fn invocation(&mut self, is_stream: bool, elements: usize, body: &Bytes) -> Result<HubMessage, String> {
         if elements < 5 {
             return Err("the invocation is incomplete".to_owned());

@@ -13,7 +13,7 @@ mod publication;
 #[cfg(test)]
 mod tests;
 
-pub use decoder::{DecodeError, Decoded, Decoder};
+pub use decoder::{ClientFrame, DecodeError, Decoder};
 pub use hub_message::{HubMessage, Invocation};
 pub use json::{handshake, is_completion as is_json_completion};
 pub use kind::{Framing, HubProtocol, SignalRKind, Transport};

@@ -1,6 +1,10 @@
 //! `POST /client/negotiate`: a connection token, and the transports.
 
-use super::{super::HubTarget, access, transports::check_draining};
+use super::{
+    super::HubTarget,
+    access::{self, Access},
+    transports::check_draining,
+};
 use crate::pipeline::{
     error::{ErrorCode, GatewayError},
     exchange::Exchange,
@@ -9,7 +13,7 @@ use crate::pipeline::{
 use crate::realtime::{
     protocols::signalr::Transport,
     service::path::{QueryPairs, parameter},
-    signalr::token::TokenScope,
+    signalr::token::{NegotiatedConnection, TokenScope},
 };
 use serde_json::{Value, json};
 use std::time::SystemTime;
@@ -38,25 +42,37 @@ pub fn respond(target: &HubTarget, query: &QueryPairs, exchange: &Exchange) -> R
     };
     let is_stateful =
         parameter(query, "usestatefulreconnect").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let negotiated = issue(target, &access, (is_stateful, version == 0))?;
+    Ok(json_response(&body(&negotiated, version, &access.context.config.signalr.transports)))
+}
+
+/// A new connection; `kind`: with stateful reconnect, and of version 0.
+fn issue(
+    target: &HubTarget,
+    access: &Access,
+    kind: (bool, bool),
+) -> Result<NegotiatedConnection, GatewayError> {
     let engine = &target.engine.shared;
     let scope = TokenScope {
         service: &target.service.config,
         hub: &access.context.name,
         user: access.user.as_deref(),
     };
-    let random = engine.random_bytes();
-    let negotiated = scope.negotiate(random, &engine.node, (is_stateful, version == 0), SystemTime::now());
-    let Some(negotiated) = negotiated else {
-        return Err(GatewayError::new(ErrorCode::GatewayInternal, "the hub service has no key"));
-    };
+    let negotiated = scope.negotiate(engine.random_bytes(), &engine.node, kind, SystemTime::now());
+    negotiated.ok_or_else(|| GatewayError::new(ErrorCode::GatewayInternal, "the hub service has no key"))
+}
+
+/// The body of the response.
+fn body(negotiated: &NegotiatedConnection, version: i64, transports: &[Transport]) -> Value {
     let mut body = json!({ "negotiateVersion": version, "connectionId": &*negotiated.connection_id });
     if version > 0 {
         body["connectionToken"] = (*negotiated.token).into();
     }
-    if is_stateful {
+    // Clients that did not request it fail if it is present.
+    if negotiated.is_stateful {
         body["useStatefulReconnect"] = true.into();
     }
-    let transports = access.context.config.signalr.transports.iter().map(|transport| {
+    let transports = transports.iter().map(|transport| {
         let formats: &[&str] = match transport {
             Transport::ServerSentEvents => &["Text"],
             Transport::WebSockets | Transport::LongPolling => &["Text", "Binary"],
@@ -64,7 +80,7 @@ pub fn respond(target: &HubTarget, query: &QueryPairs, exchange: &Exchange) -> R
         json!({ "transport": transport.name(), "transferFormats": formats })
     });
     body["availableTransports"] = transports.collect::<Value>();
-    Ok(json_response(&body))
+    body
 }
 
 fn json_response(body: &Value) -> Response {

@@ -16,7 +16,11 @@ use crate::pipeline::{
     upgrade::{Upgrade, UpgradePeer},
 };
 use crate::realtime::{
-    engine::hub::RegistrationError,
+    engine::{
+        AdoptedSession,
+        connection::ClientLink,
+        hub::{Hub, RegistrationError},
+    },
     events::ClientFields,
     protocols::signalr::Transport,
     service::{
@@ -27,9 +31,10 @@ use crate::realtime::{
         event_stream::EventStream,
         link::{Link, NewLink},
         poll,
+        receive::recovery_key,
         socket::LinkSocket,
-        table::Known,
-        token::{Negotiated, TokenScope},
+        table::TokenState,
+        token::{NegotiatedConnection, TokenScope},
     },
 };
 use crate::telemetry::hubs::{HubDirection, HubHandshake, HubRecovery};
@@ -75,7 +80,7 @@ pub async fn serve(
     // Timers and calls of the connection belong to this worker.
     target.engine.hub(&request.access.context).enter(request.worker);
     if exchange.is_websocket {
-        return request.web_socket(&exchange.request);
+        return request.web_socket(&exchange.request).await;
     }
     match exchange.request.method() {
         b"GET" if is_stream => request.event_stream(),
@@ -101,14 +106,14 @@ impl TransportRequest<'_> {
     /// The link of the token, if it belongs to this user and hub.
     fn known(&self, token: &str) -> Result<Option<Arc<Link>>, GatewayError> {
         match self.target.links.get(token) {
-            Known::Link(link) => {
+            TokenState::Link(link) => {
                 let is_own = link.user == self.access.user
                     && link.context.name == self.access.context.name
                     && link.context.service.config.name == self.target.service.config.name;
                 if is_own { Ok(Some(link)) } else { Err(not_found()) }
             }
-            Known::Ended => Err(not_found()),
-            Known::New => Ok(None),
+            TokenState::Ended => Err(not_found()),
+            TokenState::New => Ok(None),
         }
     }
 
@@ -126,12 +131,14 @@ impl TransportRequest<'_> {
         if age > context.config.signalr.handshake_timeout {
             return Err(not_found());
         }
-        self.open_negotiated(negotiated, transport, age)
+        let link = self.open_negotiated(negotiated, transport, age)?;
+        self.target.engine.shared.metrics.count_handshake(HubHandshake::Accepted);
+        Ok(link)
     }
 
     fn open_negotiated(
         &self,
-        negotiated: Negotiated,
+        negotiated: NegotiatedConnection,
         transport: Transport,
         age: Duration,
     ) -> Result<Arc<Link>, GatewayError> {
@@ -141,9 +148,7 @@ impl TransportRequest<'_> {
             return Err(mismatch(400, "the hub does not permit this transport"));
         }
         let hub = engine.hub(context);
-        if context.config.limits.max_connections.is_some_and(|limit| hub.connections() >= limit) {
-            return Err(registration_error(RegistrationError::HubLimit));
-        }
+        self.check_limits(&hub)?;
         let link = Link::open(NewLink {
             id: negotiated.connection_id,
             token: negotiated.token,
@@ -161,9 +166,20 @@ impl TransportRequest<'_> {
             worker: self.worker,
             age,
         });
-        let link = link.ok_or_else(not_found)?;
-        engine.shared.metrics.count_handshake(HubHandshake::Accepted);
-        Ok(link)
+        link.ok_or_else(not_found)
+    }
+
+    /// Whether the hub and the process accept one more connection; the handshake checks it again.
+    fn check_limits(&self, hub: &Hub) -> Result<(), GatewayError> {
+        let is_full = |limit: Option<usize>, count: usize| limit.is_some_and(|limit| count >= limit);
+        let shared = &self.target.engine.shared;
+        if is_full(self.access.context.config.limits.max_connections, hub.connections()) {
+            return Err(registration_error(RegistrationError::HubLimit));
+        }
+        if is_full(shared.limits.load().max_connections, shared.connections.load(Relaxed)) {
+            return Err(registration_error(RegistrationError::ProcessLimit));
+        }
+        Ok(())
     }
 
     /// A connection without negotiation.
@@ -176,10 +192,13 @@ impl TransportRequest<'_> {
         };
         let now = SystemTime::now();
         let negotiated = scope.negotiate(shared.random_bytes(), &shared.node, (false, false), now);
-        self.open_negotiated(negotiated.ok_or_else(not_found)?, Transport::WebSockets, Duration::ZERO)
+        let negotiated = negotiated.ok_or_else(not_found)?;
+        let link = self.open_negotiated(negotiated, Transport::WebSockets, Duration::ZERO)?;
+        shared.metrics.count_handshake(HubHandshake::Accepted);
+        Ok(link)
     }
 
-    fn web_socket(&self, request: &Head) -> RouteResult {
+    async fn web_socket(&self, request: &Head) -> RouteResult {
         let key = request.get(b"Sec-WebSocket-Key").unwrap_or_default();
         if !is_valid_key(key) || request.get(b"Sec-WebSocket-Version") != Some(b"13") {
             let detail = "expected a WebSocket handshake of version 13";
@@ -190,11 +209,52 @@ impl TransportRequest<'_> {
             None => self.open_unnegotiated()?,
             Some(token) => match self.known(token)? {
                 Some(link) => return self.resume(link, key),
-                None => self.open(token, Transport::WebSockets)?,
+                None => match self.take_over(token, key).await? {
+                    Some(response) => return Ok(response),
+                    None => self.open(token, Transport::WebSockets)?,
+                },
             },
         };
         link.attach();
         Ok(switch(key, LinkSocket::new(link)))
+    }
+
+    /// Takes a connection with stateful reconnect over from another node; `None`: no node has it.
+    async fn take_over(&self, token: &str, key: &[u8]) -> Result<Option<Response>, GatewayError> {
+        let (target, context) = (self.target, &self.access.context);
+        let (service, user) = (&target.service.config, self.access.user.as_deref());
+        let scope = TokenScope { service, hub: &context.name, user };
+        let negotiated = scope.read(token).ok_or_else(not_found)?;
+        if !negotiated.is_stateful || target.engine.shared.backplane().is_none() {
+            return Ok(None);
+        }
+        let (id, secret) = (negotiated.connection_id.clone(), recovery_key(token).ok_or_else(not_found)?);
+        let link = self.open_negotiated(negotiated, Transport::WebSockets, Duration::ZERO)?;
+        link.attach();
+        let (client, adopting) = ((self.worker, link.clone() as Arc<dyn ClientLink>), link.clone());
+        let open = move |(_, connection, epoch, last_processed): AdoptedSession| {
+            adopting.adopt(&connection, epoch, last_processed);
+            LinkSocket::resumed(adopting, connection, epoch)
+        };
+        let taken = target.engine.take_over_signalr(context.clone(), (&id, &secret), client, open);
+        let metrics = &target.engine.shared.metrics;
+        match taken.await {
+            Ok(Some(socket)) => {
+                metrics.count_recovery(HubRecovery::Recovered);
+                Ok(Some(switch(key, socket)))
+            }
+            Ok(None) => {
+                target.links.remove(token);
+                link.detach();
+                Ok(None)
+            }
+            Err(_) => {
+                link.detach();
+                metrics.count_recovery(HubRecovery::Unavailable);
+                let detail = "the node of the connection cannot be reached";
+                Err(GatewayError::new(ErrorCode::HubBackplaneUnavailable, detail))
+            }
+        }
     }
 
     /// Another WebSocket of the same connection: with stateful reconnect it takes over.

@@ -11,8 +11,8 @@ mod builder;
 mod check;
 mod client;
 mod completions;
-mod connect;
 mod configuration;
+mod connect;
 pub mod demo;
 mod diff;
 mod exit;
@@ -83,7 +83,7 @@ fn command(command: &Command, stages: &StageRegistry) -> Exit {
         Command::New(arguments) => new::run(arguments),
         Command::Completions(arguments) => completions::completions(arguments),
         Command::Man(arguments) => completions::man(arguments),
-        Command::Waf(arguments) => waf::run(arguments),
+        Command::Waf(arguments) => waf::run(arguments, stages),
         Command::Status(arguments) => client::status(arguments),
         Command::Routes(arguments) => client::routes(arguments),
         Command::Clusters(arguments) => client::clusters(arguments),

@@ -197,10 +197,29 @@ pub fn connect(backend: SocketAddr) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket.into())
 }
 
+/// Sends a datagram on a connected socket. Never waits, and does not depend on the readiness that the runtime has seen: a new
+/// socket has none yet.
+///
+/// # Errors
+///
+/// `WouldBlock` if the kernel does not take it, and every other error of send(2).
+pub fn send_now(socket: &UdpSocket, bytes: &[u8]) -> io::Result<usize> {
+    nix::sys::socket::send(socket.as_raw_fd(), bytes, MsgFlags::empty()).map_err(to_io_error)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::future::poll_fn;
+
+    #[tokio::test]
+    async fn a_new_socket_sends_at_once() {
+        let server = StdSocket::bind("127.0.0.1:0").unwrap();
+        let client = connect(server.local_addr().unwrap()).unwrap();
+        assert_eq!(send_now(&client, b"first").unwrap(), 5);
+        let mut buffer = [0; 8];
+        assert_eq!(server.recv(&mut buffer).unwrap(), 5);
+    }
 
     #[tokio::test]
     async fn a_wildcard_listener_sends_from_the_address_that_was_sent_to() {

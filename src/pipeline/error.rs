@@ -172,6 +172,8 @@ error_codes! {
     /// The body does not have the format that the request declares.
     WafMalformed = "waf.malformed", Client, 400, 400, "Malformed body";
     WafBody = "waf.body", Client, 413, 413, "Body too large for the firewall";
+    /// The rules of the firewall for responses.
+    WafResponse = "waf.response", Backend, 502, 502, "Response blocked by the firewall";
     /// The queue of the firewall is full, or too slow.
     WafOverload = "waf.overload", Gateway, 503, 503, "Firewall overloaded";
     WafFailed = "waf.failed", Gateway, 500, 500, "Firewall failed";

@@ -8,6 +8,7 @@
 //! reload.
 
 pub mod response;
+pub mod response_inspection;
 pub mod affinity;
 pub mod body;
 pub mod cancel;

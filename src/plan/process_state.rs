@@ -14,7 +14,7 @@ use crate::{
         tls::server::{ClientAuth, TicketKeys},
     },
     pipeline::internal::ServiceRegistry,
-    realtime::engine::Engine,
+    realtime::{engine::Engine, signalr::table::LinkTable},
     stages::{StageState, program::ProgramState},
     state::SharedStates,
     telemetry::{Metrics, TelemetryState},
@@ -50,6 +50,8 @@ pub struct ProcessState {
     pub shared_states: Arc<SharedStates>,
     /// Realtime hubs; empty until a plan has a hub service.
     pub hub_engine: EngineSlot,
+    /// The transports of SignalR clients.
+    pub signalr_links: Arc<LinkTable>,
     /// Internal services of the process that routes may name.
     pub services: ServiceRegistry,
     /// The agents that are connected to this process.
@@ -93,6 +95,7 @@ impl ProcessState {
             agents,
             metrics,
             hub_engine: EngineSlot::default(),
+            signalr_links: Arc::default(),
             services: ServiceRegistry::default(),
             programs: Arc::default(),
             roles: Arc::default(),

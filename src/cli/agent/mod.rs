@@ -47,10 +47,7 @@ pub fn run(command: &AgentCommand) -> Exit {
 
 /// What the connections of all gateways share.
 fn context(settings: &AgentSettings) -> Arc<AgentContext> {
-    let context =
-        AgentContext { allowed_clients: settings.allowed_clients.clone(), ..AgentContext::default() };
-    context.set_services(settings.services.clone());
-    Arc::new(context)
+    Arc::new(AgentContext::new(settings.services.clone(), settings.allowed_clients.clone()))
 }
 
 /// The 16 digits of this process.

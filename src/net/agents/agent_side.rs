@@ -54,6 +54,10 @@ pub struct AgentContext {
 }
 
 impl AgentContext {
+    pub fn new(services: Vec<ServiceTarget>, allowed_clients: Option<IpSet>) -> AgentContext {
+        AgentContext { services: Mutex::new(services.into()), allowed_clients, ..AgentContext::default() }
+    }
+
     /// The services that are offered.
     pub fn services(&self) -> Arc<[ServiceTarget]> {
         self.services.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -71,7 +71,12 @@ fn random<const N: usize>() -> Option<[u8; N]> {
 impl Bridge {
     /// A bridge without connections; with the stream of an agent, only the service connects.
     /// `None`: the system has no random numbers.
-    pub fn new(device: &str, name: &str, deadline: Instant, agent: Option<AgentStream>) -> Option<Arc<Bridge>> {
+    pub fn new(
+        device: &str,
+        name: &str,
+        deadline: Instant,
+        agent: Option<AgentStream>,
+    ) -> Option<Arc<Bridge>> {
         let token = || random::<32>().map(|bytes| URL_SAFE_NO_PAD.encode(bytes));
         Some(Arc::new(Bridge {
             id: hex::encode(&random::<16>()?),

@@ -145,7 +145,8 @@ impl DeviceHub {
     ) -> Result<Option<AcceptedStream>, DeviceError> {
         let (rid, answer) = session.begin_request().ok_or(DeviceError::Throttled)?;
         let deadline = Instant::now() + settings.handshake_timeout.max(request.response_timeout);
-        let bridge = Bridge::new(request.device, request.name, deadline, None).ok_or(DeviceError::Throttled)?;
+        let bridge =
+            Bridge::new(request.device, request.name, deadline, None).ok_or(DeviceError::Throttled)?;
         // The bridge exists before the request is sent: some devices connect before they answer.
         self.add_bridge(&bridge);
         let mut open = OpenRequest { hub: self, session, rid, bridge: Some(bridge.clone()) };

@@ -17,7 +17,7 @@ pub use fabric::{ReplicaExplanation, ServiceExplanation};
 pub use report::{
     Explanation, MatchedRoute, NearMiss, PartExplanation, Rejection, Setting, StageDescription,
 };
-pub use request::{parse_request, parse_request_from};
+pub use request::{add_body, parse_request, parse_request_from};
 
 use super::{
     blueprint::{Blueprint, DynamicBlueprint, RouteBlueprint, Sourced},
@@ -304,6 +304,9 @@ async fn run_stages(
         let used = used.collect::<Vec<_>>().join(", ");
         if !used.is_empty() {
             description.description += &format!(" (would use {used})");
+        }
+        if let Some(note) = exchange.response.note.take() {
+            description.description += &format!(" ({note})");
         }
         descriptions.push(description);
         if early.is_some() {

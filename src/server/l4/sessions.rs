@@ -48,8 +48,13 @@ impl SessionTable {
     }
 
     /// Removes a session that ended. The next session of the client avoids an endpoint that refused.
-    pub fn remove(&self, key: SessionKey, refused: Option<Arc<Endpoint>>) {
-        self.lock().remove(&key);
+    pub fn remove(&self, key: SessionKey, session: &Arc<UdpSession>, refused: Option<Arc<Endpoint>>) {
+        let mut open = self.lock();
+        // Another session of the client may have its place.
+        if open.get(&key).is_some_and(|known| Arc::ptr_eq(known, session)) {
+            open.remove(&key);
+        }
+        drop(open);
         let Some(endpoint) = refused else { return };
         let mut avoided = self.avoided.lock().unwrap_or_else(PoisonError::into_inner);
         if avoided.len() >= MAX_AVOIDED {
@@ -126,7 +131,7 @@ impl Datagram<'_> {
                 return session.send(bytes, self.worker.index);
             }
             session.end("endpoint.gone");
-            self.table.remove(key, None);
+            self.table.remove(key, &session, None);
         }
         if let Some(session) = self.open(key) {
             session.send(bytes, self.worker.index);
@@ -223,9 +228,9 @@ impl Datagram<'_> {
         let (table, worker) = (self.table.clone(), self.worker.index);
         table.lock().insert(key, session.clone());
         tokio::spawn(async move {
-            let Ended { was_replaced, refused } = session.run(&table.socket, worker).await;
+            let Ended { was_replaced, refused } = session.clone().run(&table.socket, worker).await;
             if !was_replaced {
-                table.remove(key, refused);
+                table.remove(key, &session, refused);
             }
         });
     }

@@ -5,7 +5,7 @@ use crate::{
     backend::{Cluster, endpoint::Endpoint, health::AttemptReport, selection::InFlightGuard},
     base::client_counts::ClientCountGuard,
     net::{
-        datagram::{DatagramListener, MAX_DATAGRAM_BYTES},
+        datagram::{DatagramListener, MAX_DATAGRAM_BYTES, send_now},
         descriptors::DescriptorGuard,
     },
     pipeline::error::ErrorCode,
@@ -124,11 +124,11 @@ impl UdpSession {
     /// Sends a datagram of the client to the endpoint.
     pub fn send(&self, bytes: &[u8], worker: usize) {
         self.touch();
-        match self.socket.try_send(bytes) {
+        match send_now(&self.socket, bytes) {
             Ok(sent) => count_forwarded(&self.forwarding, worker, ForwardedTo::Service, sent),
             // The task receives the same error, or the next datagram does.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                if self.socket.try_send(bytes).is_ok() {
+                if send_now(&self.socket, bytes).is_ok() {
                     count_forwarded(&self.forwarding, worker, ForwardedTo::Service, bytes.len());
                 }
                 self.end("backend.reset");

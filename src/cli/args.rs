@@ -1,13 +1,16 @@
 //! The command line. The texts here are the help.
 
+use super::agent::arguments::AgentCommand;
 use super::client::arguments::{
     ApplyCommand, ClustersCommand, EndpointCommand, HistoryCommand, RollbackCommand, RoutesCommand,
     StatusCommand, TailCommand, TopCommand,
 };
 pub(super) use super::configuration::{Compat, Configuration};
+use super::connect::arguments::ConnectCommand;
 use super::explain_topics::ExplainTopic;
 use super::import::arguments::Import;
 use super::roles::Roles;
+use super::waf::args::Waf;
 use crate::net::{listener::Address, unix_address::UnixAddress};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::IpAddr;
@@ -37,6 +40,10 @@ pub(super) enum Command {
     Run(Run),
     /// Start the sample services, then run the gateway as `run` does.
     Demo(Demo),
+    /// Keep an outbound connection to a gateway, and connect its streams to services near this machine.
+    Agent(AgentCommand),
+    /// Reach the service of an agent through a gateway.
+    Connect(ConnectCommand),
     /// Report all errors and warnings of the configuration.
     Check(Check),
     /// Print the JSON Schema of the configuration, for editors.
@@ -267,6 +274,9 @@ pub(super) struct Explain {
     /// A header of the request.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
+    /// The body of the request; `@FILE` reads it from a file. Without a Content-Type it is a form.
+    #[arg(short = 'd', long, value_name = "TEXT")]
+    pub data: Option<String>,
     /// The address of the client.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub from: IpAddr,
@@ -278,50 +288,6 @@ pub(super) struct Explain {
     pub json: bool,
     #[command(flatten)]
     pub configuration: Configuration,
-}
-
-/// A command of the firewall.
-#[derive(Args, Clone, Debug)]
-pub(super) struct Waf {
-    #[command(subcommand)]
-    pub command: WafCommand,
-}
-
-#[derive(Clone, Debug, Subcommand)]
-pub(super) enum WafCommand {
-    /// Print directory, version and number of the managed rules in force.
-    Rules(WafRules),
-    /// Propose exclusions for matches that the firewall logged in Detection.
-    Replay(WafReplay),
-}
-
-#[derive(Args, Clone, Debug)]
-pub(super) struct WafRules {
-    /// The directory of the rules. Default: as for a gateway without `WafEngine.Rules`.
-    #[arg(long, value_name = "DIR")]
-    pub rules: Option<PathBuf>,
-    /// Load the rules of another directory and report whether it succeeds.
-    #[arg(long, value_name = "DIR", conflicts_with = "rules")]
-    pub check: Option<PathBuf>,
-    /// List the rules with their ids, levels and messages.
-    #[arg(long)]
-    pub list: bool,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(super) struct WafReplay {
-    /// Files with lines of the log of the firewall.
-    #[arg(value_name = "LOG", required = true)]
-    pub logs: Vec<PathBuf>,
-    /// The number of distinct clients without which nothing is proposed.
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    pub min_clients: usize,
-    /// The number of requests without which nothing is proposed.
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub min_requests: usize,
-    /// Print the exclusions only, as JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// The help topic.

@@ -1,4 +1,4 @@
-//! The arguments that name the configuration.
+//! The arguments that select the configuration, which most commands have.
 
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;

@@ -5,7 +5,7 @@ use super::{Exit, explain_topics, output, settings};
 use crate::control::candidate::Candidate;
 use crate::control::dry_run::DryRun;
 use crate::pipeline::exchange::Exchange;
-use crate::plan::explain::parse_request_from;
+use crate::plan::explain::{add_body, parse_request_from};
 use crate::stages::custom::StageRegistry;
 
 /// Loads the configuration, runs the request through its plan, and prints the explanation.
@@ -41,13 +41,23 @@ fn request(arguments: &Explain) -> Result<Exchange, String> {
     };
     let headers: Vec<_> = arguments.headers.iter().map(header).collect::<Result<_, _>>()?;
     let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    parse_request_from(
+    let mut exchange = parse_request_from(
         arguments.method.as_deref().unwrap_or_default(),
         arguments.url.as_deref().unwrap_or_default(),
         &headers,
         arguments.from,
         arguments.listener.as_deref(),
-    )
+    )?;
+    add_body(&mut exchange, body(arguments)?);
+    Ok(exchange)
+}
+
+fn body(arguments: &Explain) -> Result<Vec<u8>, String> {
+    match arguments.data.as_deref().map(|data| (data, data.strip_prefix('@'))) {
+        None => Ok(Vec::new()),
+        Some((_, Some(file))) => std::fs::read(file).map_err(|error| format!("--data {file}: {error}")),
+        Some((data, None)) => Ok(data.as_bytes().to_vec()),
+    }
 }
 
 #[cfg(test)]

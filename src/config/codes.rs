@@ -189,15 +189,15 @@ codes! {
     UNKNOWN_STORE = "MG0710", "Unknown configuration store", "ConfigurationStore is Consul, or absent.";
     UNKNOWN_HUB_SERVICE = "MG0801", "Unknown hub service", "DownstreamHubService is the name of one of HubServices. Names are case-sensitive.";
     HUB_SERVICE_AND_ENDPOINTS = "MG0802", "Backend settings on a route with DownstreamHubService", "A route with DownstreamHubService has no backend, and none of the options that concern one: addresses, cluster, service, scheme, HTTP version, load balancing, health checks, TLS, QoS, retries, fallback, cache and compression.";
-    HUB_SERVICE_INCOMPLETE = "MG0803", "Incomplete hub service", "A hub service needs a Type, WebPubSub, and at least one entry in Hubs; the name * applies to every hub without an entry.";
+    HUB_SERVICE_INCOMPLETE = "MG0803", "Incomplete hub service", "A hub service needs a Type, WebPubSub or SignalR, and at least one entry in Hubs; the name * applies to every hub without an entry.";
     BAD_HUB_KEY = "MG0804", "Invalid keys of a hub service", "Keys are one or two different secrets of at least 32 bytes; the first one signs, both verify.";
     BAD_HUB_NAME = "MG0805", "Invalid hub name", "A hub name is a letter, then up to 127 letters, digits and _`,.[]; names are case-insensitive.";
     BAD_PUBLIC_URL = "MG0806", "Invalid public URL of a hub service", "PublicUrls are absolute http or https URLs without a query; with a path if the service is mounted below one.";
     NO_PUBLIC_URLS = "MG0807", "Hub service without public URLs", "Without PublicUrls tokens for any host are accepted, and the path of the request is compared: a token for another installation with the same keys is valid here too.";
-    BAD_HANDLER_URL = "MG0808", "Invalid URL of an event handler", "UrlTemplate is an absolute http or https URL, with DownstreamCluster a path; {hub} and {event} may be in path and query, never in scheme, host or port.";
-    BAD_EVENT_PATTERN = "MG0809", "Invalid events of an event handler", "UserEventPattern is * or names separated by commas; SystemEvents are connect, connected, disconnected, joined and left.";
+    BAD_HANDLER_URL = "MG0808", "Invalid URL of an event handler", "UrlTemplate is an absolute http or https URL, with DownstreamCluster a path; {hub}, {event} and for SignalR {category} may be in path and query, never in scheme, host or port.";
+    BAD_EVENT_PATTERN = "MG0809", "Invalid events of an event handler", "UserEventPattern is * or names separated by commas; SystemEvents are connect, connected, disconnected, joined and left. Of SignalR: CategoryPattern and EventPattern are * or names separated by commas; categories are connections and messages.";
     SHADOWED_EVENT_HANDLER = "MG0810", "Event handler without events", "Only the first handler that matches an event receives it: earlier handlers match all events of this one.";
-    BAD_HANDLER_HEADER = "MG0811", "Invalid header of an event handler", "Headers are names and values of HTTP header fields; Host, Connection, Content-*, ce-* and WebHook-* are set by the gateway.";
+    BAD_HANDLER_HEADER = "MG0811", "Invalid header of an event handler", "Headers are names and values of HTTP header fields; Host, Connection, Content-*, ce-*, WebHook-* and X-ASRS-* are set by the gateway.";
     HUB_RANGE = "MG0812", "Hub setting out of range", "The message contains the range. Limits of a hub apply to open connections when the configuration is reloaded.";
     BAD_SERVER_SCHEME = "MG0813", "Invalid server scheme of a hub service", "ServerSchemes are names of AuthenticationSchemes of the type JwtBearer.";
     BAD_NODE_NAME = "MG0814", "Invalid node name", "Realtime.NodeName is 1 to 32 letters, digits and _; unique among the nodes.";
@@ -208,6 +208,8 @@ codes! {
     BAD_SIGNALR = "MG0820", "Invalid SignalR options", "SignalROptions belong to a route with a cluster of SignalR servers: Affinity is Token, Cookie or None, Key has at least 32 bytes, CookieName is the name of a cookie.";
     SIGNALR_KEY = "MG0821", "SignalR affinity without a key", "Without SignalROptions.Key every gateway process generates one: connections do not survive a restart, and several gateways do not accept the tags of each other.";
     SIGNALR_TIMEOUT = "MG0822", "Timeout shorter than a long poll", "SignalR servers hold a long poll for 90 to 100 seconds; a shorter Timeout of the route ends each poll with 504.";
+    FOREIGN_HUB_SETTING = "MG0823", "Setting of another type of hub service", "Some settings of hubs and event handlers exist for Web PubSub only, others for SignalR only; the reference lists them.";
+    BAD_TRANSPORT = "MG0824", "Unknown transport", "Transports of a SignalR hub are WebSockets, ServerSentEvents and LongPolling.";
     POLICY_NOT_YET = "MG0910", "Not supported yet: policy statement", "This version does not have the statement or the attribute of a policy document; it is refused rather than ignored.";
     PENDING_PROTOCOLS = "MG0921", "Not supported yet: HTTP/3", "This version does not support HTTP/3 as the only acceptable version; the setting is rejected rather than ignored.";
     POLICY_STATEMENT = "MG1001", "Unknown statement", "A policy document contains statements of the table in docs/policy-statements.md; an object has one statement, apart from id, // and x-... members.";
@@ -303,6 +305,19 @@ codes! {
     FABRIC_PLAIN_CREDENTIALS = "MG1509", "Credentials of a cluster sent over plain HTTP", "An attacker on the network can read what is sent to the HTTP gateway of the cluster. Use https.";
     FABRIC_CERTIFICATES = "MG1510", "Invalid ServiceCertificates", "Policy is None, Thumbprints with Thumbprints, or NameAndIssuer with Names; a thumbprint has 40 or 64 hexadecimal digits.";
     FABRIC_ANY_CERTIFICATE = "MG1511", "Any certificate of a service is accepted", "An attacker on the network can read and change the traffic to services whose certificates are not verified.";
+    BAD_AGENT = "MG1601", "Invalid agent", "Tunnels.Agents maps ids to agents: an id has 1 to 128 letters, digits and -._~:@, a pattern ends with *. Services are 1 to 64 letters, digits and -_., Certificates are SHA-256 in hexadecimal digits or name:NAME, Instances is 1 to 1000.";
+    BAD_AGENT_KEY = "MG1602", "Invalid key of an agent or a policy", "Keys are the Base64 of 32 to 128 bytes, one or two: openssl rand -base64 32.";
+    AGENT_WITHOUT_PROOF = "MG1603", "Agent without a proof of identity", "An agent needs Keys, Certificates or Subjects: without a proof it could never connect.";
+    SHARED_AGENT_KEY = "MG1604", "Key used twice", "The holder of a key can be every agent and every policy with it. Use one key for each, or a pattern, whose agents have derived keys.";
+    BAD_CONNECT_RULE = "MG1605", "Unknown rule in Connect", "Connect contains policy:NAME (a policy of Tunnels.Policies), policy:*, sub:VALUE, routes and *.";
+    UNUSED_TUNNEL_POLICY = "MG1606", "Policy without agents", "No agent names the policy in Connect, so its keys open no streams.";
+    BAD_AGENT_HOST = "MG1607", "Invalid host of an agent", "The service of an agent is agent:ID/SERVICE, without a Port. The id may have placeholders on routes, not in Clusters.";
+    UNKNOWN_AGENT = "MG1608", "Unknown agent", "The id in agent:ID/SERVICE needs an entry of Tunnels.Agents, or a pattern that fits it.";
+    NO_TUNNELS = "MG1609", "Service of tunnels without Tunnels", "The service accepts agents of the section Tunnels; without it there are none.";
+    OPEN_TUNNEL = "MG1610", "Tokens sent without TLS", "An attacker on the network can read the tokens of agents. Use Tls on the listener, or an address of this machine.";
+    BAD_TUNNEL_LIMIT = "MG1611", "Limit of tunnels out of range", "MaxAgents and MaxStreams 1 to 1000000000, only in Tunnels.Limits; MaxStreamsPerAgent 1 to 1024; NewStreamsPerSecond 1 to 1000000; BytesPerSecond and BytesPerDay 1KiB or more; IdleTimeout and MaxStreamDuration 1s to 30d; ConnectTimeout 100ms to 1m; MaxStreamWindow 64KiB to 64MiB; MaxConnectionWindow 1MiB to 1GiB; WaitForAgent 0s to 1m.";
+    BAD_TUNNEL_POLICY = "MG1612", "Incomplete policy of tunnels", "A policy needs Rights (ServiceConnect, DeviceConnect, RegistryRead) and Keys.";
+    BAD_DEVICE_STREAMS = "MG1613", "Invalid DeviceStreams", "DeviceStreams needs HostNames and PublicUrl (ws(s)://host[:port]); ConnectTimeout and ResponseTimeout are 0s to 5m, HandshakeTimeout is 1s to 5m.";
 }
 
 #[cfg(test)]
@@ -311,7 +326,7 @@ mod tests {
     use std::fmt::Write;
     use std::path::Path;
 
-    const FAMILIES: [(&str, &str); 16] = [
+    const FAMILIES: [(&str, &str); 17] = [
         ("MG00", "Reading files, syntax"),
         ("MG01", "Keys and types"),
         ("MG02", "Placeholders, merge, policies"),
@@ -328,6 +343,7 @@ mod tests {
         ("MG13", "Web application firewall"),
         ("MG14", "Transport routes and roles"),
         ("MG15", "Services with partitions"),
+        ("MG16", "Tunnels"),
     ];
 
     const HEAD: &str = "# Diagnostics\n\nErrors and warnings of the configuration, reported by `margay check`, at startup and on reload, by code. \

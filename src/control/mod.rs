@@ -19,6 +19,7 @@ pub mod roles;
 pub mod service_names;
 mod log_signal;
 pub mod services;
+pub mod tunnels;
 mod watch_paths;
 pub mod process;
 pub mod config_store;

@@ -275,6 +275,7 @@ fn log_started(listeners: &Listeners, admin: &Listeners, blueprint: &Blueprint) 
             }
             ListenerProtocol::Tcp => format!("forwarding {} on {}", plan.name, address.url("tcp")),
             ListenerProtocol::Udp => format!("forwarding {} on {}", plan.name, address.url("udp")),
+            ListenerProtocol::Mqtt => format!("serving devices on {}", address.url("mqtt")),
         });
     }
     for listener in admin.iter() {

@@ -7,6 +7,7 @@ use super::{
     gateway_handle::GatewayHandle,
     roles,
     service_names::NAMES,
+    tunnels,
 };
 use crate::pipeline::internal::{InternalService, ServiceRegistry};
 use axum::Router;
@@ -18,6 +19,8 @@ const SERVICES: [MakeService; NAMES.len()] = [
     |gateway| admin::router(AdminContext::health(gateway)),
     |_| fabric_naming::router(),
     |gateway| roles::router(gateway.clone()),
+    tunnels::agents::router,
+    tunnels::device_streams::router,
 ];
 
 /// All services.

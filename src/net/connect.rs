@@ -1,6 +1,10 @@
 //! Connecting to backends: address selection, PROXY header, TLS handshake.
 
 use super::{
+    agents::{
+        access::Requester, address::AgentAddress, open::StreamRequest, registry::AgentRegistry,
+        virtual_stream::AgentStream,
+    },
     descriptors,
     forward_stream::ForwardStream,
     io::Stream,
@@ -15,6 +19,7 @@ use crate::{
     base::backoff,
     pipeline::error::{ErrorCode, GatewayError},
 };
+use pingora::protocols::l4::virt::VirtualSocketStream;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -41,6 +46,28 @@ pub enum ConnectAddr {
     Tcp { name: Arc<ResolvedName>, preferred: AtomicUsize },
     /// A Unix domain socket.
     Unix(UnixAddress),
+    /// The service of an agent: a stream on one of its connections.
+    Agent(AgentEndpoint),
+}
+
+/// The service of an agent, and where the agent is connected.
+#[derive(Debug)]
+pub struct AgentEndpoint {
+    pub registry: Arc<AgentRegistry>,
+    pub address: AgentAddress,
+}
+
+impl AgentEndpoint {
+    /// Opens a stream to the service.
+    pub(in crate::net) async fn open(
+        &self,
+        client: Option<SocketAddr>,
+        timeout: Duration,
+    ) -> Result<AgentStream, GatewayError> {
+        let AgentAddress { agent, service } = &self.address;
+        let request = StreamRequest { agent, service, requester: &Requester::Route, client, timeout };
+        self.registry.open(request).await.map_err(|error| error.into_gateway_error(agent, service))
+    }
 }
 
 impl ConnectAddr {
@@ -53,7 +80,7 @@ impl ConnectAddr {
     pub fn is_resolved(&self) -> bool {
         match self {
             ConnectAddr::Tcp { name, .. } => name.current().is_some(),
-            ConnectAddr::Unix(_) => true,
+            ConnectAddr::Unix(_) | ConnectAddr::Agent(_) => true,
         }
     }
 
@@ -64,7 +91,7 @@ impl ConnectAddr {
                 let addresses = name.current()?;
                 addresses.get(preferred.load(Ordering::Relaxed)).or(addresses.first()).copied()
             }
-            ConnectAddr::Unix(_) => None,
+            ConnectAddr::Unix(_) | ConnectAddr::Agent(_) => None,
         }
     }
 
@@ -72,7 +99,7 @@ impl ConnectAddr {
     pub async fn resolve(&self, deadline: Instant) -> bool {
         match self {
             ConnectAddr::Tcp { name, .. } => name.addresses(deadline).await.is_ok(),
-            ConnectAddr::Unix(_) => true,
+            ConnectAddr::Unix(_) | ConnectAddr::Agent(_) => true,
         }
     }
 
@@ -81,7 +108,7 @@ impl ConnectAddr {
         match (self, peer) {
             (ConnectAddr::Tcp { name, .. }, Some(peer)) => name.still_contains(peer),
             (ConnectAddr::Tcp { .. }, None) => false,
-            (ConnectAddr::Unix(_), _) => true,
+            (ConnectAddr::Unix(_) | ConnectAddr::Agent(_), _) => true,
         }
     }
 }
@@ -96,6 +123,8 @@ pub struct ConnectTarget<'a> {
     pub proxy_header: Option<ProxyHeader>,
     /// TLS settings; `None`: plain.
     pub tls: Option<&'a TlsTarget>,
+    /// The client that the connection is for, if it is for one only; agents get it.
+    pub client: Option<SocketAddr>,
 }
 
 impl ConnectTarget<'_> {
@@ -104,6 +133,7 @@ impl ConnectTarget<'_> {
         match self.addr {
             ConnectAddr::Tcp { name, .. } => format!("{}:{}", name.text(), self.port),
             ConnectAddr::Unix(path) => path.to_string(),
+            ConnectAddr::Agent(endpoint) => endpoint.address.to_string(),
         }
     }
 }
@@ -148,6 +178,9 @@ pub async fn open_forward_stream(
             connected.map(|(stream, _)| SocketStream::Tcp(stream))
         }
         ConnectAddr::Unix(path) => connect_unix(path, deadline).await.map(SocketStream::Unix),
+        ConnectAddr::Agent(endpoint) => {
+            Ok(SocketStream::Agent(Box::new(endpoint.open(target.client, timeout).await?)))
+        }
     };
     let mut socket = connected.map_err(|error| connect_error(target, &error, timeout))?;
     socket.prepare();
@@ -182,6 +215,10 @@ async fn connect_stream(
             connected.map(|(stream, address)| (stream.into(), Some(ResolvedPeer { address, generation })))
         }
         ConnectAddr::Unix(path) => connect_unix(path, deadline).await.map(|stream| (stream.into(), None)),
+        ConnectAddr::Agent(endpoint) => {
+            let stream = Box::pin(endpoint.open(target.client, timeout)).await?;
+            Ok((VirtualSocketStream::new(Box::new(stream)).into(), None))
+        }
     };
     let (mut connected, peer) = connected.map_err(|error| connect_error(target, &error, timeout))?;
     if let Some(header) = &target.proxy_header {
@@ -315,7 +352,7 @@ mod tests {
         let name = Resolver::default().get("two.addresses");
         name.publish(vec![FIRST, SECOND]);
         let addr = ConnectAddr::from_name(name.clone());
-        let target = ConnectTarget { addr: &addr, port, proxy_header: None, tls: None };
+        let target = ConnectTarget { addr: &addr, port, proxy_header: None, tls: None, client: None };
         let connected = async || {
             open_stream(&target, AlpnOffer::Http1, Duration::from_millis(400))
                 .await
@@ -343,7 +380,7 @@ mod tests {
         socket.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
         socket.listen(0).unwrap();
         let addr = ConnectAddr::Unix(UnixAddress::Path(path));
-        let target = ConnectTarget { addr: &addr, port: 0, proxy_header: None, tls: None };
+        let target = ConnectTarget { addr: &addr, port: 0, proxy_header: None, tls: None, client: None };
         let connected = async |ms| {
             open_stream(&target, AlpnOffer::Http1, Duration::from_millis(ms)).await.map_err(|c| c.code)
         };

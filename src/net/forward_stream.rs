@@ -49,8 +49,8 @@ impl ForwardStream {
     /// The plain socket, for `splice`.
     pub fn plain(&self) -> Option<&SocketStream> {
         match &self.transport {
-            Transport::Plain(socket) => Some(socket),
-            Transport::Tls(_) => None,
+            Transport::Plain(socket) if socket.can_splice() => Some(socket),
+            Transport::Plain(_) | Transport::Tls(_) => None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! A plain stream socket without buffers, for connections that are forwarded byte by byte; the HTTP codecs use [`super::io`].
 
-use super::{io::L4Stream, io::Stream};
-use pingora::protocols::l4::ext::get_tcp_info;
+use super::{agents::virtual_stream::AgentStream, io::L4Stream, io::Stream};
+use pingora::protocols::l4::{ext::get_tcp_info, virt::VirtualSocketStream};
 use socket2::{SockRef, TcpKeepalive};
 use std::{
     io,
@@ -25,14 +25,17 @@ const KEEPALIVE_PROBES: u32 = 6;
 pub enum SocketStream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// A stream to the service of an agent, which is no socket of this machine.
+    Agent(Box<AgentStream>),
 }
 
 /// Calls the method on the inner stream of either variant.
 macro_rules! on {
-    ($socket:expr, $stream:ident => $call:expr) => {
+    ($socket:expr, $stream:ident => $call:expr, agent: $agent:ident => $agent_call:expr) => {
         match $socket {
             SocketStream::Tcp($stream) => $call,
             SocketStream::Unix($stream) => $call,
+            SocketStream::Agent($agent) => $agent_call,
         }
     };
 }
@@ -53,9 +56,19 @@ impl SocketStream {
 
     /// Closes the connection with a reset (RST) instead of FIN; bytes that were not sent are discarded.
     pub fn reset(self) {
-        if let SocketStream::Tcp(stream) = &self {
-            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        match self {
+            SocketStream::Tcp(stream) => {
+                let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            }
+            SocketStream::Unix(_) => {}
+            // The bytes before the reset are still on their way.
+            SocketStream::Agent(mut stream) => drop(tokio::spawn(async move { stream.reset().await })),
         }
+    }
+
+    /// Whether bytes can be moved within the kernel.
+    pub fn can_splice(&self) -> bool {
+        !matches!(self, SocketStream::Agent(_))
     }
 
     /// Whether the peer has acknowledged everything that was written.
@@ -63,7 +76,7 @@ impl SocketStream {
         match self {
             SocketStream::Tcp(stream) => get_tcp_info(stream.as_raw_fd())
                 .map_or(true, |info| info.tcpi_unacked == 0 && info.tcpi_notsent_bytes == 0),
-            SocketStream::Unix(_) => true,
+            SocketStream::Unix(_) | SocketStream::Agent(_) => true,
         }
     }
 
@@ -85,42 +98,49 @@ impl SocketStream {
 
     /// Ready when bytes can be read.
     pub fn poll_read_ready(&self, cx: &mut Context) -> Poll<io::Result<()>> {
-        on!(self, stream => stream.poll_read_ready(cx))
+        on!(self, stream => stream.poll_read_ready(cx), agent: _agent => Poll::Ready(Err(no_socket())))
     }
 
     /// Ready when bytes can be written.
     pub fn poll_write_ready(&self, cx: &mut Context) -> Poll<io::Result<()>> {
-        on!(self, stream => stream.poll_write_ready(cx))
+        on!(self, stream => stream.poll_write_ready(cx), agent: _agent => Poll::Ready(Err(no_socket())))
     }
 
     /// Runs an operation on the socket; `WouldBlock` makes the socket not ready.
     pub fn try_io<T>(&self, interest: Interest, operation: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        on!(self, stream => stream.try_io(interest, operation))
+        on!(self, stream => stream.try_io(interest, operation), agent: _agent => Err(no_socket()))
     }
 
     /// The socket as a connection of the HTTP codecs, which reads `prefix` first.
     pub fn into_stream(self, prefix: &[u8]) -> Stream {
-        let mut stream = on!(self, stream => L4Stream::from(stream));
+        let virtual_stream = |agent: Box<AgentStream>| L4Stream::from(VirtualSocketStream::new(agent));
+        let mut stream = on!(self, stream => L4Stream::from(stream), agent: agent => virtual_stream(agent));
         stream.rewind(prefix);
         Stream::new(stream)
     }
 }
 
-impl AsFd for SocketStream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        on!(self, stream => stream.as_fd())
+impl SocketStream {
+    /// The descriptor of the socket.
+    pub fn descriptor(&self) -> io::Result<BorrowedFd<'_>> {
+        on!(self, stream => Ok(stream.as_fd()), agent: _agent => Err(no_socket()))
     }
+}
+
+/// The error of an operation that needs a socket of this machine.
+fn no_socket() -> io::Error {
+    io::ErrorKind::Unsupported.into()
 }
 
 impl AsyncRead for SocketStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context, buf: &mut ReadBuf) -> Poll<io::Result<()>> {
-        on!(self.get_mut(), stream => Pin::new(stream).poll_read(cx, buf))
+        on!(self.get_mut(), stream => Pin::new(stream).poll_read(cx, buf), agent: agent => Pin::new(&mut **agent).poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for SocketStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        on!(self.get_mut(), stream => Pin::new(stream).poll_write(cx, bytes))
+        on!(self.get_mut(), stream => Pin::new(stream).poll_write(cx, bytes), agent: agent => Pin::new(&mut **agent).poll_write(cx, bytes))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context) -> Poll<io::Result<()>> {
@@ -128,7 +148,7 @@ impl AsyncWrite for SocketStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context) -> Poll<io::Result<()>> {
-        on!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(cx))
+        on!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(cx), agent: agent => Pin::new(&mut **agent).poll_shutdown(cx))
     }
 }
 

@@ -73,7 +73,8 @@ impl Pipe {
         let Some(ends) = &self.ends else { return Poll::Ready(Ok(Filled::End)) };
         loop {
             ready!(from.poll_read_ready(cx))?;
-            match from.try_io(Interest::READABLE, || move_bytes(from, &ends.input, PIPE_BYTES)) {
+            match from.try_io(Interest::READABLE, || move_bytes(from.descriptor()?, &ends.input, PIPE_BYTES))
+            {
                 Ok(0) => return Poll::Ready(Ok(Filled::End)),
                 Ok(bytes) => {
                     self.filled += bytes;
@@ -90,7 +91,7 @@ impl Pipe {
         let Some(ends) = &self.ends else { return Poll::Ready(Ok(())) };
         while self.filled > 0 {
             ready!(to.poll_write_ready(cx))?;
-            match to.try_io(Interest::WRITABLE, || move_bytes(&ends.output, to, self.filled)) {
+            match to.try_io(Interest::WRITABLE, || move_bytes(&ends.output, to.descriptor()?, self.filled)) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(bytes) => self.filled -= bytes,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

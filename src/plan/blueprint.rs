@@ -24,6 +24,7 @@ use super::transport::TransportRouteBlueprint;
 pub use crate::backend::{balance::BalancerKind, health::HealthConfig};
 use crate::base::{data_rate::MinDataRate, stream_limit::StreamLimits};
 use crate::config::Span;
+use crate::net::agents::config::TunnelsConfig;
 use crate::net::dns::DnsSettings;
 use crate::net::h1::client::ClientLimits;
 use crate::net::h2;
@@ -55,6 +56,8 @@ pub struct Blueprint {
     pub telemetry: TelemetryConfig,
     /// The state that several gateways share.
     pub shared_state: Option<SharedStateConfig>,
+    /// Agents, and who may reach them.
+    pub tunnels: Arc<TunnelsConfig>,
     /// Maximum memory for cached responses.
     pub cache: crate::stages::cache::MemoryConfig,
     /// The stages that all routes have.

@@ -6,7 +6,7 @@ use super::{
     apis::{self, blueprint::ApisBlueprint, build::PlanApis},
     blueprint::{Blueprint, ClusterBlueprint, DynamicBlueprint, HttpVersion, RouteBlueprint},
     client_fields,
-    cluster_builder::{Clusters, all_clusters},
+    cluster_builder::{Clusters, agent_clusters, all_clusters},
     compiled::{ClientPace, PathHashKey, Plan, Route, Target},
     connection_affinity,
     dynamic_routes::DynamicRoutes,
@@ -18,6 +18,7 @@ use super::{
     routing::UrlTemplate,
     telemetry::PlanTelemetry,
     transport::build::TransportBuilder,
+    tunnels::target::AgentTarget,
 };
 use crate::{
     backend::{
@@ -73,6 +74,7 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
         expiries: listeners::certificate_expiries(blueprint),
         telemetry,
         shared_state,
+        tunnels: blueprint.tunnels.clone(),
         preflight: blueprint.routes.iter().any(|route| route.stages.cors.is_some()),
         matches_by_listener: blueprint.by_listener(),
         table: blueprint.table.clone(),
@@ -98,17 +100,20 @@ fn routes(
     let shared = apis::build::shared(blueprint.apis.as_deref().unwrap_or(&nothing), blueprint, process_state);
     let (mut routes, mut parts) = (Vec::new(), Vec::new());
     for (at, route) in blueprint.routes.iter().enumerate() {
+        let names = blueprint.table.names(at);
         let (role, target) = match &route.aggregate {
             None => match &route.hub {
                 Some(hub) => (RouteRole::Standalone, hub_target(route, hub, hubs)),
-                None => (RouteRole::Standalone, target(route, blueprint, resolvers, process_state, clusters)),
+                None => (
+                    RouteRole::Standalone,
+                    target((route, names), blueprint, resolvers, process_state, clusters),
+                ),
             },
             Some(several) => (
                 RouteRole::Aggregate,
                 aggregate::build::build_aggregate(several, &routes, &mut parts, blueprint, process_state),
             ),
         };
-        let names = blueprint.table.names(at);
         let url = route.url(names, &blueprint.rules);
         let program = route.documents.clone().map(|program| {
             Arc::new(RouteProgram::Route { program, shared: shared.clone(), names: names.into() })
@@ -146,7 +151,7 @@ fn api_routes(
     let targets: Vec<Target> = apis
         .apis
         .iter()
-        .map(|api| target(&api.route, blueprint, resolvers, process_state, clusters))
+        .map(|api| target((&api.route, &[]), blueprint, resolvers, process_state, clusters))
         .collect();
     let (routes, plan) = apis::build::routes(apis, shared, &targets, first);
     let build = |one: apis::build::ApiRoute| {
@@ -188,7 +193,7 @@ fn dynamic_routes(
 
 fn service_route(route: &RouteBlueprint, blueprint: &Blueprint, process_state: &ProcessState) -> Arc<Route> {
     let url = UrlTemplate::after_first_segment(&blueprint.rules);
-    let target = target(route, blueprint, &[], process_state, &mut Clusters::default());
+    let target = target((route, &[]), blueprint, &[], process_state, &mut Clusters::default());
     self::route(route, RouteRole::Standalone, url, &[], target, blueprint, process_state)
 }
 
@@ -298,7 +303,7 @@ fn with_metrics(stages: Box<[BoxStage]>, metrics: &Metrics) -> Box<[StageEntry]>
 }
 
 fn target(
-    route: &RouteBlueprint,
+    (route, names): (&RouteBlueprint, &[Box<str>]),
     blueprint: &Blueprint,
     resolvers: &[Arc<Resolver>],
     process_state: &ProcessState,
@@ -310,10 +315,10 @@ fn target(
         return Target::Fail(code, broken.reason.clone());
     }
     if let Some(service) = &route.service {
-        let timeout = route.timeout.value;
+        let timeout = &route.timeout;
         return match &route.naming {
             Some(naming) => {
-                fabric_target::naming_target(naming, &service.value, timeout, resolvers, process_state)
+                fabric_target::naming_target(naming, &service.value, timeout.value, resolvers, process_state)
             }
             None => internal_target::target(service, timeout, process_state),
         };
@@ -321,6 +326,10 @@ fn target(
     let terms = attempt_config(route, blueprint, process_state, clusters);
     if let Some(fabric) = &route.fabric {
         return fabric_target::target(route, fabric, terms, resolvers, process_state);
+    }
+    if let Some(spec) = agent_clusters(route, blueprint) {
+        let (states, agents) = (&process_state.cluster_states, &process_state.agents);
+        return Target::Agent(Arc::new(AgentTarget::new(spec, names, terms, states, agents)));
     }
     Target::Cluster { cluster: clusters.get(&route.cluster, &route.name, blueprint, process_state), terms }
 }

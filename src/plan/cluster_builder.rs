@@ -1,12 +1,13 @@
 //! Builds the clusters of a plan.
 
 use super::{
-    blueprint::{self, Blueprint, ClusterBlueprint, Scheme, discovery::DiscoveredService},
+    blueprint::{self, Blueprint, ClusterBlueprint, RouteBlueprint, Scheme, discovery::DiscoveredService},
     compiled::{ListenerPlan, Route},
     hubs::build::PlanHubs,
     process_state::ProcessState,
     roles::RolesPlan,
     shared_sessions::SharedSessions,
+    tunnels::target::AgentTarget,
 };
 use crate::{
     backend::{
@@ -81,6 +82,12 @@ impl Clusters {
             None => make(),
         }
     }
+}
+
+/// The settings of the clusters of a route whose path names the agent.
+pub(super) fn agent_clusters(route: &RouteBlueprint, blueprint: &Blueprint) -> Option<ClusterSpec> {
+    let is_template = route.cluster.endpoints.iter().any(|endpoint| AgentTarget::is_template(&endpoint.host));
+    is_template.then(|| cluster_config(&route.cluster, &route.name, blueprint))
 }
 
 fn cluster_config(cluster: &ClusterBlueprint, name: &str, blueprint: &Blueprint) -> ClusterSpec {

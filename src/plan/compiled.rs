@@ -18,7 +18,7 @@ use super::transport::TransportListener;
 use crate::{
     backend::{Cluster, fabric::Resolver},
     base::{budget::Budget, path_params::PathParams},
-    net::tls::server::TlsAcceptor,
+    net::{agents::config::TunnelsConfig, tls::server::TlsAcceptor},
     pipeline::{
         client_fields::ClientFieldRules,
         error::{ErrorCode, GatewayError},
@@ -55,6 +55,8 @@ pub struct Plan {
     pub telemetry: PlanTelemetry,
     /// The state that several gateways share.
     pub shared_state: Option<Arc<SharedState>>,
+    /// Agents, and who may reach them.
+    pub tunnels: Arc<TunnelsConfig>,
     /// The clusters of all routes and transport routes, without duplicates.
     pub clusters: Box<[Arc<Cluster>]>,
     /// The resolvers of services with partitions.

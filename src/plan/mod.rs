@@ -35,6 +35,7 @@ mod shared_sessions;
 pub mod route_tests;
 mod stage_options;
 pub mod telemetry;
+pub mod tunnels;
 pub mod transport;
 
 pub use blueprint::Limits;

@@ -11,12 +11,16 @@ use super::{
 };
 use crate::{
     net::{
+        agents::access::Proof,
+        buffer::ReadBuffer,
         client_io::ClientIo,
         descriptors::{self, DESCRIPTOR_RETRY_INTERVAL, DescriptorGuard, MAX_DESCRIPTOR_WAIT},
+        devices::session::{self, DevicePeer},
         h1::client::ClientConn,
         io::Stream,
         listener::{Accepted, AcceptedSocket},
         proxy_protocol::{ProxyProtocolConfig, ReceiveError},
+        upgraded::UpgradedConnection,
     },
     pipeline::{body::Body, error::GatewayError, exchange::Peer, response::rescue},
     plan::{ListenerPlan, blueprint::ListenerProtocol, transport::TransportListener},
@@ -132,14 +136,27 @@ async fn wait_for_room(
 /// Serves a connection within the limits. Not an `async fn`: its caller should not reserve memory for the handshake, nor
 /// for what is moved into the future of the connection.
 fn serve_accepted(io: Stream, peer: Peer, listener: Arc<ListenerPlan>, worker: Arc<Worker>) -> ServeFuture {
+    let is_mqtt = listener.protocol == ListenerProtocol::Mqtt;
     if listener.tls.is_none() {
-        return serve(io, ConnectionContext::plain(peer, listener), worker);
+        let connection = ConnectionContext::plain(peer, listener);
+        return if is_mqtt { serve_device(io, connection, worker) } else { serve(io, connection, worker) };
     }
     Box::pin(async move {
         if let Some((io, connection)) = ConnectionContext::handshake(io, peer, listener).await {
-            serve(io, connection, worker).await;
+            match is_mqtt {
+                true => serve_device(io, connection, worker).await,
+                false => serve(io, connection, worker).await,
+            }
         }
     })
+}
+
+/// Serves the MQTT connection of a device.
+fn serve_device(io: Stream, connection: ConnectionContext, worker: Arc<Worker>) -> ServeFuture {
+    let certificate = connection.client_certificate().map(|certificate| Proof::of_certificate(&certificate));
+    let peer = DevicePeer { address: connection.peer.address, certificate };
+    let io = UpgradedConnection::new(io, ReadBuffer::default());
+    Box::pin(session::serve(io, worker.gateway.shared_state.devices.clone(), peer))
 }
 
 /// Forwards a connection within the connection limits, or resets it.

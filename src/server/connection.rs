@@ -9,6 +9,7 @@ use crate::{
         tls::server::{HandshakeError, TlsSession},
     },
     pipeline::{
+        client_certificate::ClientCertificate,
         error::{ErrorCode, GatewayError},
         exchange::{Exchange, Peer},
         head::KnownHeader,
@@ -124,6 +125,11 @@ impl ConnectionContext {
     /// When the client certificate expires, unless open connections outlive it.
     pub fn certificate_expires_at(&self) -> Option<Instant> {
         self.tls_session.as_ref()?.certificate_expires_at
+    }
+
+    /// The client certificate of the connection.
+    pub fn client_certificate(&self) -> Option<Arc<ClientCertificate>> {
+        self.tls_session.as_ref()?.certificate.clone()
     }
 
     /// Adds the HSTS header of the listener.

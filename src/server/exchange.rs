@@ -49,7 +49,7 @@ pub async fn handle_exchange<C: ClientIo>(conn: &mut C, mut ctx: Context<'_>) ->
     let next = match response {
         Some(Response { head, upgrade: Some(upgrade), .. }) if head.status == 101 => {
             ctx.exchange.record.status = 101;
-            conn.send_upgrade(&head);
+            conn.send_upgrade(&head, upgrade.peer.protocol());
             NextAction::Tunnel(
                 Box::new(upgrade),
                 route.as_ref().map_or_else(|| "".into(), |route| route.label.clone()),

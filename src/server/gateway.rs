@@ -54,6 +54,7 @@ impl Gateway {
         foundation.metrics.tls.certificates(plan.expiries.clone());
         foundation.buffering_memory.set_capacity(plan.limits.buffering_memory);
         plan.hubs.activate(&foundation.hub_engine);
+        foundation.agents.reconfigure(&plan.tunnels);
         plan.roles.publish_metrics();
         Arc::new(Gateway {
             plan: ArcSwap::from_pointee(plan),
@@ -86,6 +87,8 @@ impl Gateway {
         let old = self.plan.swap(plan.clone());
         plan.roles.publish_changes(&old.roles);
         self.revoke(&plan);
+        self.shared_state.agents.reconfigure(&plan.tunnels);
+        self.shared_state.devices.revoke();
         self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(old);
     }
 

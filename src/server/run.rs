@@ -76,13 +76,15 @@ async fn drain(gateway: &Gateway, listeners: &watch::Sender<Listeners>, hurry: T
         tokio::time::sleep(limits.shutdown_delay).await;
         let closing = close_listeners(listeners).await;
         gateway.drain.begin();
+        gateway.shared_state.agents.begin_drain();
+        gateway.shared_state.devices.begin_drain();
         if let Some(engine) = gateway.shared_state.hub_engine.get() {
             engine.begin_drain(limits.drain / 2);
         }
         let until = Instant::now() + limits.drain;
         wait_backlog_accepted(&closing, until.min(Instant::now() + BACKLOG_TIMEOUT)).await;
         if let Some(engine) = gateway.shared_state.hub_engine.get() {
-            engine.wait_handed_over(until).await;
+            engine.hand_over(until).await;
         }
         wait_drained(gateway, until).await
     };

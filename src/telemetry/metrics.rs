@@ -15,8 +15,7 @@ use super::hubs::HubMetrics;
 use super::otlp_counts::OtlpCounts;
 use super::registry::{Registry, lock};
 use super::removals::RemovalMetrics;
-use super::resilience::ResilienceMetrics;
-use super::shared_state::SharedStateMetrics;
+use super::{resilience::ResilienceMetrics, shared_state::SharedStateMetrics};
 use super::{stages::StageMetrics, tls::TlsTable, transport::TransportTable, websockets::WebSocketMetrics};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -27,7 +26,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub const UNROUTED_LABEL: &str = "(none)";
 
 /// The maximum number of distinct error codes; the registry has fewer.
-const ERROR_CODES: usize = 128;
+const ERROR_CODES: usize = 256;
 
 /// The outcome of a configuration reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +79,7 @@ pub struct Metrics {
     firewall: FirewallTable,
     http2: Http2Metrics,
     hubs: Arc<HubMetrics>,
+    pub agents: Arc<super::agents::AgentMetrics>,
     reloads: [AtomicU64; 3],
     config: ConfigMetrics,
     pub(super) discovery: DiscoveryTable,
@@ -127,6 +127,7 @@ impl Metrics {
             firewall: FirewallTable::default(),
             http2: Http2Metrics::new(workers),
             hubs: Arc::default(),
+            agents: Arc::default(),
             reloads: Default::default(),
             config: ConfigMetrics::default(),
             discovery: DiscoveryTable::default(),

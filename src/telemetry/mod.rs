@@ -8,6 +8,7 @@
 //! numbers.
 
 pub mod access;
+pub mod agents;
 pub mod clusters;
 pub mod resilience;
 pub mod caches;

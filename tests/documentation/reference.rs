@@ -85,6 +85,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("WafBotsDocument", "WafPolicies.NAME.Bots"),
     ("WafVerifiedBotDocument", "WafPolicies.NAME.Bots.VerifiedBots[]"),
     ("WafRequestBodyDocument", "WafPolicies.NAME.RequestBody"),
+    ("WafResponseBodyDocument", "WafPolicies.NAME.ResponseBody"),
     ("WafReplyDocument", "WafPolicies.NAME.Reply"),
     ("WafScrubbingDocument", "WafPolicies.NAME.LogScrubbing[]"),
     ("WafEngineDocument", "WafEngine"),

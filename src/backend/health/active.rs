@@ -36,6 +36,10 @@ impl ActiveCheck {
                 let host = ("localhost", if tls { 443 } else { 80 });
                 self.check_address(PeerAddr::Unix(path), endpoint, host, tls, client).await
             }
+            ConnectAddr::Agent(agent) => {
+                let host = ("localhost", if tls { 443 } else { 80 });
+                self.check_address(PeerAddr::Agent(agent), endpoint, host, tls, client).await
+            }
             ConnectAddr::Tcp { name, preferred } => {
                 self.check_any_address(name, preferred, endpoint, tls, client).await
             }

@@ -18,6 +18,7 @@ mod context;
 mod error;
 mod explain;
 mod extract;
+mod agents;
 mod fabric;
 mod guard;
 mod health;
@@ -87,6 +88,7 @@ fn pages() -> OpenApiRouter<AdminContext> {
         .routes(routes!(roles::show_role))
         .routes(routes!(roles::show_instance))
         .routes(routes!(clusters::clusters))
+        .routes(routes!(agents::agents))
         .routes(routes!(fabric::fabric))
         .routes(routes!(clusters::list_clusters))
         .routes(routes!(clusters::drain_endpoint))

@@ -15,6 +15,8 @@ pub enum ListenerProtocol {
     Tcp,
     /// Datagrams that transport routes forward.
     Udp,
+    /// MQTT connections of devices.
+    Mqtt,
 }
 
 impl ListenerProtocol {
@@ -24,6 +26,7 @@ impl ListenerProtocol {
             ListenerProtocol::Http => "Http",
             ListenerProtocol::Tcp => "Tcp",
             ListenerProtocol::Udp => "Udp",
+            ListenerProtocol::Mqtt => "Mqtt",
         }
     }
 }
@@ -53,6 +56,8 @@ pub struct Listener<Tls = Arc<ServerTls>, Handler = ()> {
     /// It accepts no more while the gateway has so many connections.
     pub max_connections: usize,
     pub protocol: ListenerProtocol,
+    /// A proxy in front of the listener ends TLS.
+    pub is_behind_tls: bool,
     /// In a plan: what serves its connections before HTTP does, or instead of it. `None`: HTTP alone.
     pub handler: Option<Handler>,
 }
@@ -74,6 +79,7 @@ impl<Tls, Handler> Listener<Tls, Handler> {
             escaped_separators: None,
             max_connections: usize::MAX,
             protocol: ListenerProtocol::Http,
+            is_behind_tls: false,
             handler: None,
         }
     }
@@ -97,6 +103,7 @@ impl<Tls, Handler> Listener<Tls, Handler> {
             escaped_separators: self.escaped_separators,
             max_connections: self.max_connections,
             protocol: self.protocol,
+            is_behind_tls: self.is_behind_tls,
             handler,
         }
     }

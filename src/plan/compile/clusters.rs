@@ -15,7 +15,8 @@ use crate::plan::clusters::http_handler::{ResolvedHttpHandler, check_http_handle
 use crate::plan::clusters::load_balancer::LoadBalancerOptions;
 use crate::plan::clusters::tls::TlsDocument as Tls;
 use crate::plan::clusters::{ClusterOptions, health, load_balancer};
-use crate::plan::document::{ClusterDocument, HostAndPort};
+use crate::plan::document::{ClusterDocument, HostAndPort, TunnelsDocument};
+use crate::plan::tunnels::host::agent_host;
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -91,7 +92,7 @@ fn cluster(
 ) -> ClusterBlueprint {
     let options = ClusterOptions::of_cluster(document, &scope.clusters);
     let pooling = cluster_pool(&options, scope.ocelot, diagnostics);
-    let mut reader = ClusterReader { sources: scope.sources, diagnostics };
+    let mut reader = ClusterReader::new(scope, diagnostics);
     let balancer = reader.balancer(options.load_balancer.as_deref());
     let health = health::health(options.health.as_ref(), reader.diagnostics);
     let scheme = reader.scheme(document);
@@ -133,10 +134,15 @@ fn cluster_pool(options: &ClusterOptions, ocelot: bool, diagnostics: &mut Diagno
 /// Compiles one named cluster: Ocelot has none, so nothing is tolerated for compatibility.
 struct ClusterReader<'o> {
     sources: &'o Sources,
+    tunnels: Option<&'o Spanned<TunnelsDocument>>,
     diagnostics: &'o mut Diagnostics,
 }
 
-impl ClusterReader<'_> {
+impl<'o> ClusterReader<'o> {
+    fn new(scope: &'o CheckContext, diagnostics: &'o mut Diagnostics) -> ClusterReader<'o> {
+        ClusterReader { sources: scope.sources, tunnels: scope.document.tunnels.as_ref(), diagnostics }
+    }
+
     fn accept<T>(&mut self, span: Span, read: Result<T, OcelotTolerated>) -> Option<T> {
         read.map_err(|error| error.report(self.diagnostics, false, span)).ok()
     }
@@ -197,6 +203,9 @@ impl ClusterReader<'_> {
             report_missing_host(entry, "Endpoints", self.diagnostics);
             return None;
         };
+        if let Some(read) = agent_host(entry, host, self.tunnels, false, self.diagnostics) {
+            return Some(Endpoint { host: read?, port: None, weight: weight(entry, self.diagnostics) });
+        }
         if let Some(read) = unix_sockets::backend_socket(entry, host, self.sources, self.diagnostics) {
             return Some(Endpoint { host: read?, port: None, weight: weight(entry, self.diagnostics) });
         }

@@ -116,7 +116,8 @@ impl<'r> ListenerCompiler<'r, '_> {
         let (mode, proxy) = (parse_mode(document, &address, self.diagnostics), self.proxy(&address));
         let span = Some(text.span);
         let escaped_separators = document.path_with_escaped_separators.as_ref().map(|set| set.value);
-        let plain = Listener::plain(name, address);
+        let is_behind_tls = document.behind_tls.as_ref().is_some_and(|on| on.value);
+        let plain = Listener { is_behind_tls, ..Listener::plain(name, address) };
         Some(Listener { mode, proxy, span, tls, hsts, redirect, escaped_separators, protocol, ..plain })
     }
 

@@ -56,6 +56,7 @@ use super::roles::{RolesBlueprint, compile as compile_roles, expand};
 use super::route_tests;
 use super::routing::{RouteTable, RoutingRules};
 use super::transport::TransportRouteBlueprint;
+use super::tunnels;
 use crate::config::values::value_or_default;
 use crate::config::{Diagnostics, Loaded, ReferencedFiles, Span, Spanned, codes};
 use crate::stages::{
@@ -156,6 +157,7 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
     let tests = route_tests::compile(document, &routes, &listeners, dynamic.is_some(), diagnostics);
     Blueprint {
         ocelot: scope.ocelot,
+        tunnels: tunnels::compile(document.tunnels.as_ref(), &routes, &listeners, diagnostics),
         listeners,
         administration: Arc::new(administration),
         dns: dns::dns(document.dns.as_ref(), diagnostics),

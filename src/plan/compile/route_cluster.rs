@@ -19,6 +19,7 @@ use crate::plan::clusters::http_handler::{ResolvedHttpHandler, pool_config};
 use crate::plan::clusters::tls::TlsDocument as Tls;
 use crate::plan::clusters::{health, load_balancer};
 use crate::plan::document::HostAndPort;
+use crate::plan::tunnels::host::{agent_host, host_placeholders};
 use std::sync::Arc;
 
 impl RouteCompiler<'_, '_, '_> {
@@ -86,6 +87,16 @@ impl RouteCompiler<'_, '_, '_> {
             discovery: found,
             role: None,
         })
+    }
+
+    /// The id of an agent may have placeholders of the path.
+    pub(super) fn known_agent_placeholders(&mut self, names: Option<&[Box<str>]>) {
+        let hosts = items(&self.document.endpoints).iter().filter_map(|entry| non_blank(&entry.host));
+        for host in hosts.filter(|host| !host_placeholders(host).is_empty()) {
+            if let Some(names) = names {
+                self.known_placeholders(host, names);
+            }
+        }
     }
 
     /// The hash key of the balancer must be a path value of the route.
@@ -171,6 +182,10 @@ impl RouteCompiler<'_, '_, '_> {
             }
             return None;
         };
+        let tunnels = self.scope.document.tunnels.as_ref();
+        if let Some(read) = agent_host(entry, host, tunnels, !self.scope.ocelot, self.diagnostics) {
+            return Some(Endpoint { host: read?, port: None, weight: weight(entry, self.diagnostics) });
+        }
         if let Some(read) = unix_sockets::backend_socket(entry, host, self.scope.sources, self.diagnostics) {
             return Some(Endpoint { host: read?, port: None, weight: weight(entry, self.diagnostics) });
         }

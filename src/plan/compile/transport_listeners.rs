@@ -17,8 +17,8 @@ const MAX_ALPN_BYTES: usize = 255;
 
 /// `Protocol`; reports settings that the protocol does not have.
 pub fn protocol(document: &Spanned<ListenerDocument>, diagnostics: &mut Diagnostics) -> ListenerProtocol {
-    const PROTOCOLS: [ListenerProtocol; 3] =
-        [ListenerProtocol::Http, ListenerProtocol::Tcp, ListenerProtocol::Udp];
+    const PROTOCOLS: [ListenerProtocol; 4] =
+        [ListenerProtocol::Http, ListenerProtocol::Tcp, ListenerProtocol::Udp, ListenerProtocol::Mqtt];
     let Some(name) = non_blank(&document.protocol) else { return ListenerProtocol::Http };
     let Some(protocol) = PROTOCOLS.into_iter().find(|known| known.name().eq_ignore_ascii_case(name.trim()))
     else {

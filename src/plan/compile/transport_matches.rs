@@ -178,7 +178,9 @@ pub fn check_routes(
     let is_used = |listener: &DeclaredListener| {
         listener.name == INTERNAL_LISTENER || routes.iter().any(|r| r.listeners.contains(&listener.name))
     };
-    let unused = listeners.iter().filter(|l| l.protocol != ListenerProtocol::Http && !is_used(l));
+    let is_transport =
+        |l: &DeclaredListener| matches!(l.protocol, ListenerProtocol::Tcp | ListenerProtocol::Udp);
+    let unused = listeners.iter().filter(|l| is_transport(l) && !is_used(l));
     for listener in unused {
         let message = format!("no transport route names the listener \"{}\"", listener.name);
         diagnostics

@@ -9,6 +9,7 @@ use super::transport_settings::{transport_options, unsuitable};
 use super::unix_sockets;
 use super::weights::{report_missing_host, weight, weights};
 use crate::config::{Diagnostics, OcelotTolerated, Span, Spanned, codes, suggest};
+use crate::net::agents::address::AgentAddress;
 use crate::net::connection_limit::PoolConfig;
 use crate::net::unix_address::UnixAddress;
 use crate::plan::blueprint::discovery::{DiscoveredService, Registry};
@@ -19,6 +20,7 @@ use crate::plan::clusters::{Effective, health, load_balancer};
 use crate::plan::document::{HostAndPort, TransportRouteDocument};
 use crate::plan::transport::access::admission;
 use crate::plan::transport::{TransportConfig, TransportRouteBlueprint};
+use crate::plan::tunnels::host::agent_host;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -246,6 +248,16 @@ impl RouteCompiler<'_, '_, '_> {
                 .error(codes::BAD_SOCKET, host.span, "datagrams are not sent to Unix domain sockets")
                 .help("set a host name or an IP address");
             return None;
+        }
+        if self.is_udp && AgentAddress::has_agent_scheme(host) {
+            self.diagnostics
+                .error(codes::BAD_AGENT_HOST, host.span, "datagrams are not sent to services of agents")
+                .help("use a TCP listener");
+            return None;
+        }
+        let tunnels = self.scope.document.tunnels.as_ref();
+        if let Some(host) = agent_host(entry, host, tunnels, false, self.diagnostics) {
+            return Some(Endpoint { host: host?, port: None, weight });
         }
         let socket = unix_sockets::backend_socket(entry, host, self.scope.sources, self.diagnostics);
         if let Some(host) = socket {

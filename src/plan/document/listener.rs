@@ -31,13 +31,16 @@ separator_settings! {
         ListenerDocument [
             /// The name in logs and metrics. Default: the address.
             pub name: Setting<String>,
-            /// `Http`, `Tcp` or `Udp`: TCP connections and UDP datagrams are forwarded by `TransportRoutes`. Default: `Http`.
+            /// `Http`, `Tcp`, `Udp` or `Mqtt`: TCP connections and UDP datagrams are forwarded by `TransportRoutes`, MQTT is for
+            /// devices of `Tunnels.DeviceStreams`. Default: `Http`.
             pub protocol: Setting<String>,
             /// `host:port`, such as `0.0.0.0:80` or `[::]:8080`; with port 0 the system assigns a port. Or a Unix domain
             /// socket: `unix:/run/margay.sock` (relative paths are resolved against the configuration file), `unix:@name` for a
             /// name in the abstract namespace; at most 107 bytes. With `Protocol` `Tcp` and `Udp` also a range of at most 1024
             /// ports, `127.0.0.1:8995-8999`; UDP has no Unix domain sockets. Required.
             pub address: Setting<String>,
+            /// A proxy in front of the listener ends TLS, so tokens of agents and devices are not sent in the clear. Default: false.
+            pub behind_tls: Setting<bool>,
             /// The permissions of a Unix domain socket file: its mode in octal, `"0660"`. 000 to 0777. Default: determined by
             /// the umask of the process.
             pub unix_mode: Setting<String>,

@@ -27,6 +27,7 @@ mod shared;
 mod shared_state;
 mod roles;
 mod telemetry;
+mod tunnels;
 mod transport;
 
 pub use crate::config::options::{GlobalOptions, Options};
@@ -54,6 +55,7 @@ pub use route_tests::{ExpectDocument, ExpectedRequestDocument, TestDocument};
 pub use shared_state::{OnFailureDocument, SharedStateDocument, SharedStateModeDocument, SharedStateType};
 pub use telemetry::*;
 pub use transport::*;
+pub use tunnels::*;
 
 use crate::config::{
     Diagnostics, Environment, InMemoryFiles, Loaded, Node, Request, Spanned, SpannedMap, Vocabulary, codes,
@@ -155,6 +157,9 @@ pub struct Document {
     pub trace_context: Setting<TraceContextMode>,
     /// How callers are authenticated: name → scheme; routes reference schemes in `AuthenticationOptions`.
     pub authentication_schemes: Setting<SpannedMap<Spanned<AuthenticationSchemeDocument>>>,
+    /// Services behind firewalls: their agents keep outbound connections, and routes reach them as `agent:ID/SERVICE`.
+    /// Default: none.
+    pub tunnels: Setting<TunnelsDocument>,
     /// Policies of the web application firewall: name → what is inspected; documents name them in `Waf`.
     pub waf_policies: Setting<SpannedMap<Spanned<WafPolicyDocument>>>,
     /// The engine of the web application firewall.

@@ -67,6 +67,9 @@ impl<'b> TransportBuilder<'b> {
 
     /// What a listener does with its connections; `None`: HTTP alone.
     pub fn handler(&self, listener: &Listener, make_cluster: MakeCluster) -> Option<Arc<TransportListener>> {
+        if listener.protocol == ListenerProtocol::Mqtt {
+            return None;
+        }
         if listener.protocol == ListenerProtocol::Http {
             let own = self.http_handler(listener);
             return (own.router.has_conditions() || own.http.is_some()).then(|| Arc::new(own));

@@ -9,7 +9,7 @@ use crate::{
         selection::{InFlightGuard, Selection},
     },
     net::{
-        connect::open_forward_stream,
+        connect::{ConnectTarget, open_forward_stream},
         forward_stream::ForwardStream,
         proxy_protocol::{ProxyAddresses, ProxyHeader},
     },
@@ -152,7 +152,7 @@ async fn connect(
     let addresses = ProxyAddresses { source: ends.peer, destination: ends.local };
     let header = transport.proxy_protocol.map(|version| ProxyHeader { version, addresses });
     let port = route.backend_port(endpoint.port, ends.port);
-    let target = transport.connect_target(port, header);
+    let target = ConnectTarget { client: Some(ends.peer), ..transport.connect_target(port, header) };
     match Box::pin(open_forward_stream(&target, route.config.connect_timeout)).await {
         Ok(stream) => Ok(stream),
         Err(error) => {

@@ -18,6 +18,7 @@ use crate::base::{status_set::StatusSet, units::DurationText};
 use crate::config::ranges::RangeChecker;
 use crate::config::values::{List, Setting, items, non_blank};
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
+use crate::net::agents::address::AgentAddress;
 use crate::net::unix_address::UnixAddress;
 use crate::plan::blueprint::{Endpoint, Sourced};
 use std::sync::Arc;
@@ -60,9 +61,11 @@ fn compile_health(
 /// A probe needs a port.
 pub fn check_ports(health: &Sourced<HealthConfig>, endpoints: &[Endpoint], diagnostics: &mut Diagnostics) {
     let Some(active) = &health.value.active else { return };
-    let is_socket = |endpoint: &&Endpoint| UnixAddress::has_unix_scheme(&endpoint.host);
+    let is_socket = |endpoint: &&Endpoint| {
+        UnixAddress::has_unix_scheme(&endpoint.host) || AgentAddress::has_agent_scheme(&endpoint.host)
+    };
     if let Some(socket) = endpoints.iter().filter(|_| active.port.is_some()).find(is_socket) {
-        let message = format!("Active.Port has no effect on {}, a Unix domain socket", socket.host);
+        let message = format!("Active.Port has no effect on {}, which has no port", socket.host);
         diagnostics.error(codes::BAD_HEALTH_CHECK, health.origin, message).help("remove Active.Port");
     }
     let probed = active.port.is_none();

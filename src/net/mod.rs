@@ -24,6 +24,7 @@ pub mod listener;
 pub mod reserved;
 pub mod otlp;
 pub mod resolver;
+pub mod grpc_client;
 pub mod http_client;
 pub mod unix_address;
 pub mod websocket;

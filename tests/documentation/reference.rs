@@ -63,6 +63,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("ExpectDocument", "Tests[].Expect"),
     ("ExpectedRequestDocument", "Tests[].Expect.Downstream"),
     ("AuthenticationSchemeDocument", "AuthenticationSchemes.NAME"),
+    ("DpopDocument", "AuthenticationSchemes.NAME.DPoP"),
     ("ApiKeyDocument", "AuthenticationSchemes.NAME.Keys[]"),
     ("UserDocument", "AuthenticationSchemes.NAME.Users[]"),
     ("NegotiateOptions", "NegotiateOptions"),

@@ -24,6 +24,7 @@ test: ## run every test: units, architecture, engine, cases, the README's tour
 	tests/admin/run.py target/debug/margay
 	@echo "5/5: the official clients and server libraries of Azure Web PubSub; they are installed once."
 	tests/realtime/run.py target/debug/margay
+	tests/realtime/nodes.py target/debug/margay
 
 soak: ## the long runs: 1,000 reloads under load, 20 watched changes of each kind, 2 GiB up and down, a minute of each chaos scenario, the memory of idle connections and routes, Redis stopped, slow and lost
 	@.ci/need cargo cmake cc ps python3 faketime prlimit nginx haproxy openssl redis-server redis-cli

@@ -35,6 +35,7 @@ pub mod backend;
 pub mod state;
 pub mod net;
 pub mod pipeline;
+pub mod waf;
 pub mod telemetry;
 pub mod config;
 pub mod base;

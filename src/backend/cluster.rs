@@ -160,6 +160,11 @@ impl Cluster {
         Ok(selection)
     }
 
+    /// Whether the endpoint may be selected for new requests.
+    pub fn is_candidate(&self, endpoint: &Arc<Endpoint>) -> bool {
+        self.members.load().candidates.endpoints.iter().any(|known| Arc::ptr_eq(known, endpoint))
+    }
+
     /// Whether exchanges in flight are counted.
     pub fn tracks_in_flight(&self) -> bool {
         self.balancer.tracks_in_flight() || !self.health.is_disabled()

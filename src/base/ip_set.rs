@@ -32,7 +32,8 @@ impl IpRange {
         Some(IpRange { first: address, last: address })
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
+    /// Whether it contains an address.
+    pub fn contains(&self, address: IpAddr) -> bool {
         self.first.is_ipv4() == address.is_ipv4() && self.first <= address && address <= self.last
     }
 }

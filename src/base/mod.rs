@@ -28,6 +28,8 @@ pub mod path_params;
 pub mod percent;
 pub mod secret;
 pub mod hash;
+pub mod expr;
+pub mod json_path;
 pub mod hex;
 pub mod status_set;
 pub mod stream_limit;

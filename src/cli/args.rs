@@ -54,6 +54,8 @@ pub(super) enum Command {
     Fmt(Fmt),
     /// Convert an OpenAPI document, or the configuration of YARP or Kong, into gateway.json.
     Import(Import),
+    /// The web application firewall: its rules, and proposals for exclusions from its log.
+    Waf(Waf),
     /// Report the status of a running gateway.
     Status(StatusCommand),
     /// List the routes of a running gateway with their traffic.
@@ -287,6 +289,50 @@ pub(super) struct Explain {
     pub json: bool,
     #[command(flatten)]
     pub configuration: Configuration,
+}
+
+/// A command of the firewall.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Waf {
+    #[command(subcommand)]
+    pub command: WafCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum WafCommand {
+    /// Print directory, version and number of the managed rules in force.
+    Rules(WafRules),
+    /// Propose exclusions for matches that the firewall logged in Detection.
+    Replay(WafReplay),
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct WafRules {
+    /// The directory of the rules. Default: as for a gateway without `WafEngine.Rules`.
+    #[arg(long, value_name = "DIR")]
+    pub rules: Option<PathBuf>,
+    /// Load the rules of another directory and report whether it succeeds.
+    #[arg(long, value_name = "DIR", conflicts_with = "rules")]
+    pub check: Option<PathBuf>,
+    /// List the rules with their ids, levels and messages.
+    #[arg(long)]
+    pub list: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct WafReplay {
+    /// Files with lines of the log of the firewall.
+    #[arg(value_name = "LOG", required = true)]
+    pub logs: Vec<PathBuf>,
+    /// The number of distinct clients without which nothing is proposed.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub min_clients: usize,
+    /// The number of requests without which nothing is proposed.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub min_requests: usize,
+    /// Print the exclusions only, as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The help topic.

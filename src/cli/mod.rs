@@ -27,6 +27,7 @@ mod settings;
 mod show;
 mod test;
 mod error_codes;
+mod waf;
 
 pub use builder::{Builder, Gateway};
 pub use exit::Exit;
@@ -73,6 +74,7 @@ fn command(command: &Command, stages: &StageRegistry) -> Exit {
         Command::New(arguments) => new::run(arguments),
         Command::Completions(arguments) => completions::completions(arguments),
         Command::Man(arguments) => completions::man(arguments),
+        Command::Waf(arguments) => waf::run(arguments),
         Command::Status(arguments) => client::status(arguments),
         Command::Routes(arguments) => client::routes(arguments),
         Command::Clusters(arguments) => client::clusters(arguments),

@@ -2,7 +2,7 @@
 //!
 //! Families: MG00 reading files and syntax, MG01 keys and types, MG02 placeholders, merge and policies,
 //! MG03 routes and templates, MG04 options, MG05 aggregates, MG06 listeners and limits, MG07 discovery, MG08 hubs, MG09 not supported
-//! yet.
+//! yet, MG10 API management, MG11 shared state.
 //! Keep the table sorted.
 
 use super::diagnostics::Code;
@@ -203,7 +203,31 @@ codes! {
     BAD_NEGOTIATION = "MG0815", "Invalid negotiation", "NegotiateOptions need DownstreamHubService, and a Hub of that service; placeholders in Roles and Groups are {claim:TYPE}.";
     OPEN_NEGOTIATION = "MG0816", "Negotiation without authentication", "Every caller of the route gets an access token for the hub. Add AuthenticationOptions.";
     HUB_IN_AGGREGATE = "MG0817", "Hub route in an aggregate", "A route with DownstreamHubService cannot be a part of an aggregate.";
+    NO_HUB_BACKPLANE = "MG0818", "Backplane without shared state", "Realtime.Backplane Shared needs SharedState, which connects the nodes.";
+    BAD_SIGNALR = "MG0820", "Invalid SignalR options", "SignalROptions belong to a route with a cluster of SignalR servers: Affinity is Token, Cookie or None, Key has at least 32 bytes, CookieName is the name of a cookie.";
+    SIGNALR_KEY = "MG0821", "SignalR affinity without a key", "Without SignalROptions.Key every gateway process generates one: connections do not survive a restart, and several gateways do not accept the tags of each other.";
+    SIGNALR_TIMEOUT = "MG0822", "Timeout shorter than a long poll", "SignalR servers hold a long poll for 90 to 100 seconds; a shorter Timeout of the route ends each poll with 504.";
+    POLICY_NOT_YET = "MG0910", "Not supported yet: policy statement", "This version does not have the statement or the attribute of a policy document; it is refused rather than ignored.";
     PENDING_PROTOCOLS = "MG0921", "Not supported yet: HTTP/3", "This version does not support HTTP/3 as the only acceptable version; the setting is rejected rather than ignored.";
+    POLICY_STATEMENT = "MG1001", "Unknown statement", "A policy document contains statements of the table in docs/policy-statements.md; an object has one statement, apart from id, // and x-... members.";
+    POLICY_ATTRIBUTE = "MG1002", "Missing or invalid attribute", "A statement lacks an attribute that it needs, or an attribute has a value that it cannot have.";
+    POLICY_PLACE = "MG1003", "Statement in the wrong place", "A statement stands in a section or a scope where it may not stand, or more often than it may.";
+    POLICY_BASE = "MG1004", "Misplaced base", "base stands directly in a section, once; fragments have none.";
+    POLICY_FRAGMENT = "MG1005", "Unknown or circular fragment", "include-fragment contains the id of a file in policies/fragments; fragments may include fragments, 8 deep, without a circle.";
+    NAMED_VALUE = "MG1006", "Unknown or invalid named value", "{{name}} in a policy document refers to an entry of NamedValues.";
+    POLICY_EXPRESSION = "MG1007", "Invalid expression", "An expression is CEL in @( ), of at most 16 KiB; docs/policy-expressions.md lists the members of context and the functions.";
+    POLICY_ORPHAN = "MG1008", "Policy document without owner", "The document belongs to an API, an operation, a product or a workspace that does not exist: it would protect nothing.";
+    API_ENTITY = "MG1009", "Invalid API management entity", "An entry of Apis, Products, Subscriptions, Users, Groups, Backends, VersionSets, NamedValues, Loggers, Identities or ApiManagement has a value that it cannot have.";
+    UNKNOWN_ENTITY = "MG1010", "Unknown API management entity", "The setting contains the id of another entity, which does not exist.";
+    POLICY_BACKEND = "MG1011", "Unknown backend, logger or identity", "A statement names an entry of Backends, Clusters, Loggers or Identities that does not exist.";
+    POLICY_XML = "MG1012", "Malformed policy XML", "The document is not well-formed in the form that Azure API Management accepts, or it contains a DTD.";
+    PROTECTION_LOST = "MG1020", "Inherited protection lost", "The inbound section has no base, and a broader document has a statement that protects.";
+    NO_FORWARD_REQUEST = "MG1021", "No forward-request", "The effective backend section has no forward-request, and no statement of it answers: every response is empty.";
+    LIMIT_WITHOUT_SUBSCRIPTION = "MG1022", "Limit without subscription", "rate-limit and quota count by subscription; without one they do nothing.";
+    PRODUCT_DOCUMENT_SKIPPED = "MG1023", "Product document does not run for a subscription", "Documents of products do not run for subscriptions of an API or of all APIs.";
+    CORS_NOT_FIRST = "MG1024", "cors is not the first statement", "Statements in front of cors run for requests from other origins before they are rejected.";
+    POLICY_CALLOUT_TARGET = "MG1025", "Call-out to a host that clients choose", "The URL of a call-out is built from the request, and ApiManagement.Callouts.Allow is empty.";
+    UNUSED_FRAGMENT = "MG1026", "Unused fragment", "No document includes this fragment.";
     BAD_SHARED_STATE = "MG1101", "Invalid shared state", "SharedState needs Url: redis://host:port/database, rediss://host:port or unix:/path, without user and password; a list with Mode sentinel or cluster. Timeout is 1ms to 10s, Connections 1 to 16, Prefix 1 to 64 letters, digits and ._-; Tls needs rediss://, Sentinel settings need Mode sentinel.";
     SHARED_STATE_PLAIN = "MG1102", "Password of the shared state sent without TLS", "An attacker on the network can read the password and change the shared state. Use rediss://, or a server on this machine.";
     NO_SHARED_STATE = "MG1103", "Shared scope without shared state", "A setting that several gateways share needs the section SharedState with the Url of a Redis server.";
@@ -228,6 +252,18 @@ codes! {
     TEST_UNKNOWN_NAME = "MG1251", "Test expects an unknown name", "Expect.Route is the Key or the UpstreamPathTemplate of a route or an aggregate, Expect.Cluster the name of one of Clusters, Expect.Code an error code; margay help error lists the codes.";
     TEST_EXPECTATION = "MG1252", "Unusable expectation of a test", "Expect needs at least one setting. Status, Code and Headers are about a response of the gateway itself, Cluster and Downstream about a request to a backend: a test expects one or the other.";
     DATA_DIRECTORY = "MG1253", "Invalid DataDirectory", "DataDirectory is the path of a directory; a relative path is resolved against the configuration file.";
+    WAF_POLICY = "MG1301", "Unknown WAF policy", "Waf is Off, Detection, Prevention, or the name of an entry of WafPolicies.";
+    WAF_POLICY_NAME = "MG1302", "Reserved WAF policy name", "Off, Detection and Prevention are built in and cannot be entries of WafPolicies.";
+    WAF_POLICY_UNUSED = "MG1303", "Unused WAF policy", "No GlobalConfiguration, listener or route names the policy in Waf.";
+    WAF_OFF = "MG1304", "WAF switched off", "A route or a listener is not inspected, although a document above it enables the firewall.";
+    WAF_SETTING = "MG1305", "WAF setting out of range", "The setting has a minimum and a maximum; the message contains them.";
+    WAF_MANAGED_RULE = "MG1306", "Unknown managed rule", "The loaded rules contain no rule of this id, or no group of this number; margay waf rules lists them.";
+    WAF_EXCLUSION = "MG1307", "Invalid WAF exclusion", "An exclusion has Variable and, for parts with names, Selector; a Selector that begins with $ is a path to a JSON member.";
+    WAF_CUSTOM_RULE = "MG1308", "Invalid custom rule", "A custom rule has Name, Priority, Action and Conditions, with the variables, operators and transforms of docs/waf.md.";
+    WAF_BOTS = "MG1309", "Invalid bot setting", "Bots has addresses or networks, and verified bots with Agent and Domains.";
+    WAF_RULES = "MG1310", "Rules of the firewall cannot be loaded", "A rule file is missing, older than version 3.3, or has a directive that is not supported; the message contains file and line.";
+    WAF_RULES_WARNING = "MG1311", "Rules of the firewall", "A directive of a rule file has no effect, or the rule set is old.";
+    WAF_COUNTRY_FILE = "MG1312", "Country database cannot be read", "WafEngine.CountryFile is a MaxMind DB file with countries.";
     FABRIC_RESOLVER = "MG1501", "Invalid resolver of services", "A resolver of ServiceFabric.Resolvers has a Type and the settings of that type: File for a Registry, Endpoints for a Cluster.";
     FABRIC_UNKNOWN_RESOLVER = "MG1502", "Unknown resolver of services", "ServiceFabricOptions.Resolver is the name of one of ServiceFabric.Resolvers; it may be absent if there is exactly one.";
     FABRIC_UNUSED_RESOLVER = "MG1503", "Unused resolver of services", "No route uses this resolver.";
@@ -251,7 +287,7 @@ mod tests {
     use std::fmt::Write;
     use std::path::Path;
 
-    const FAMILIES: [(&str, &str); 14] = [
+    const FAMILIES: [(&str, &str); 16] = [
         ("MG00", "Reading files, syntax"),
         ("MG01", "Keys and types"),
         ("MG02", "Placeholders, merge, policies"),
@@ -262,8 +298,10 @@ mod tests {
         ("MG07", "Service discovery"),
         ("MG08", "Realtime hubs"),
         ("MG09", "Not supported yet"),
+        ("MG10", "API management"),
         ("MG11", "Shared state"),
         ("MG12", "Administration and telemetry"),
+        ("MG13", "Web application firewall"),
         ("MG15", "Services with partitions"),
         ("MG17", "Sessions and authorization from outside"),
     ];

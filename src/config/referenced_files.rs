@@ -10,7 +10,7 @@ use super::span::Span;
 use std::path::{Path, PathBuf};
 
 /// The settings that reference files: the path of keys to their object, `*` for every member or item, and their names.
-const FILE_SETTINGS: [(&[&str], &[&str]); 14] = [
+const FILE_SETTINGS: [(&[&str], &[&str]); 16] = [
     (&["AuthenticationSchemes", "*"], &["PublicKeyFile", "JwksFile", "KeysFile", "UsersFile", "CaFile", "ClientKeyFile"]),
     (&["Listeners", "*", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
     (&["Listeners", "*", "Tls", "ClientCertificates"], &["CaFile"]),
@@ -22,6 +22,8 @@ const FILE_SETTINGS: [(&[&str], &[&str]); 14] = [
     (&["GlobalConfiguration", "ServiceDiscoveryProvider"], &["CaFile"]),
     (&["Clusters", "*", "Discovery"], &["CaFile"]),
     (&["Otlp"], &["CaFile"]),
+    (&["WafEngine"], &["CountryFile"]),
+    (&["WafPolicies", "*", "Bots"], &["BadAgentsFile", "BadAddressesFile"]),
     (&["SharedState", "Tls"], &["CaFile", "CertificateFile", "KeyFile"]),
     (&["ServiceFabric", "Resolvers", "*"], &["File"]),
     (&["ServiceFabric", "Resolvers", "*", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),

@@ -32,20 +32,49 @@ fn poll_chunks(
     Poll::Pending
 }
 
-/// A body while it is collected.
-struct CollectedBody {
+/// A body while it is collected, charged to its client.
+#[derive(Debug, Default)]
+pub struct CollectedBody {
     bytes: Vec<u8>,
     charge: Option<BufferCharge>,
 }
 
 impl CollectedBody {
-    fn push(&mut self, data: &[u8]) -> Result<(), GatewayError> {
+    /// Continues a body that begins with `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// `gateway.buffering_limit` if the memory is not available.
+    pub fn new(bytes: Vec<u8>, mut charge: Option<BufferCharge>) -> Result<CollectedBody, GatewayError> {
+        if !bytes.is_empty() {
+            reserve(&mut charge, bytes.len())?;
+        }
+        Ok(CollectedBody { bytes, charge })
+    }
+
+    /// The bytes that have arrived.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Replaces the first `count` bytes by what follows them.
+    pub fn remove_first(&mut self, count: usize) {
+        self.bytes.drain(..count);
+    }
+
+    /// Adds the next bytes.
+    ///
+    /// # Errors
+    ///
+    /// `gateway.buffering_limit` if the memory is not available.
+    pub fn push(&mut self, data: &[u8]) -> Result<(), GatewayError> {
         reserve(&mut self.charge, self.bytes.len() + data.len())?;
         self.bytes.extend_from_slice(data);
         Ok(())
     }
 
-    fn into_bytes(self) -> Bytes {
+    /// The body, charged until it is dropped.
+    pub fn into_bytes(self) -> Bytes {
         match self.charge {
             Some(charge) if !self.bytes.is_empty() => charge.into_bytes(self.bytes),
             _ => self.bytes.into(),

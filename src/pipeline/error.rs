@@ -86,16 +86,28 @@ error_codes! {
     ProxyUntrusted = "proxy.untrusted", Client, 403, 403, "Peer is not a trusted proxy";
     /// No route matches the request.
     RouteNotFound = "route.not_found", Client, 404, 404, "No matching route";
+    /// The API has no operation for the path.
+    OperationNotFound = "operation.not_found", Client, 404, 404, "No matching operation";
+    /// The API has operations for the path, and none for the method.
+    OperationMethodNotAllowed = "operation.method_not_allowed", Client, 405, 405, "Method not allowed";
+    /// The API needs a subscription key, and the request has none.
+    SubscriptionMissing = "subscription.missing", Client, 401, 401, "Subscription key missing";
+    /// The subscription key opens nothing here.
+    SubscriptionInvalid = "subscription.invalid", Client, 401, 401, "Invalid subscription key";
     /// The response of Ocelot for a configuration with which it starts but which it cannot serve.
     RouteMisconfigured = "route.misconfigured", Gateway, 500, 500, "Route misconfigured";
     RouteUnsupported = "route.unsupported", Gateway, 500, 404, "Route not supported";
     /// The client's address is in the list of blocked addresses, or not in the list of allowed addresses.
     AccessIpDenied = "access.ip_denied", Client, 403, 403, "Client address denied";
+    /// A header of the request is missing or has another value, where `check-header` requires it.
+    AccessHeader = "access.header", Client, 403, 403, "Header missing or different";
     /// A CORS preflight request from an origin that is not allowed.
     CorsOriginDenied = "cors.origin_denied", Client, 403, 403, "Origin not allowed";
     RateLimitExceeded = "rate_limit.exceeded", Client, 429, 429, "Too many requests";
     /// The header that identifies the client is missing.
     RateLimitClientIdMissing = "rate_limit.client_id_missing", Client, 503, 503, "Client ID header missing";
+    /// The calls or the bandwidth of a period are used up.
+    QuotaExceeded = "quota.exceeded", Client, 403, 403, "Quota exceeded";
     /// The client has reached its maximum number of open WebSocket connections.
     LimitWebsockets = "limit.websockets", Client, 503, 503, "Too many WebSocket connections from this client";
     /// The store of the shared state does not reply, and `SharedState.OnFailure` is `Refuse`.
@@ -144,6 +156,18 @@ error_codes! {
     IdentityBusy = "identity.busy", Gateway, 503, 401, "Too many pending password or signature checks";
     /// The request has `only-if-cached`, and no stored response matches.
     CacheOnlyIfCached = "cache.only_if_cached", Client, 504, 504, "Not in the cache";
+    /// The anomaly score of the managed rules of the firewall, or a rule that blocks on its own.
+    WafBlocked = "waf.blocked", Client, 403, 403, "Blocked by the firewall";
+    /// A custom rule of the firewall.
+    WafRule = "waf.rule", Client, 403, 403, "Blocked by a rule of the firewall";
+    WafRate = "waf.rate", Client, 429, 429, "Too many requests for a rule of the firewall";
+    WafBot = "waf.bot", Client, 403, 403, "Blocked as a bot";
+    /// The body does not have the format that the request declares.
+    WafMalformed = "waf.malformed", Client, 400, 400, "Malformed body";
+    WafBody = "waf.body", Client, 413, 413, "Body too large for the firewall";
+    /// The queue of the firewall is full, or too slow.
+    WafOverload = "waf.overload", Gateway, 503, 503, "Firewall overloaded";
+    WafFailed = "waf.failed", Gateway, 500, 500, "Firewall failed";
     ClientClosed = "client.closed", Client, 499, 499, "Client closed the connection";
     /// The client accepted the response more slowly than `Limits.MinResponseDataRate`.
     ClientReadTimeout = "client.read_timeout", Client, 408, 408, "Response not accepted in time";
@@ -173,6 +197,10 @@ error_codes! {
     BackendConnectionLimit = "backend.connection_limit", Gateway, 503, 503, "All connections to the backend are in use";
     BackendMalformed = "backend.malformed", Backend, 502, 502, "Malformed response from the backend";
     BackendUnexpectedUpgrade = "backend.unexpected_upgrade", Backend, 502, 502, "Unexpected upgrade by the backend";
+    /// A response that a policy reads is larger than `ApiManagement.MaxBodySize`.
+    BackendTooLarge = "backend.too_large", Backend, 502, 502, "Response from the backend too large";
+    /// A response body is not in the format that a policy reads.
+    BackendContent = "backend.content", Backend, 502, 502, "Unreadable response body";
     /// The response head was relayed; the body was not received completely.
     BackendTruncated = "backend.truncated", Backend, 502, 502, "Response from the backend truncated";
     /// The address of the request has no name of a service, or a parameter of the contract has an invalid value.
@@ -195,6 +223,16 @@ error_codes! {
     AggregateTemplate = "aggregate.template", Gateway, 500, 500, "Aggregate template failed";
     /// The client accepts none of the available representations.
     RequestNotAcceptable = "request.not_acceptable", Client, 406, 406, "Not acceptable";
+    /// A request body is not in the format that a policy reads.
+    RequestContent = "request.content", Client, 400, 400, "Unreadable request body";
+    /// The callback parameter of `jsonp` is not a JavaScript identifier.
+    RequestCallback = "request.callback", Client, 400, 400, "Invalid callback parameter";
+    /// An expression of a policy has no value for this request.
+    PolicyExpression = "policy.expression", Gateway, 500, 500, "Policy expression failed";
+    /// A statement of a policy cannot be done for this request.
+    PolicyStatement = "policy.statement", Gateway, 500, 500, "Policy statement failed";
+    /// A request that a policy sends has failed.
+    PolicyCallout = "policy.callout", Gateway, 500, 500, "Policy call-out failed";
     /// The service has no hub of this name, or no such path.
     HubNotFound = "hub.not_found", Client, 404, 404, "No such hub or path";
     HubInvalidName = "hub.invalid_name", Client, 400, 400, "Invalid hub name";
@@ -215,6 +253,11 @@ error_codes! {
     HubUnknownOperation = "hub.unknown_operation", Client, 404, 404, "Unknown operation of the data plane";
     HubInvalidFilter = "hub.invalid_filter", Client, 400, 400, "Invalid filter";
     HubInvalidPayload = "hub.invalid_payload", Client, 400, 400, "Invalid payload";
+    SignalRIdMissing = "signalr.id_missing", Client, 400, 400, "Connection ID required";
+    /// No connection has this token, or the endpoint that had it is gone; the client negotiates again.
+    SignalRConnectionNotFound = "signalr.connection_not_found", Client, 404, 404, "No connection with that ID";
+    /// The request does not fit the transport of the connection; 405 and 409 for other conflicts.
+    SignalRTransportMismatch = "signalr.transport_mismatch", Client, 400, 400, "Transport mismatch";
     HubBackplaneUnavailable = "hub.backplane_unavailable", Gateway, 503, 503, "Nodes of the hub not reachable";
     GatewayDraining = "gateway.draining", Gateway, 503, 503, "Gateway is shutting down";
     GatewayInternal = "gateway.internal", Gateway, 500, 500, "Internal error";

@@ -3,8 +3,8 @@
 pub use super::peer::Peer;
 pub use super::record::AccessRecord;
 use super::{
-    body::Framing, client_certificate::ClientCertificate, guard::ResponseGuard, head::Head,
-    identity::Identity, response::RouteResult,
+    affinity::Affinity, body::Framing, client_certificate::ClientCertificate, guard::ResponseGuard,
+    head::Head, identity::Identity, inspection::RelayedBody, response::RouteResult,
 };
 use crate::base::{
     budget::{Budget, BufferCharge},
@@ -83,6 +83,8 @@ pub struct RequestBody {
     pub framing: Framing,
     /// The collected body, if a stage returned `Step::ReadBody`; otherwise the body is streamed.
     pub collected: Option<Bytes>,
+    /// A body that is relayed while a stage inspects it; the stage returned `Step::InspectBody`.
+    pub relayed: Option<RelayedBody>,
     /// The maximum size in bytes on this route; `u64::MAX` if only the listener limits it.
     pub limit: u64,
     /// The minimum rate of the client while it is waited for: that of the route.
@@ -91,7 +93,13 @@ pub struct RequestBody {
 
 impl RequestBody {
     fn new() -> RequestBody {
-        RequestBody { framing: Framing::None, collected: None, limit: u64::MAX, min_rate: None }
+        RequestBody {
+            framing: Framing::None,
+            collected: None,
+            relayed: None,
+            limit: u64::MAX,
+            min_rate: None,
+        }
     }
 }
 
@@ -110,16 +118,25 @@ pub struct Routing {
     pub spelled_path: Vec<u8>,
     /// The query that replaces the request's own, with its `?`; empty if the request's own is forwarded.
     pub query: Vec<u8>,
+    /// What the request requires of its endpoint.
+    pub affinity: Affinity,
     /// The hash key taken from the path, if the cluster balances by a path placeholder.
     pub balancer_key: Option<u64>,
+    /// Of an API: the path behind its own, as the client spelled it.
+    pub operation_path: Vec<u8>,
+    /// Of an API: the methods of the path, if none of its operations takes the method of the request.
+    pub allowed_methods: Vec<u8>,
 }
 
 impl Routing {
     fn reset(&mut self) {
         (self.route, self.stage_index, self.balancer_key) = (0, 0, None);
+        self.affinity = Affinity::default();
         self.path_params.clear();
         self.spelled_path.clear();
         self.query.clear();
+        self.operation_path.clear();
+        self.allowed_methods.clear();
     }
 }
 
@@ -148,6 +165,8 @@ pub struct ResponseContext {
     pub fields: Vec<(Box<str>, Vec<u8>)>,
     /// The state that the cache stage keeps from request to response.
     pub cache_context: Option<Box<dyn Any + Send + Sync>>,
+    /// What the subscription check found, for the program behind it.
+    pub caller_context: Option<Box<dyn Any + Send + Sync>>,
     /// The memory of an earlier response head, for the next one.
     pub spare_head: Head,
 }
@@ -160,6 +179,7 @@ impl ResponseContext {
         self.fields.clear();
         self.accepted_coding = AcceptedCoding::default();
         self.cache_context = None;
+        self.caller_context = None;
     }
 }
 
@@ -230,6 +250,8 @@ pub struct Exchange {
     pub worker: usize,
     /// Background tasks and subrequests; `None` in a dry run and until the route is matched.
     pub runtime: Option<Arc<dyn Runtime>>,
+    /// What the web application firewall keeps from its first position to its second.
+    pub firewall: Option<Box<dyn Any + Send + Sync>>,
     /// Reusable memory for building values; its content is undefined.
     pub scratch: Vec<u8>,
     /// A dry run (`margay explain`): stages read state, never write it and never wait.
@@ -251,6 +273,7 @@ impl Exchange {
             now,
             worker,
             runtime: None,
+            firewall: None,
             scratch: Vec::new(),
             is_dry_run: false,
         }
@@ -277,7 +300,10 @@ impl Exchange {
                 path_len: routing.path_len,
                 spelled_path: routing.spelled_path.clone(),
                 query: routing.query.clone(),
+                affinity: routing.affinity,
                 balancer_key: None,
+                operation_path: routing.operation_path.clone(),
+                allowed_methods: Vec::new(),
             },
             response: ResponseContext {
                 cors_origin: self.response.cors_origin.clone(),
@@ -307,5 +333,6 @@ impl Exchange {
         self.trace = None;
         self.now = now;
         self.runtime = None;
+        self.firewall = None;
     }
 }

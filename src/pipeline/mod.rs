@@ -8,6 +8,7 @@
 //! reload.
 
 pub mod response;
+pub mod affinity;
 pub mod body;
 pub mod cancel;
 pub mod collect;
@@ -21,6 +22,7 @@ pub mod grpc;
 pub mod head;
 pub mod identity;
 pub mod known_header;
+pub mod inspection;
 pub mod internal;
 pub mod peer;
 pub mod problem;

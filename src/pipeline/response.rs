@@ -80,7 +80,10 @@ pub fn rescue(cause: &GatewayError, instance: &[u8], id: &[u8], ocelot: bool) ->
         response.head.set_status(status, reason.as_bytes());
     }
     for (name, value) in extra.into_iter().flat_map(|extra| &extra.headers) {
-        response.head.append(name.as_bytes(), value.as_bytes());
+        match name.eq_ignore_ascii_case("content-type") {
+            true => response.head.set(name.as_bytes(), value.as_bytes()),
+            false => response.head.append(name.as_bytes(), value.as_bytes()),
+        }
     }
     response
 }

@@ -3,9 +3,10 @@
 use super::{
     body::ClientBody,
     cancel::until_client_closes,
-    collect::{BodyPace, collect_body},
+    collect::{BodyPace, CollectedBody, collect_body},
     error::{Fault, GatewayError},
     exchange::Exchange,
+    inspection::{BodyInspector, InspectedBody, Inspection, RelayedBody, inspect_chunks},
     response::{Response, RouteResult},
 };
 use crate::telemetry::{
@@ -15,7 +16,7 @@ use crate::telemetry::{
 use std::{
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -48,8 +49,16 @@ pub enum Step {
     Suspend(StageFuture),
     /// Collect the request body, at most this many bytes, and call the stage again.
     ReadBody(usize),
+    /// Inspect the request body while it arrives: it is held back until the inspector decides, or relayed.
+    InspectBody(Box<dyn RequestInspector>),
     /// Resume with the result of a `Suspend`, whose future has no access to the exchange.
     ResumeAt(Box<dyn FnOnce(&mut Exchange) -> Step + Send>),
+}
+
+/// Inspects the body of a request and decides about the request.
+pub trait RequestInspector: BodyInspector {
+    /// The body was held back and is complete.
+    fn decide(self: Box<Self>, body: &[u8]) -> Step;
 }
 
 /// The pending decision of a stage.
@@ -132,6 +141,9 @@ pub async fn run_request(
                     metrics.count(exchange.worker, StageOutcome::Suspended);
                     until_client_closes(wait, caller).await.unwrap_or_else(Step::Fail)
                 }
+                Step::InspectBody(inspector) => {
+                    inspect_body(exchange, caller, inspector).await.unwrap_or_else(Step::Fail)
+                }
                 Step::ReadBody(most) => match read_body(exchange, caller, most).await {
                     Ok(()) => stage.on_request(exchange),
                     Err(cause) => Step::Fail(cause),
@@ -159,10 +171,45 @@ async fn read_body(
     let max_bytes = most.min(saturating_usize(exchange.body.limit));
     let pace = BodyPace::new(BODY_IDLE_TIMEOUT, exchange.body.min_rate);
     let started_at = Instant::now();
-    let collected = collect_body(caller, max_bytes, pace, exchange.buffer_charge()).await;
+    let charge = exchange.buffer_charge();
+    let collected = match exchange.body.relayed.take() {
+        Some(relayed) => {
+            collect_body(&mut InspectedBody::new(caller, relayed), max_bytes, pace, charge).await
+        }
+        None => collect_body(caller, max_bytes, pace, charge).await,
+    };
     exchange.record.client_wait += started_at.elapsed();
     exchange.body.collected = Some(collected?);
     Ok(())
+}
+
+/// Passes the request body to an inspector until it decides, or until the body is relayed.
+async fn inspect_body(
+    exchange: &mut Exchange,
+    caller: &mut dyn ClientBody,
+    mut inspector: Box<dyn RequestInspector>,
+) -> Result<Step, GatewayError> {
+    let pace = BodyPace::new(BODY_IDLE_TIMEOUT, exchange.body.min_rate);
+    let begin = exchange.body.collected.take().map(Vec::from).unwrap_or_default();
+    let mut step = if begin.is_empty() { Inspection::Hold } else { inspector.inspect(&begin)? };
+    let mut held = CollectedBody::new(begin, exchange.buffer_charge())?;
+    if step == Inspection::Hold {
+        let started_at = Instant::now();
+        let chunks = inspect_chunks(caller, pace, &mut held, exchange.body.limit, &mut *inspector).await;
+        exchange.record.client_wait += started_at.elapsed();
+        step = chunks?;
+    }
+    if step == Inspection::Relay {
+        let inspector = Mutex::new(inspector as Box<dyn BodyInspector>);
+        exchange.body.relayed = Some(RelayedBody { held, inspector: Some(inspector) });
+        return Ok(Step::Next);
+    }
+    let decision = inspector.decide(held.as_slice());
+    match step {
+        Inspection::Hold => exchange.body.collected = Some(held.into_bytes()),
+        _ => exchange.body.relayed = Some(RelayedBody { held, inspector: None }),
+    }
+    Ok(decision)
 }
 
 /// The idle timeout of a body that a stage collects.

@@ -23,10 +23,9 @@ use crate::base::{data_rate::MinDataRate, stream_limit::StreamLimits};
 use crate::config::Span;
 use crate::net::dns::DnsSettings;
 use crate::net::h1::client::ClientLimits;
-use crate::net::h2;
-use crate::net::listener::Address;
 use crate::net::proxy_protocol::ProxyProtocolConfig;
 use crate::net::tls::server::ServerTls;
+use crate::net::{h2, listener::Address};
 pub use crate::pipeline::client_fields::{RequestTrailers, UnderscoresInHeaders};
 pub use crate::stages::feature::UnservableRoute;
 use crate::stages::{GatewayStages, StageConfigs};
@@ -79,6 +78,8 @@ pub struct Blueprint {
     pub store: Option<discovery::StoreBlueprint>,
     /// The directory of what is kept between two starts.
     pub data_directory: PathBuf,
+    /// API management; `None`: the document has neither APIs nor policy documents.
+    pub apis: Option<Arc<super::apis::blueprint::ApisBlueprint<RouteBlueprint>>>,
     /// The tests of the configuration, and whether it must pass them before it is applied.
     pub tests: Vec<RouteTest>,
     pub tests_before_apply: bool,
@@ -147,9 +148,12 @@ impl<Tls> Listener<Tls> {
 }
 
 impl Blueprint {
-    /// Whether any route is restricted to some listeners.
+    /// Whether any route is restricted to some listeners, or inspected by listener.
     pub fn by_listener(&self) -> bool {
-        self.routes.iter().any(|route| !route.matcher.listeners.is_empty())
+        let policies =
+            |route: &RouteBlueprint| route.stages.waf.as_ref().is_some_and(|waf| waf.is_by_listener());
+        self.routes.iter().any(|route| !route.matcher.listeners.is_empty() || policies(route))
+            || self.dynamic.as_ref().is_some_and(|dynamic| policies(&dynamic.defaults))
     }
 }
 
@@ -269,6 +273,8 @@ pub struct RouteBlueprint {
     pub stages: StageConfigs,
     /// Set only under Ocelot compatibility.
     pub broken: Option<UnservableRoute>,
+    /// The program of the policy documents that the route names.
+    pub documents: Option<Arc<crate::stages::program::Program>>,
     /// An aggregate has parts instead of a backend.
     pub aggregate: Option<Box<AggregateBlueprint>>,
 }

@@ -3,12 +3,14 @@
 
 use super::{
     aggregate,
+    apis::{self, blueprint::ApisBlueprint, build::PlanApis},
     blueprint::{
         self, Blueprint, ClusterBlueprint, DynamicBlueprint, HttpVersion, RouteBlueprint, Scheme,
         discovery::DiscoveredService,
     },
     client_fields,
     compiled::{ClientPace, PathHashKey, Plan, Route, Target},
+    connection_affinity,
     dynamic_routes::DynamicRoutes,
     fabric_target,
     hubs::{self, HubRouteBlueprint, build::PlanHubs},
@@ -33,7 +35,10 @@ use crate::{
         head::Version,
         stage::{BoxStage, StageEntry},
     },
-    stages::feature::{BuildContext, RouteRole},
+    stages::{
+        feature::{BuildContext, RouteRole},
+        program::{entities::Shared, run::RouteProgram},
+    },
     telemetry::Metrics,
 };
 use std::{
@@ -53,10 +58,11 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
     let shared_state = blueprint.shared_state.as_ref().map(|config| process_state.shared_states.get(config));
     let resolvers = fabric_target::open_resolvers(blueprint, process_state);
     let mut clusters = Clusters::default();
-    let hubs = hubs::build::services(&blueprint.hubs, process_state, |cluster, label| {
-        (clusters.get(cluster, label, blueprint, process_state), attempts(blueprint, process_state))
-    });
-    let routes = routes(blueprint, process_state, (&resolvers, &hubs), &mut clusters);
+    let hubs =
+        hubs::build::services(&blueprint.hubs, shared_state.as_ref(), process_state, |cluster, label| {
+            (clusters.get(cluster, label, blueprint, process_state), attempts(blueprint, process_state))
+        });
+    let (routes, apis) = routes(blueprint, process_state, (&resolvers, &hubs), &mut clusters);
     Ok(Plan {
         resolvers,
         id,
@@ -77,6 +83,7 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
         clusters: all_clusters(&routes, &hubs),
         hubs,
         routes,
+        apis,
         dynamic: blueprint.dynamic.as_ref().map(|options| dynamic_routes(blueprint, options, process_state)),
     })
 }
@@ -87,7 +94,9 @@ fn routes(
     process_state: &ProcessState,
     (resolvers, hubs): (&[Arc<Resolver>], &PlanHubs),
     clusters: &mut Clusters,
-) -> Box<[Arc<Route>]> {
+) -> (Box<[Arc<Route>]>, Option<PlanApis>) {
+    let nothing = ApisBlueprint::default();
+    let shared = apis::build::shared(blueprint.apis.as_deref().unwrap_or(&nothing), blueprint, process_state);
     let (mut routes, mut parts) = (Vec::new(), Vec::new());
     for (at, route) in blueprint.routes.iter().enumerate() {
         let (role, target) = match &route.aggregate {
@@ -102,10 +111,64 @@ fn routes(
         };
         let names = blueprint.table.names(at);
         let url = route.url(names, &blueprint.rules);
-        routes.push(self::route(route, role, url, names, target, blueprint, process_state));
+        let program = route.documents.clone().map(|program| {
+            Arc::new(RouteProgram::Route { program, shared: shared.clone(), names: names.into() })
+        });
+        let built = self::route(route, role, url, names, target, blueprint, process_state);
+        routes.push(with_program(built, program));
     }
     routes.append(&mut parts);
-    routes.into()
+    let apis = blueprint.apis.as_ref().map(|apis| {
+        let (more, plan) =
+            api_routes(apis, (&shared, routes.len()), blueprint, (resolvers, process_state), clusters);
+        routes.extend(more);
+        plan
+    });
+    (routes.into(), apis)
+}
+
+/// The route with a policy program around its target.
+fn with_program(route: Arc<Route>, program: Option<Arc<RouteProgram>>) -> Arc<Route> {
+    match (program, Arc::try_unwrap(route)) {
+        (program @ Some(_), Ok(route)) => Arc::new(Route { program, ..route }),
+        (_, Ok(route)) => Arc::new(route),
+        (_, Err(route)) => route,
+    }
+}
+
+/// The routes of the operations of all APIs.
+fn api_routes(
+    apis: &Arc<ApisBlueprint<RouteBlueprint>>,
+    (shared, first): (&Arc<Shared>, usize),
+    blueprint: &Blueprint,
+    (resolvers, process_state): (&[Arc<Resolver>], &ProcessState),
+    clusters: &mut Clusters,
+) -> (Vec<Arc<Route>>, PlanApis) {
+    let targets: Vec<Target> = apis
+        .apis
+        .iter()
+        .map(|api| target(&api.route, blueprint, resolvers, process_state, clusters))
+        .collect();
+    let (routes, plan) = apis::build::routes(apis, shared, &targets, first);
+    let build = |one: apis::build::ApiRoute| {
+        let api = one.api.and_then(|at| Some((&apis.apis.get(at)?.route, targets.get(at)?)));
+        let (options, target) = match api {
+            Some((options, target)) => (options, target.clone_for_part()),
+            None => {
+                let (code, detail) = one.failure.unwrap_or((ErrorCode::OperationNotFound, String::new()));
+                (apis.apis.first().map(|api| &api.route)?, Target::Fail(code, detail))
+            }
+        };
+        let mut options = RouteBlueprint { name: one.name, ..options.clone() };
+        if one.api.is_none() {
+            options.stages = Default::default();
+        }
+        options.stages.subscription = one.check;
+        let url = UrlTemplate::after_first_segment(&blueprint.rules);
+        let built = route(&options, RouteRole::Standalone, url, &[], target, blueprint, process_state);
+        Some(with_program(built, Some(one.program)))
+    };
+    (routes.into_iter().filter_map(build).collect(), plan)
 }
 
 /// Routes of discovered services, built on demand.
@@ -156,7 +219,10 @@ pub(super) fn route(
         stages: with_metrics(stages, &process_state.metrics),
         url,
         affinity: affinity(&route.cluster, names),
+        connections: connection_affinity::build(route, process_state).map(Box::new),
         target,
+        program: None,
+        is_catch_all: is_catch_all(&route.matcher.client_path.value),
         preflight: route.stages.cors.is_some(),
         escaped_separators: route.escaped_separators,
         metrics: process_state.metrics.route(&route.name),
@@ -182,6 +248,12 @@ impl Plan {
         let dynamic = self.dynamic.iter().flat_map(DynamicRoutes::labels);
         self.routes.iter().map(|route| &*route.label).chain(dynamic).collect()
     }
+}
+
+/// Whether a template is `/{name}`.
+fn is_catch_all(template: &str) -> bool {
+    let name = template.strip_prefix("/{").and_then(|rest| rest.strip_suffix('}'));
+    name.is_some_and(|name| !name.contains(['{', '}', '/']))
 }
 
 /// What the features of a route need to build their stages.

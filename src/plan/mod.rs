@@ -9,6 +9,7 @@
 pub mod administration;
 pub mod build;
 pub mod aggregate;
+pub mod apis;
 pub mod blueprint;
 mod client_fields;
 pub mod check;
@@ -16,6 +17,7 @@ pub mod clusters;
 pub mod compile;
 pub mod diff;
 pub mod document;
+mod connection_affinity;
 pub mod internal_target;
 mod listeners;
 mod dynamic_routes;

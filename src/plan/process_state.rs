@@ -12,7 +12,7 @@ use crate::{
     },
     pipeline::internal::ServiceRegistry,
     realtime::engine::Engine,
-    stages::StageState,
+    stages::{StageState, program::ProgramState},
     state::SharedStates,
     telemetry::{Metrics, TelemetryState},
 };
@@ -49,6 +49,8 @@ pub struct ProcessState {
     pub hub_engine: EngineSlot,
     /// Internal services of the process that routes may name.
     pub services: ServiceRegistry,
+    /// The counters of policy programs, and the keys that verify their tokens.
+    pub programs: Arc<ProgramState>,
     /// Maximum number of connections if the document sets no limit.
     pub connections: usize,
 }
@@ -80,6 +82,7 @@ impl ProcessState {
             metrics,
             hub_engine: EngineSlot::default(),
             services: ServiceRegistry::default(),
+            programs: Arc::default(),
             connections,
         }
     }

@@ -3,7 +3,7 @@
 use super::aggregate::{AggregateConfig, PartTerms};
 use super::routing::{EscapedSeparators, Target as RequestTarget, UrlTemplate};
 use crate::{
-    backend::{Cluster, attempt::AttemptConfig, fabric::FabricRoute},
+    backend::{Cluster, affinity::ConnectionAffinity, attempt::AttemptConfig, fabric::FabricRoute},
     base::{data_rate::MinDataRate, hash::stable_hash},
     pipeline::{
         error::{ErrorCode, GatewayError},
@@ -12,6 +12,7 @@ use crate::{
         stage::StageEntry,
     },
     realtime::service::HubTarget,
+    stages::program::run::RouteProgram,
     telemetry::RouteMetrics,
 };
 use std::{sync::Arc, time::Duration};
@@ -32,6 +33,12 @@ pub struct Route {
     /// The path placeholder that is the hash key of the load balancer.
     pub affinity: Option<PathHashKey>,
     pub target: Target,
+    /// The affinity of SignalR connections to endpoints of the cluster.
+    pub connections: Option<Box<ConnectionAffinity>>,
+    /// The policy program around the target.
+    pub program: Option<Arc<RouteProgram>>,
+    /// The template matches every path: APIs come first.
+    pub is_catch_all: bool,
     pub pace: ClientPace,
     pub metrics: Arc<RouteMetrics>,
 }

@@ -142,11 +142,18 @@ pub struct RealtimeConfig {
     pub max_connections: Option<usize>,
     /// Bytes queued for all connections together.
     pub max_queue_bytes: usize,
+    /// Whether other nodes are reached over the shared state.
+    pub is_shared: bool,
 }
 
 impl Default for RealtimeConfig {
     fn default() -> RealtimeConfig {
-        RealtimeConfig { node_name: None, max_connections: None, max_queue_bytes: 512 << 20 }
+        RealtimeConfig {
+            node_name: None,
+            max_connections: None,
+            max_queue_bytes: 512 << 20,
+            is_shared: false,
+        }
     }
 }
 

@@ -184,6 +184,8 @@ pub struct Publication {
     pub stream: Option<StreamPart>,
     /// Not written to a client after this time.
     pub expires_at: Option<SystemTime>,
+    /// With several nodes: the publishing node and its number there.
+    pub id: Option<(u64, u64)>,
     encoded: [OnceLock<EncodedMessage>; 3],
     charge: OnceLock<MemoryCharge>,
 }
@@ -224,8 +226,21 @@ impl Publication {
             payload,
             stream: None,
             expires_at: None,
+            id: None,
             encoded: Default::default(),
             charge: OnceLock::new(),
+        }
+    }
+
+    /// A copy with this id of a node and a number.
+    #[must_use]
+    pub fn with_id(&self, id: (u64, u64)) -> Publication {
+        let Publication { origin, payload, stream, expires_at, .. } = self;
+        Publication {
+            stream: stream.clone(),
+            expires_at: *expires_at,
+            id: Some(id),
+            ..Publication::new(origin.clone(), payload.clone())
         }
     }
 

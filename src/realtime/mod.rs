@@ -17,8 +17,10 @@
 //! | `events/` | event handlers: requests to backends |
 //! | `rest/` | the data plane |
 //! | `negotiate/` | tokens that a route issues |
+//! | `backplane/` | several nodes |
 //! | `service/` | the entry point: a request of a route becomes a handshake, a call of the data plane or a negotiation |
 
+pub mod backplane;
 pub mod config;
 pub mod context;
 pub mod engine;

@@ -42,7 +42,7 @@ pub async fn handle_exchange<C: ClientIo>(conn: &mut C, mut ctx: Context<'_>) ->
     let response = match outcome {
         Ok(response) => {
             ctx.count_data_plane_error(route.as_deref());
-            Some(response)
+            Some(ctx.count_program_error(route.as_deref(), response))
         }
         Err(cause) => error_response(&mut ctx, cause),
     };
@@ -87,6 +87,15 @@ pub async fn reject_request<C: ClientIo>(
 }
 
 impl Context<'_> {
+    /// Counts the error of a response that a program made.
+    fn count_program_error(&self, route: Option<&Route>, response: Response) -> Response {
+        let code = self.exchange.record.error_code;
+        if let Some(code) = code.filter(|_| route.is_some_and(|route| route.program.is_some())) {
+            self.worker.gateway.metrics().record_error(code.name());
+        }
+        response
+    }
+
     /// Prepares the exchange for routing.
     fn begin(&mut self) -> Result<HopByHop, GatewayError> {
         self.exchange.now = Instant::now();

@@ -79,6 +79,9 @@ async fn drain(gateway: &Gateway, listeners: &watch::Sender<Listeners>, hurry: T
         }
         let until = Instant::now() + limits.drain;
         wait_backlog_accepted(&closing, until.min(Instant::now() + BACKLOG_TIMEOUT)).await;
+        if let Some(engine) = gateway.shared_state.hub_engine.get() {
+            engine.wait_handed_over(until).await;
+        }
         wait_drained(gateway, until).await
     };
     let finished = tokio::select! {

@@ -48,8 +48,13 @@ macro_rules! with_stages {
                 /// IP filter: client addresses that are allowed or blocked. Default: all are allowed. Source: Ocelot, Security.
                 ip_filter: SecurityOptions [aggregate _ _]
             };
+            "Apis.SubscriptionRequired" (subscription::NAME, route subscription: SubscriptionCheck,
+                "after the addresses, before limits and authentication: an unknown key costs one look-up");
             "CorsOptions" (cors::NAME_PREFLIGHT,
                 "browsers send preflights without credentials and as often as they like: before authentication and limits");
+            "Waf" (waf::NAME_EARLY, route waf: WafRoute,
+                "custom rules and bots of the firewall need no body and cost nothing: directly behind the address lists and \
+                 preflights, before authentication");
             "RequestSizeOptions" (request_size::NAME,
                 "a request that is too large is rejected before it is counted, and before the backend is called") => {
                 /// Request size limits. Default: those of `Limits`.
@@ -59,6 +64,11 @@ macro_rules! with_stages {
                 "a long-lived connection is rejected before any work is done for it");
             "UpstreamHeaderTransform, DownstreamHeaderTransform" (header_transform::NAME, route header_transform: Headers,
                 "before any stage that reads headers: limits and authentication see the result (Ocelot's step 9)");
+            "SignalROptions" (signalr::NAME,
+                "before the rate limits, which count negotiations and not the requests of open connections") => {
+                /// SignalR servers behind the route: requests of a connection reach the server that owns it. Default: off.
+                signalr: SignalROptions [_ _ _]
+            };
             "RateLimitOptions" (rate_limit::NAME,
                 "after the header transforms, before authentication: attempts count too (Ocelot's step 11)") => {
                 /// Rate limiting: how many calls a client may make in a period. Default: no limit. Source: Ocelot, Rate Limiting.
@@ -81,6 +91,9 @@ macro_rules! with_stages {
                 /// Concurrency limit: how many requests may be in flight. Default: no limit.
                 concurrency_limit: ConcurrencyLimitOptions [aggregate _ _]
             };
+            "WafPolicies" (waf::NAME,
+                "managed rules cost time: only authorized requests within their limits reach them, and no blocked request \
+                 reaches the cache");
             "AddHeadersToRequest" (claims::ADD_HEADERS, route add_headers: AddHeaders,
                 "after the header transforms: nothing overwrites the caller's claims (Ocelot's step 18)");
             "AddQueriesToRequest" (claims::ADD_QUERIES, route add_queries: AddQueries,
@@ -182,6 +195,7 @@ macro_rules! stage_table {
             /// Starts the tasks that bound the state.
             pub fn maintain(&self, background: &BackgroundRuntime, clock: &Clock) {
                 $($($(#[cfg($($cfg)*)])? Config::<super::$field::$options>::maintain(&self.$field, background, clock);)?)*
+                $($(<super::$name::$route_config as StageConfig>::maintain(&self.$route, background, clock);)?)*
             }
         }
     };

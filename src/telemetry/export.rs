@@ -130,7 +130,9 @@ fn process_samples(name: &str, m: &Metrics) -> Vec<Metric> {
             m.tunnels().bytes().into_iter().zip(["to_backend", "to_client"]).map(sample).collect()
         }
         name if name.starts_with("margay_config_") => configuration(name, m),
-        name if name.starts_with("margay_hub_") => hubs::export::samples(name, m.hubs()),
+        name if name.starts_with("margay_hub_") || name.starts_with("margay_signalr_") => {
+            hubs::export::samples(name, m.hubs())
+        }
         "margay_log_dropped_total" => vec![counter(super::process_log::dropped_total(), &[])],
         "margay_access_log_dropped_total" => vec![counter(m.dropped_total(), &[])],
         "margay_otlp_exported_total" => otlp(m, |counts| &counts.exported),
@@ -139,6 +141,7 @@ fn process_samples(name: &str, m: &Metrics) -> Vec<Metric> {
         "margay_tail_dropped_total" => vec![counter(m.feed().dropped_total(), &[])],
         "margay_build_info" => vec![gauge(1, &[("version", env!("CARGO_PKG_VERSION"))])],
         name if name.starts_with("margay_http2_") => http2(name, m),
+        name if name.starts_with("margay_waf_") => firewall(name, m),
         name if name.starts_with("margay_shared_state_") => shared_state(name, m),
         name if name.starts_with("margay_fabric_") => fabric(name, m),
         name => environment_samples(name, m),
@@ -169,6 +172,25 @@ fn otlp(m: &Metrics, number: fn(&QueueCounts) -> &AtomicU64) -> Vec<Metric> {
     let used = |counts: &QueueCounts| [&counts.exported, &counts.dropped].iter().any(|n| n.load(Relaxed) > 0);
     let signals = m.otlp().signals().into_iter().filter(|(_, counts)| m.emits_zero() || used(counts));
     signals.map(|(signal, counts)| counter(number(counts).load(Relaxed), &[("signal", signal)])).collect()
+}
+
+/// Samples of the web application firewall, by policy.
+fn firewall(name: &str, m: &Metrics) -> Vec<Metric> {
+    let policies = m.firewall().all();
+    let samples = policies.iter().flat_map(|policy| -> Vec<Metric> {
+        let label = ("policy", policy.label());
+        match name {
+            "margay_waf_requests_total" => {
+                policy.actions().map(|(action, n)| counter(n, &[("action", action), label])).collect()
+            }
+            "margay_waf_inspected_bytes_total" => vec![counter(policy.inspected_bytes(), &[label])],
+            _ => {
+                let matches = policy.rule_matches();
+                matches.iter().map(|(rule, n)| counter(*n, &[label, ("rule", rule.as_str())])).collect()
+            }
+        }
+    });
+    samples.collect()
 }
 
 fn http2(name: &str, m: &Metrics) -> Vec<Metric> {

@@ -9,6 +9,7 @@ use super::discovery::{DiscoveryMetrics, DiscoveryTable};
 use super::endpoints::{DrainTable, EndpointMetrics, EndpointTable};
 use super::fabric::{FabricMetrics, FabricRouteMetrics, FabricTable};
 use super::feed::RecordFeed;
+use super::firewall::FirewallTable;
 use super::http2::Http2Metrics;
 use super::hubs::HubMetrics;
 use super::otlp_counts::OtlpCounts;
@@ -78,6 +79,7 @@ pub struct Metrics {
     connections: Box<[Connections]>,
     refusals: Box<[ErrorCount]>,
     tunnels: Arc<WebSocketMetrics>,
+    firewall: FirewallTable,
     http2: Http2Metrics,
     hubs: Arc<HubMetrics>,
     reloads: [AtomicU64; 3],
@@ -123,6 +125,7 @@ impl Metrics {
             connections: (0..workers).map(|_| Connections::default()).collect(),
             refusals: (0..ERROR_CODES).map(|_| ErrorCount::default()).collect(),
             tunnels: Arc::default(),
+            firewall: FirewallTable::default(),
             http2: Http2Metrics::new(workers),
             hubs: Arc::default(),
             reloads: Default::default(),
@@ -223,6 +226,11 @@ impl Metrics {
     }
 
     /// The counters of removed parts of messages.
+    pub fn firewall(&self) -> &FirewallTable {
+        &self.firewall
+    }
+
+    /// What is removed from messages instead of forwarded.
     pub fn removals(&self) -> &Arc<RemovalMetrics> {
         &self.removals
     }

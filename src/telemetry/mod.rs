@@ -37,6 +37,7 @@ mod protobuf;
 pub mod record;
 mod record_format;
 mod registry;
+pub mod firewall;
 pub mod removals;
 mod shard;
 pub mod shared_state;

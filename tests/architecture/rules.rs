@@ -3,7 +3,7 @@
 use super::lexer::{Kind, Token, tokens};
 
 /// The floors and their heights: an arrow may only point down.
-pub const FLOORS: [(&str, u8); 13] = [
+pub const FLOORS: [(&str, u8); 14] = [
     ("cli", 9),
     ("control", 8),
     ("server", 7),
@@ -14,6 +14,7 @@ pub const FLOORS: [(&str, u8); 13] = [
     ("state", 4),
     ("net", 3),
     ("pipeline", 2),
+    ("waf", 2),
     ("telemetry", 1),
     ("config", 1),
     ("base", 0),

@@ -76,7 +76,7 @@ impl Demo {
         let folder = tempfile::tempdir().unwrap();
         copy(&Path::new(ROOT).join("gateway.json"), &folder.path().join("gateway.json"));
         std::fs::create_dir(folder.path().join("policies")).unwrap();
-        for policy in ["cached", "edge", "partner", "resilient"] {
+        for policy in ["cached", "edge", "partner", "protected", "resilient"] {
             let name = format!("policies/{policy}.json");
             copy(&Path::new(ROOT).join(&name), &folder.path().join(&name));
         }

@@ -294,10 +294,10 @@ impl<'a> RetryLoop<'a> {
 
 /// What all attempts with a cluster have in common.
 #[derive(Clone, Copy)]
-struct CallTarget<'a> {
-    cluster: &'a Cluster,
-    config: &'a AttemptConfig,
-    hop: HopByHop,
+pub(super) struct CallTarget<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) config: &'a AttemptConfig,
+    pub(super) hop: HopByHop,
 }
 
 impl CallTarget<'_> {
@@ -314,7 +314,7 @@ impl CallTarget<'_> {
     }
 
     /// Calls one endpoint, and reports the result to the cluster.
-    async fn call_endpoint(
+    pub(super) async fn call_endpoint(
         self,
         selection: Selection,
         deadlines: &mut Deadlines,

@@ -89,6 +89,10 @@ pub fn apply(root: &mut Node, policies: &Policies, vocabulary: &Vocabulary, diag
             *route = merger.effective(old, global.as_ref(), dynamic);
         }
     }
+    for member in root.get_mut_ignore_case("Apis").and_then(Node::members_mut).into_iter().flatten() {
+        let old = std::mem::replace(&mut member.value, Node::empty_object(member.key.span));
+        member.value = merger.effective(old, global.as_ref(), false);
+    }
     merger.report_unused();
 }
 
@@ -115,6 +119,7 @@ impl<'a> PolicyMerger<'a> {
                     named.retain(|policy| policy.name != name);
                     named.push(&self.policies.all[at]);
                 }
+                None if self.policies.documents.iter().any(|d| d.name == name.to_lowercase()) => {}
                 None => self.unknown(name, item.span),
             }
         }

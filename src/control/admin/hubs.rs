@@ -132,10 +132,21 @@ pub async fn list_hubs(State(context): State<AdminContext>) -> Result<JsonPage<H
         service_type: service.config.service_type.name().to_owned(),
         hubs: hubs.remove(&*service.config.name).unwrap_or_default(),
     });
-    let node = plan.hubs.engine.as_ref().map(|engine| engine.shared.node.to_string()).unwrap_or_default();
-    let backplane =
-        BackplaneStatus { backplane_type: "Local".to_owned(), up: true, nodes: vec![node.clone()], node };
+    let backplane = backplane_status(plan.hubs.engine.as_deref());
     Ok(JsonPage(HubList { services: services.collect(), backplane }))
+}
+
+fn backplane_status(engine: Option<&Engine>) -> BackplaneStatus {
+    let node = engine.map(|engine| engine.shared.node.to_string()).unwrap_or_default();
+    match engine.and_then(|engine| engine.shared.backplane()) {
+        Some(backplane) => {
+            let state = backplane.state();
+            BackplaneStatus { backplane_type: "Redis".to_owned(), up: state.is_up, node, nodes: state.nodes }
+        }
+        None => {
+            BackplaneStatus { backplane_type: "Local".to_owned(), up: true, nodes: vec![node.clone()], node }
+        }
+    }
 }
 
 /// Connections of a hub on this node in the order of their ids, 100 per page.

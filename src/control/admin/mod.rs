@@ -7,6 +7,7 @@
 //! the tests of credentials, roles, methods and hosts. The router outlives plans; each request reads the current one.
 
 mod access;
+mod api_management;
 mod cache;
 mod certificates;
 mod changes;
@@ -88,6 +89,7 @@ fn pages() -> OpenApiRouter<AdminContext> {
         .routes(routes!(cache::list_cache))
         .routes(routes!(cache::purge_cache))
         .routes(routes!(ocelot::ocelot_clear_region))
+        .routes(routes!(api_management::effective_policy))
         .routes(routes!(hubs::list_hubs))
         .routes(routes!(hubs::list_hub_connections))
         .routes(routes!(hubs::list_hub_groups))

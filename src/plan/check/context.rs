@@ -1,12 +1,15 @@
 //! The input of the rules: the document and facts about it.
 
 use super::{items, non_blank};
+use crate::config::policies::Policies;
 use crate::config::{Node, ReferencedFiles, Sources, Spanned};
 use crate::plan::clusters::ClusterGroups;
 use crate::plan::document::{AggregateDocument, Document, GlobalDocument, RouteDocument};
 use crate::plan::stage_options::StageGroups;
 use crate::stages::custom::StageRegistry;
 use crate::stages::feature::GatewayFacts;
+use crate::stages::waf::WafPolicySet;
+use std::sync::Arc;
 
 /// The input of all rules.
 pub struct CheckContext<'d> {
@@ -24,12 +27,16 @@ pub struct CheckContext<'d> {
     pub ocelot: bool,
     /// Facts that compilers of options need.
     pub gateway: GatewayFacts,
+    /// The policies of the web application firewall.
+    pub waf: Arc<WafPolicySet>,
     /// The custom stages, and the tree that contains their settings.
     pub handlers: Option<(&'d StageRegistry, &'d Node)>,
     /// The names of the internal services.
     pub services: &'d [&'d str],
     /// The content of the referenced files.
     pub attached: Option<&'d ReferencedFiles>,
+    /// The policy files.
+    pub policies: Option<&'d Policies>,
 }
 
 impl<'d> CheckContext<'d> {
@@ -49,9 +56,11 @@ impl<'d> CheckContext<'d> {
             sources,
             ocelot: gateway.ocelot,
             gateway,
+            waf: Arc::default(),
             handlers: None,
             services: &[],
             attached: None,
+            policies: None,
         }
     }
 
@@ -68,9 +77,11 @@ impl<'d> CheckContext<'d> {
             sources: self.sources,
             ocelot: self.ocelot,
             gateway: self.gateway.clone(),
+            waf: self.waf.clone(),
             handlers: None,
             services: self.services,
             attached: self.attached,
+            policies: None,
         }
     }
 

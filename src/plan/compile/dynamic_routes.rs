@@ -149,6 +149,7 @@ fn to_route_document(scope: &CheckContext, entry: Option<&DynamicRouteDocument>)
         timeout: entry.timeout.clone(),
         metadata: entry.metadata.clone(),
         policies: entry.policies.clone(),
+        waf: entry.waf.clone(),
         ..RouteDocument::default()
     };
     stage_options::copy_from_dynamic(entry, &mut route);

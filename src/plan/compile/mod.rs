@@ -26,18 +26,21 @@ mod aggregate_members;
 mod route_names;
 pub(super) mod limits;
 mod provider_settings;
-mod route;
+pub(super) mod route;
 mod route_backend;
 mod route_cluster;
-mod route_compiler;
+pub(super) mod route_compiler;
 mod shared_state;
+mod signalr;
 mod state_keys;
 mod telemetry;
 mod transforms;
 mod unix_sockets;
+mod waf;
 mod weights;
 
 use self::route_compiler::DocumentContext;
+use super::apis::{self, blueprint::ApisBlueprint, compile::CompiledApis};
 use super::blueprint::{Blueprint, DynamicBlueprint, Listener, RouteBlueprint, discovery::Registry};
 use super::check::{self, CheckContext, items};
 use super::document::{self, Document, GlobalDocument, TraceContextMode};
@@ -81,15 +84,21 @@ pub fn compile_with_stages(
     let document = document::read(root, &mut loaded.diagnostics, options);
     let nothing = GlobalDocument::default();
     let out = &mut loaded.diagnostics;
+    waf::make_strict(&document, out);
+    let waf = Arc::new(waf::policies(&document, &loaded.sources, &loaded.attached, out));
     let gateway = gateway_facts(&document, loaded.ocelot, &loaded.attached, out);
     let scope = CheckContext {
         handlers: Some((stages, root)),
         services,
         attached: Some(&loaded.attached),
+        policies: Some(&loaded.policies),
+        waf,
         ..CheckContext::new(&document, &nothing, &loaded.sources, gateway)
     };
     check::check_document(&scope, out);
     let blueprint = blueprint(&scope, &loaded.attached, out);
+    waf::finish(&scope, out);
+    loaded.watched.extend(scope.waf.watched());
     (!out.has_errors()).then_some(blueprint)
 }
 
@@ -124,7 +133,8 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
     check::targets::check(scope, &administration.address, diagnostics);
     let registry = registry(scope, diagnostics);
     let store = discovery::store(scope, registry.as_ref(), diagnostics);
-    let Routes { routes, table, rules, dynamic, resolvers, hubs } = routes(scope, registry, diagnostics);
+    let Routes { routes, table, rules, dynamic, resolvers, hubs, apis } =
+        routes(scope, registry, diagnostics);
     fabric_open::warn_open(&routes, &listeners, diagnostics);
     let written_limits = document.limits.as_ref().map(|limits| &limits.value);
     let stages = gateway_stages(scope, &listeners, diagnostics);
@@ -152,6 +162,7 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         store,
         data_directory: data_directory(scope, diagnostics),
         tests,
+        apis: apis.map(Arc::new),
         tests_before_apply: document.tests_before_apply.as_ref().is_some_and(|on| on.value),
     }
 }
@@ -215,6 +226,7 @@ struct Routes {
     dynamic: Option<DynamicBlueprint>,
     resolvers: Vec<crate::backend::fabric::ResolverConfig>,
     hubs: HubsBlueprint,
+    apis: Option<ApisBlueprint<RouteBlueprint>>,
 }
 
 /// What routes refer to.
@@ -256,6 +268,7 @@ fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Di
         routes.push(route);
         specs.extend(spec);
     }
+    let apis = compile_apis(scope, &context, &mut routes, diagnostics);
     context.clusters.report_unused(diagnostics);
     for (route, spec) in aggregate::aggregates(scope, &context, &rules, &routes, diagnostics) {
         routes.push(route);
@@ -268,7 +281,29 @@ fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Di
     let dynamic = dynamic_routes::read(scope, &context, &rules, diagnostics);
     context.resolvers.report_unused(diagnostics);
     let (resolvers, hubs) = (context.resolvers.into_configs(), context.hubs);
-    Routes { routes, table, rules, dynamic, resolvers, hubs }
+    Routes { routes, table, rules, dynamic, resolvers, hubs, apis }
+}
+
+/// The APIs, and the programs of the documents that routes name.
+fn compile_apis(
+    scope: &CheckContext,
+    context: &route_compiler::DocumentContext,
+    routes: &mut [RouteBlueprint],
+    diagnostics: &mut Diagnostics,
+) -> Option<ApisBlueprint<RouteBlueprint>> {
+    let policies = scope.policies?;
+    let root = scope.handlers.as_ref().map(|(_, root)| *root);
+    let CompiledApis { apis, documents } =
+        apis::compile::compile(scope, context, policies, root, diagnostics);
+    let mut builder = apis::programs::ProgramBuilder::new(&documents);
+    for route in routes {
+        let named: Vec<String> = route.policies.iter().map(|name| name.to_lowercase()).collect();
+        if named.iter().any(|name| documents.all.contains_key(name)) {
+            let chain = named.into_iter().rev().chain(["global".to_owned()]);
+            route.documents = Some(builder.program(chain.collect()));
+        }
+    }
+    apis
 }
 
 /// Warns of routes that can never match; duplicates have been reported already.

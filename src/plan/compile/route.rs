@@ -7,6 +7,7 @@ use super::route_backend::Backend;
 use super::route_compiler::{DocumentContext, RouteCompiler, text};
 use super::state_keys::{request_identity, state_key};
 use super::transforms;
+use super::waf;
 use crate::config::options::merge_maps;
 use crate::config::ranges::RangeChecker;
 use crate::config::{Diagnostics, Spanned, codes};
@@ -120,9 +121,11 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         backend: Backend,
         effective: &EffectiveOptions,
     ) -> RouteBlueprint {
-        let (state_key, tried, stages) =
+        let (state_key, tried, mut stages) =
             self.behavior((context, index), (&matches, names), &backend, effective);
+        self.check_signalr(&backend, &tried.timeout, &mut stages);
         RouteBlueprint {
+            stages,
             index,
             span: self.document.span,
             name: String::new(),
@@ -146,8 +149,8 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             escaped_separators: self.document.path_with_escaped_separators.as_ref().map(|set| set.value),
             policies: texts(&self.document.policies),
             metadata: metadata(self.scope, self.document),
-            stages,
             broken: self.unservable,
+            documents: None,
             aggregate: None,
         }
     }
@@ -177,6 +180,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         stages.method = method.map(MethodOverride::new);
         stages.custom = Some(options::handlers(scope, document, index, self.diagnostics));
         stages.request_id = self.request_id_key();
+        stages.waf = waf::route(scope, document, self.diagnostics);
         transforms::compile(scope, effective, names.unwrap_or_default(), &mut stages, self.diagnostics);
         stages
     }
@@ -333,11 +337,6 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             .report(self.diagnostics, self.scope.ocelot, setting.span);
         }
         Sourced::new(time, setting.map(|setting| setting.span))
-    }
-
-    fn preserve_host(&self) -> Sourced<bool> {
-        let setting = self.document.preserve_host.as_ref().or(self.scope.global.preserve_host.as_ref());
-        Sourced::new(setting.is_some_and(|on| on.value), setting.map(|on| on.span))
     }
 
     fn request_id_key(&mut self) -> Option<Spanned<String>> {

@@ -43,6 +43,7 @@ document! { aggregate:
         /// The name in logs and metrics. Default: the path.
         pub key: Setting<String>,
         use response_header_settings;
+        use waf_settings;
     }
 }
 

@@ -10,6 +10,12 @@ use serde::Deserialize;
 /// Emits the document of a listener, with the settings that it shares with other documents.
 macro_rules! listener_document {
     ({ listener [$($attributes:tt)*] $name:ident [$($fields:tt)*] }) => {
+        waf_settings! { listener_struct { listener [$($attributes)*] $name [$($fields)*] } }
+    };
+}
+
+macro_rules! listener_struct {
+    ({ listener [$($attributes:tt)*] $name:ident [$($fields:tt)*] }) => {
         $($attributes)*
         pub struct $name { $($fields)* }
     };

@@ -11,6 +11,8 @@ mod assemble;
 
 mod administration;
 mod aggregate;
+pub mod apis;
+pub mod backends;
 mod cluster;
 mod discovery;
 mod fabric;
@@ -32,8 +34,11 @@ pub use crate::config::values::{
 use crate::plan::hubs::documents::{HubServiceDocument, RealtimeDocument};
 pub use crate::stages::authentication::AuthenticationSchemeDocument;
 pub use crate::stages::cache::CacheDocument;
+pub use crate::stages::waf::options::{WafEngineDocument, WafPolicyDocument};
 pub use administration::{AdminRole, AdminTokenDocument, AdministrationDocument, HealthDocument};
 pub use aggregate::{AggregateDocument, RouteKeyConfigDocument};
+use apis::*;
+use backends::*;
 pub use cluster::ClusterDocument;
 pub use discovery::DiscoveryDocument;
 pub use extensions::*;
@@ -71,6 +76,29 @@ pub struct Document {
     /// Named backends that several routes share: name → endpoints and options; routes reference them in
     /// `DownstreamCluster`. Connection pool, load balancing and health belong to the cluster, whichever route is used.
     pub clusters: Setting<SpannedMap<Spanned<ClusterDocument>>>,
+    /// APIs by their ids: a path prefix with a backend, operations, and policy documents. In addition to the settings of an API they
+    /// have the options of routes.
+    pub apis: Entities<ApiObject>,
+    /// Products by their ids: APIs that are subscribed to.
+    pub products: Entities<ProductDocument>,
+    /// Subscriptions by their ids: pairs of keys that open a product, an API or all APIs.
+    pub subscriptions: Entities<SubscriptionDocument>,
+    /// Users by their ids: the owners of subscriptions.
+    pub users: Entities<ApiUserDocument>,
+    /// Groups of users by their ids. `Administrators`, `Developers` and `Guests` exist always.
+    pub groups: Entities<GroupDocument>,
+    /// Texts for policy documents: `{{name}}`.
+    pub named_values: Entities<NamedValueDocument>,
+    /// Services that APIs and statements name.
+    pub backends: Entities<BackendDocument>,
+    /// Sets of APIs that are versions of each other.
+    pub version_sets: Entities<VersionSetDocument>,
+    /// Loggers for `log-to-eventhub`.
+    pub loggers: Entities<LoggerDocument>,
+    /// Token sources for `authentication-managed-identity`.
+    pub identities: Entities<IdentityDocument>,
+    /// What holds for all APIs.
+    pub api_management: Setting<ApiManagementDocument>,
     /// Options that apply to every route, unless the route sets them itself. Source: Ocelot, Configuration.
     pub global_configuration: Setting<GlobalDocument>,
     /// Realtime hubs that run in the gateway: name → keys, public addresses and hubs; routes reference services in
@@ -114,6 +142,10 @@ pub struct Document {
     pub trace_context: Setting<TraceContextMode>,
     /// How callers are authenticated: name → scheme; routes reference schemes in `AuthenticationOptions`.
     pub authentication_schemes: Setting<SpannedMap<Spanned<AuthenticationSchemeDocument>>>,
+    /// Policies of the web application firewall: name → what is inspected; documents name them in `Waf`.
+    pub waf_policies: Setting<SpannedMap<Spanned<WafPolicyDocument>>>,
+    /// The engine of the web application firewall.
+    pub waf_engine: Setting<WafEngineDocument>,
     /// Services with names, partitions and replicas, as in Azure Service Fabric: the resolvers that know them.
     pub service_fabric: Setting<ServiceFabricDocument>,
     /// Where the configuration is stored: `"Consul"` for Consul's KV store. Default: these files.

@@ -30,5 +30,6 @@ document! { policy:
         use metadata_settings;
         use host_settings;
         use separator_settings;
+        use waf_settings;
     }
 }

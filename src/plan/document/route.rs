@@ -94,6 +94,7 @@ document! { route:
         use policy_settings;
         use host_settings;
         use separator_settings;
+        use waf_settings;
     }
 }
 
@@ -141,6 +142,7 @@ document! { dynamic:
         use timeout_settings;
         use metadata_settings;
         use policy_settings;
+        use waf_settings;
     }
 }
 

@@ -8,6 +8,7 @@ pub(super) use crate::stages::header_transform::options::{
     request_header_settings, response_header_settings,
 };
 pub(super) use crate::stages::request_id::request_id_settings;
+pub(super) use crate::stages::waf::options::waf_settings;
 
 shared_settings! { $ path_settings {
     /// The path to match, with `{placeholders}`, and a query template after `?`. Required. Source: Ocelot, Routing.

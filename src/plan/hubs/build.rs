@@ -16,6 +16,7 @@ use crate::{
         service::{HubTarget, data_plane},
     },
     stages::authentication::{BearerAuthenticator, settings::SchemeConfig},
+    state::SharedState,
 };
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -26,11 +27,14 @@ pub struct PlanHubs {
     pub services: Vec<Arc<HubService>>,
     /// `None`: the plan has no hub service.
     pub engine: Option<Arc<Engine>>,
+    /// Connects the nodes; `None`: there is one.
+    pub shared_state: Option<Arc<SharedState>>,
 }
 
 /// Builds the services; `cluster` returns the cluster of an event handler.
 pub fn services(
     blueprint: &HubsBlueprint,
+    shared_state: Option<&Arc<SharedState>>,
     process_state: &ProcessState,
     mut backend: impl FnMut(&Arc<ClusterBlueprint>, &str) -> (Arc<Cluster>, AttemptConfig),
 ) -> PlanHubs {
@@ -46,7 +50,8 @@ pub fn services(
         services.push(Arc::new(HubService { config: service.config.clone(), backends, server_schemes }));
     }
     let engine = (!services.is_empty()).then(|| engine(blueprint, process_state));
-    PlanHubs { config: blueprint.realtime.clone(), services, engine }
+    let shared_state = shared_state.filter(|_| blueprint.realtime.is_shared).cloned();
+    PlanHubs { config: blueprint.realtime.clone(), services, engine, shared_state }
 }
 
 /// Authenticates servers with the schemes of `ServerSchemes`.
@@ -97,6 +102,7 @@ impl PlanHubs {
     /// Applies the settings to open connections, once the plan is active.
     pub fn activate(&self, slot: &EngineSlot) {
         if let Some(engine) = slot.get() {
+            engine.connect_nodes(self.shared_state.as_ref());
             engine.configure(&self.config, &self.services);
         }
     }

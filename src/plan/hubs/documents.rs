@@ -11,11 +11,22 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct RealtimeDocument {
+    /// How the nodes are connected: `Local` is one node, `Shared` uses `SharedState`. Default: `Shared` with `SharedState`,
+    /// otherwise `Local`.
+    pub backplane: Setting<BackplaneDocument>,
     /// The name of this node, which connection ids contain: 1 to 32 letters, digits and `_`; unique among the nodes. A
     /// change takes effect at the next start. Default: random at each start.
     pub node_name: Setting<String>,
     /// The limits of all hubs together.
     pub limits: Setting<RealtimeLimitsDocument>,
+}
+
+/// How the nodes are connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum BackplaneDocument {
+    Local,
+    Shared,
 }
 
 /// The limits of all hubs together.

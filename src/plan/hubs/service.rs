@@ -2,7 +2,7 @@
 
 use super::{
     blueprint::{HubServiceBlueprint, HubsBlueprint},
-    documents::{HubDocument, HubServiceDocument, HubServiceType, RealtimeDocument},
+    documents::{BackplaneDocument, HubDocument, HubServiceDocument, HubServiceType, RealtimeDocument},
     find_cluster::FindCluster,
     hub::{HubCompiler, is_valid_name},
 };
@@ -28,7 +28,8 @@ pub fn compile(
 ) -> HubsBlueprint {
     let nothing = RealtimeDocument::default();
     let document = scope.document.realtime.as_ref().map_or(&nothing, |set| &set.value);
-    let realtime = realtime(document, diagnostics);
+    let is_shared = is_shared(document, scope.document.shared_state.is_some(), diagnostics);
+    let realtime = RealtimeConfig { is_shared, ..realtime(document, diagnostics) };
     let services = scope.document.hub_services.iter().flat_map(|map| map.iter());
     let services = services
         .filter_map(|(name, document)| {
@@ -37,6 +38,26 @@ pub fn compile(
         })
         .collect();
     HubsBlueprint { realtime, services }
+}
+
+/// Whether other nodes are reached over the shared state.
+fn is_shared(document: &RealtimeDocument, has_shared_state: bool, diagnostics: &mut Diagnostics) -> bool {
+    match &document.backplane {
+        None => has_shared_state,
+        Some(Spanned { value: BackplaneDocument::Local, .. }) => false,
+        Some(set) => {
+            if !has_shared_state {
+                diagnostics
+                    .error(
+                        codes::NO_HUB_BACKPLANE,
+                        set.span,
+                        "Backplane is Shared, and there is no SharedState",
+                    )
+                    .help("add SharedState, or set Backplane to Local");
+            }
+            has_shared_state
+        }
+    }
 }
 
 fn realtime(document: &RealtimeDocument, diagnostics: &mut Diagnostics) -> RealtimeConfig {
@@ -56,6 +77,7 @@ fn realtime(document: &RealtimeDocument, diagnostics: &mut Diagnostics) -> Realt
     let max_connections = ranges.count("MaxConnections", &limits.max_connections, i64::MAX as u64);
     RealtimeConfig {
         node_name,
+        is_shared: false,
         max_connections: max_connections.map(|count| count as usize),
         max_queue_bytes: ranges.size(
             "MaxQueueMemory",

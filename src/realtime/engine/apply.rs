@@ -37,8 +37,8 @@ impl Hub {
         }
     }
 
-    /// Runs an operation on all workers; done when all have applied it.
-    pub async fn run_to_end(self: &Arc<Self>, operation: &Arc<Operation>) -> Outcome {
+    /// Runs an operation on all workers, in order per caller and worker; the result is its outcome.
+    pub fn start(self: &Arc<Self>, operation: &Arc<Operation>) -> RunningOperation {
         let mut replies = Vec::new();
         let mut outcome = Outcome::default();
         for worker in 0..self.shards.len() {
@@ -57,10 +57,7 @@ impl Hub {
                 replies.push(receiver);
             }
         }
-        for reply in replies {
-            outcome.merge(reply.await.unwrap_or_default());
-        }
-        outcome
+        RunningOperation { outcome, replies }
     }
 
     /// Runs an operation on the connections of one worker.
@@ -175,6 +172,24 @@ impl Hub {
             }
         };
         groups.iter().for_each(|group| self.leave(connection, group));
+    }
+}
+
+/// An operation that workers of this node apply.
+#[derive(Debug)]
+pub struct RunningOperation {
+    outcome: Outcome,
+    replies: Vec<tokio::sync::oneshot::Receiver<Outcome>>,
+}
+
+impl RunningOperation {
+    /// Waits until all workers have applied it.
+    pub async fn finish(self) -> Outcome {
+        let mut outcome = self.outcome;
+        for reply in self.replies {
+            outcome.merge(reply.await.unwrap_or_default());
+        }
+        outcome
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::net::websocket::close_code;
 use crate::realtime::{
+    backplane::contract::NodeFuture,
     message::{
         ClientMessage, NamedError, Origin, Payload, Publication, ServerMessage, StreamEndError, StreamPart,
         UserError,
@@ -45,7 +46,7 @@ impl Hub {
             }
             ClientMessage::SendToGroup { group, ack_id, no_echo, payload, ttl_seconds } => {
                 let message = GroupMessage { group, no_echo, payload, ttl_seconds };
-                self.acknowledged(connection, ack_id, |hub| hub.receive_send(connection, message));
+                self.receive_send_acknowledged(connection, ack_id, message);
             }
             ClientMessage::OpenStream { group, no_echo, stream_id, idle_timeout_ms, .. } => {
                 self.open_stream(connection, &group, no_echo, &stream_id, idle_timeout_ms);
@@ -159,7 +160,7 @@ impl Hub {
         self: &Arc<Self>,
         connection: &Arc<Connection>,
         message: GroupMessage,
-    ) -> Result<(), NamedError> {
+    ) -> Result<Option<NodeFuture<bool>>, NamedError> {
         check_group(connection, PermissionKind::SendToGroup, &message.group)?;
         let ttl =
             message.ttl_seconds.filter(|seconds| *seconds > 0).map(|seconds| seconds.min(MAX_TTL_SECONDS));
@@ -167,8 +168,31 @@ impl Hub {
         let group: Arc<str> = message.group.into();
         let origin = Origin::Group { group: group.clone(), from_user: connection.user.clone() };
         let publication = Publication::new(origin, message.payload).with_expiry(expires_at);
-        self.publish(connection, &group, message.no_echo, publication);
-        Ok(())
+        Ok(self.publish(connection, &group, message.no_echo, publication))
+    }
+
+    /// Publishes a message; it is acknowledged when the backplane has accepted it.
+    fn receive_send_acknowledged(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        ack_id: Option<u64>,
+        message: GroupMessage,
+    ) {
+        if !self.begin(connection, ack_id) {
+            return;
+        }
+        match self.receive_send(connection, message) {
+            Ok(Some(accepted)) if ack_id.is_some() => {
+                let (hub, connection) = (self.clone(), connection.clone());
+                tokio::spawn(async move {
+                    let error = (!accepted.await).then(|| {
+                        NamedError::new("InternalServerError", "The message may not have reached all nodes")
+                    });
+                    hub.finish(&connection, ack_id, error);
+                });
+            }
+            published => self.finish(connection, ack_id, published.err()),
+        }
     }
 
     fn open_stream(
@@ -231,7 +255,7 @@ impl Hub {
                 let part = StreamPart { stream_id, sequence_id, end: None };
                 let origin = Origin::Group { group: group.clone(), from_user: connection.user.clone() };
                 let publication = Publication::new(origin, payload).with_stream(part);
-                self.publish(connection, &group, no_echo, publication);
+                drop(self.publish(connection, &group, no_echo, publication));
                 acknowledgment(sequence_id + 1)
             }
             (Fragment::Repeated { expected }, _) => acknowledgment(expected),

@@ -118,18 +118,11 @@ impl Hub {
         if groups.len() > context.config.limits.max_groups_per_connection {
             return Err(RegistrationError::TooManyGroups);
         }
-        self.acquire(&context)?;
-        let home = worker.min(self.shards.len() - 1);
-        self.shared.inboxes[home].start(home);
-        let protocol = new.subprotocol.name().unwrap_or("simple");
-        let gauge = self.gauges.connections(protocol);
-        let owner: Arc<dyn ConnectionOwner> = self.clone();
-        let connection = Arc::new(Connection::new(new, home, owner, gauge));
+        let connection = self.prepare(new, worker)?;
+        let home = connection.home;
         let mut shard = lock(&self.shards[home]);
         let mut session = connection.session();
         session.permissions = permissions;
-        let max_rate = context.config.limits.max_messages_per_second;
-        session.rate = max_rate.map(|rate| Box::new(MessageRate::new(rate, Instant::now())));
         let epoch = self.attach(&connection, &mut session);
         shard.insert(&connection);
         for group in groups {
@@ -142,8 +135,35 @@ impl Hub {
         Ok((connection, epoch))
     }
 
+    /// A connection within the limits, which is not among the others yet.
+    pub(super) fn prepare(
+        self: &Arc<Self>,
+        new: NewConnection,
+        worker: usize,
+    ) -> Result<Arc<Connection>, RegistrationError> {
+        let context = new.context.clone();
+        self.acquire(&context)?;
+        let home = worker.min(self.shards.len() - 1);
+        self.shared.inboxes[home].start(home);
+        let protocol = new.subprotocol.name().unwrap_or("simple");
+        let gauge = self.gauges.connections(protocol);
+        let owner: Arc<dyn ConnectionOwner> = self.clone();
+        let connection = Arc::new(Connection::new(new, home, owner, gauge));
+        let max_rate = context.config.limits.max_messages_per_second;
+        connection.session().rate = max_rate.map(|rate| Box::new(MessageRate::new(rate, Instant::now())));
+        Ok(connection)
+    }
+
+    /// The connection is not among the others any more.
+    pub(super) fn release(&self, connection: &Connection) {
+        self.counts[connection.home].fetch_sub(1, Relaxed);
+        self.connections.fetch_sub(1, Relaxed);
+        self.shared.connections.fetch_sub(1, Relaxed);
+        connection.details.gauge.fetch_sub(1, Relaxed);
+    }
+
     /// Attaches a new socket to a session; its first message is `connected`. Returns the epoch of the socket.
-    fn attach(&self, connection: &Connection, session: &mut Session) -> u32 {
+    pub(super) fn attach(&self, connection: &Connection, session: &mut Session) -> u32 {
         let token = connection.subprotocol.is_reliable().then(|| {
             let key = self.shared.random_bytes::<RECOVERY_KEY_BYTES>();
             session.rotate_key(key);
@@ -211,10 +231,7 @@ impl Hub {
     /// Ends a session: its memberships, its streams and its socket.
     pub fn end(self: &Arc<Self>, connection: &Arc<Connection>, end: SessionEnd) {
         let Some((state, streams, was_detached, epoch)) = self.remove(connection, &end) else { return };
-        self.counts[connection.home].fetch_sub(1, Relaxed);
-        self.connections.fetch_sub(1, Relaxed);
-        self.shared.connections.fetch_sub(1, Relaxed);
-        connection.details.gauge.fetch_sub(1, Relaxed);
+        self.release(connection);
         self.shared.metrics.count_close(end.reason);
         if was_detached {
             self.add_detached(-1);

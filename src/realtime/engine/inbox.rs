@@ -38,6 +38,8 @@ pub enum TimerKind {
     Resume,
     /// The close of a connection while the gateway drains.
     Drain,
+    /// An adopted session receives nothing twice any more.
+    Settled,
 }
 
 /// Receives its timers.

@@ -10,8 +10,10 @@ pub mod connection;
 #[cfg(test)]
 mod scenario;
 pub mod hub;
+mod handover;
 mod inbox;
 mod publish;
+mod remote;
 pub mod shared;
 mod shard;
 pub mod socket;
@@ -23,14 +25,20 @@ mod timers;
 pub use summary::{ConnectionPage, ConnectionSummary, GroupSummary, HubSummary};
 
 use super::{
+    backplane::{
+        Node,
+        contract::{Backplane, LocalNode},
+        wire::Take,
+    },
     config::RealtimeConfig,
     context::{HubContext, HubService},
     events::EventSink,
-    operation::{Operation, OperationFuture, Operations},
+    operation::{BackplaneUnavailable, Operation, OperationFuture, Operations},
     rest::DataPlane,
     session::RECOVERY_KEY_BYTES,
 };
 use crate::net::websocket::close_code;
+use crate::state::SharedState;
 use crate::telemetry::hubs::{HubClose, HubMetrics};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hub::{Hub, SessionEnd};
@@ -45,6 +53,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// How often is checked whether all sessions were handed over.
+const HANDOVER_CHECK_INTERVAL: Duration = Duration::from_millis(20);
+
 /// A new hub without an entry is created after unused ones were removed, if there are this many.
 const MIN_HUBS_FOR_CLEANUP: usize = 256;
 
@@ -57,6 +68,8 @@ pub struct Engine {
     pub shared: Arc<Shared>,
     pub data_plane: Arc<DataPlane>,
     hubs: Mutex<Hubs>,
+    /// What connects the nodes.
+    shared_state: Mutex<Option<Arc<SharedState>>>,
     is_shedding: AtomicBool,
 }
 
@@ -79,6 +92,7 @@ impl Engine {
             shared: Arc::new(Shared::new(workers, events, metrics, limits)),
             hubs: Mutex::new(Hubs { by_key: BTreeMap::new(), cleanup_at: MIN_HUBS_FOR_CLEANUP }),
             data_plane: Arc::default(),
+            shared_state: Mutex::default(),
             is_shedding: AtomicBool::new(false),
         });
         let shedder: Weak<dyn QueueShedder> = Arc::downgrade(&engine) as Weak<dyn QueueShedder>;
@@ -147,6 +161,44 @@ impl Engine {
         }
     }
 
+    /// Connects this node with the others, or disconnects it.
+    pub fn connect_nodes(self: &Arc<Self>, state: Option<&Arc<SharedState>>) {
+        let mut current = lock(&self.shared_state);
+        if current.as_ref().map(Arc::as_ptr) == state.map(Arc::as_ptr) {
+            return;
+        }
+        *current = state.cloned();
+        let local: Weak<dyn LocalNode> = Arc::downgrade(self) as Weak<dyn LocalNode>;
+        let node = state.map(|state| Node::start(&self.shared.node, state, local));
+        self.shared.metrics.set_backplane_up(node.is_none());
+        self.shared.set_backplane(node.map(|node| Arc::new(node) as Arc<dyn Backplane>));
+    }
+
+    /// Waits until other nodes have taken the sessions over, or the clients are gone.
+    pub async fn wait_handed_over(&self, until: Instant) {
+        while self.shared.backplane().is_some()
+            && self.shared.connections.load(Relaxed) > 0
+            && Instant::now() < until
+        {
+            tokio::time::sleep(HANDOVER_CHECK_INTERVAL).await;
+        }
+    }
+
+    /// Takes a session over from another node and attaches a socket; `None`: there is no such session.
+    pub async fn take_over(
+        &self,
+        context: Arc<HubContext>,
+        take: Take,
+        worker: usize,
+    ) -> Result<Option<(Arc<Hub>, Arc<connection::Connection>, u32)>, BackplaneUnavailable> {
+        let Some(backplane) = self.shared.backplane() else { return Ok(None) };
+        let (service, name) = (&context.service.config.name, &context.name);
+        let Some(taken) = backplane.take(service, name, take).await? else { return Ok(None) };
+        let hub = self.hub(&context);
+        let adopted = hub.adopt(context, taken.session, &taken.operations, worker);
+        Ok(adopted.map(|(connection, epoch)| (hub, connection, epoch)))
+    }
+
     /// Closes all connections with 1001, spread over this time; new ones are not accepted.
     pub fn begin_drain(&self, window: Duration) {
         self.shared.is_draining.store(true, Relaxed);
@@ -178,12 +230,37 @@ fn all_connections(hub: &Hub) -> Vec<Arc<connection::Connection>> {
 
 impl Operations for Engine {
     fn execute(&self, service: &str, hub: &str, operation: Operation) -> OperationFuture {
-        let hub = self.find(service, hub);
-        Box::pin(async move {
-            match hub {
-                Some(hub) => Ok(hub.run_to_end(&Arc::new(operation)).await),
-                None => Ok(Default::default()),
+        let backplane = self.shared.backplane();
+        let operation = Arc::new(match (operation, &backplane) {
+            (Operation::Send { to, publication }, Some(backplane)) => {
+                let publication = publication.with_id(backplane.next_id());
+                Operation::Send { to, publication: Arc::new(publication) }
             }
+            (operation, _) => operation,
+        });
+        let here = self.execute_here(service, hub, &operation);
+        let Some(backplane) = backplane else { return here };
+        let is_sent = matches!(*operation, Operation::Send { .. });
+        if is_sent {
+            let accepted = backplane.publish(service, hub, &operation);
+            return Box::pin(async move {
+                let outcome = here.await?;
+                match accepted.await {
+                    true => Ok(outcome),
+                    false => Err(BackplaneUnavailable { nodes: Vec::new() }),
+                }
+            });
+        }
+        let (service, hub) = (service.to_owned(), hub.to_owned());
+        // Sent now, in the order of the calls; a query that this node can answer needs no other one.
+        let elsewhere = backplane.request(&service, &hub, &operation);
+        Box::pin(async move {
+            let mut outcome = here.await?;
+            if matches!(*operation, Operation::Count(_)) && outcome.matched > 0 {
+                return Ok(outcome);
+            }
+            outcome.merge(elsewhere.await?);
+            Ok(outcome)
         })
     }
 }

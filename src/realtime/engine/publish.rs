@@ -5,6 +5,7 @@ use super::{
     hub::{Hub, SessionEnd},
 };
 use crate::realtime::{
+    backplane::contract::NodeFuture,
     message::{Origin, Payload, Publication, StreamEnd, StreamEndError, StreamPart},
     operation::{Operation, Recipients, Selection},
     session::{Push, streams::Stream},
@@ -28,21 +29,28 @@ impl Hub {
         };
         let origin = Origin::Group { group: stream.group.clone(), from_user: connection.user.clone() };
         let publication = Publication::new(origin, Payload::Text(Bytes::new())).with_stream(part);
-        self.publish(connection, &stream.group, stream.no_echo, publication);
+        drop(self.publish(connection, &stream.group, stream.no_echo, publication));
     }
 
-    /// Publishes a message of a connection to a group.
+    /// Publishes a message of a connection to a group: on this node at once. With several nodes the result resolves to whether
+    /// the backplane accepted it.
     pub fn publish(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
         group: &Arc<str>,
         no_echo: bool,
-        publication: Publication,
-    ) {
+        mut publication: Publication,
+    ) -> Option<NodeFuture<bool>> {
+        let backplane = self.shared.backplane();
+        publication.id = backplane.as_ref().map(|backplane| backplane.next_id());
         let excluded: Arc<[Box<str>]> =
             if no_echo { Arc::new([(*connection.id).into()]) } else { Arc::new([]) };
         let to = Selection { recipients: Recipients::Group(group.clone()), excluded, filter: None };
-        self.run(&Arc::new(Operation::Send { to, publication: Arc::new(publication) }));
+        let operation = Arc::new(Operation::Send { to, publication: Arc::new(publication) });
+        self.run(&operation);
+        let context = self.context.load();
+        let (service, hub) = (&context.service.config.name, &context.name);
+        backplane.map(|backplane| backplane.publish(service, hub, &operation))
     }
 
     /// Queues published data for one connection; ends it if its queue is full.

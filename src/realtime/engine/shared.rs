@@ -1,9 +1,9 @@
 //! What all hubs of the process share: the inboxes of the workers, limits, metrics, event handlers.
 
 use super::inbox::Inbox;
-use crate::realtime::{config::RealtimeConfig, events::EventSink};
+use crate::realtime::{backplane::contract::Backplane, config::RealtimeConfig, events::EventSink};
 use crate::telemetry::hubs::HubMetrics;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::sync::{
     Arc, OnceLock, Weak,
@@ -30,6 +30,8 @@ pub struct Shared {
     /// Bytes queued for all connections; a payload counts once.
     pub queued_bytes: Arc<AtomicUsize>,
     pub shedder: OnceLock<Weak<dyn QueueShedder>>,
+    /// The other nodes; `None`: there is one node.
+    backplane: ArcSwapOption<Arc<dyn Backplane>>,
     pub is_draining: AtomicBool,
     random: SystemRandom,
 }
@@ -56,6 +58,7 @@ impl Shared {
             connections: AtomicUsize::new(0),
             queued_bytes: Arc::default(),
             shedder: OnceLock::new(),
+            backplane: ArcSwapOption::empty(),
             is_draining: AtomicBool::new(false),
             random,
         }
@@ -69,6 +72,16 @@ impl Shared {
     /// Random bytes for secrets.
     pub fn random_bytes<const N: usize>(&self) -> [u8; N] {
         random_bytes(&self.random)
+    }
+
+    /// The other nodes; `None`: there is one node.
+    pub fn backplane(&self) -> Option<Arc<dyn Backplane>> {
+        self.backplane.load().as_ref().map(|backplane| (**backplane).clone())
+    }
+
+    /// Sets the other nodes.
+    pub fn set_backplane(&self, backplane: Option<Arc<dyn Backplane>>) {
+        self.backplane.store(backplane.map(Arc::new));
     }
 
     /// By how many bytes the queues of all connections exceed the limit.

@@ -33,6 +33,7 @@ impl ConnectionOwner for Hub {
             TimerKind::Abort => connection.session().abort_socket(epoch),
             TimerKind::Streams => self.expire_streams(connection, now),
             TimerKind::Resume => connection.session().wake(),
+            TimerKind::Settled => connection.session().seen = None,
             TimerKind::Drain => self.close_for_drain(connection),
         }
     }

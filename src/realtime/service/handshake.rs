@@ -2,6 +2,7 @@
 
 use super::{
     HubTarget, cors,
+    fields::{checked_groups, grouped, headers, offered_subprotocols},
     path::{PathError, QueryPairs, parameter},
     rejection::{RejectedConnection, registration_error, token_error},
 };
@@ -16,6 +17,7 @@ use crate::pipeline::{
     upgrade::{ConnectionService, Upgrade, UpgradePeer},
 };
 use crate::realtime::{
+    backplane::wire::Take,
     context::HubContext,
     engine::{
         Engine,
@@ -26,6 +28,7 @@ use crate::realtime::{
     names::{is_group_name, is_hub_name, is_user_id},
     permissions::Permissions,
     protocols::Subprotocol,
+    session::RECOVERY_KEY_BYTES,
     tokens::{ClientToken, TokenError, TokenRequest, verify_client},
 };
 use crate::telemetry::hubs::{HubHandshake, HubRecovery};
@@ -34,9 +37,6 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::SystemTime,
 };
-
-/// Most offered subprotocols that are considered.
-const MAX_OFFERED_SUBPROTOCOLS: usize = 32;
 
 /// Accepts or refuses a client; `hub` and `query` are those of the request, `service_path` is its path within the service.
 pub async fn accept(
@@ -132,12 +132,15 @@ impl<'h> Handshake<'h> {
         if let (Some(id), Some(token)) =
             (parameter(&self.query, "awps_connection_id"), parameter(&self.query, "awps_reconnection_token"))
         {
-            return self.recover(&name, id, token);
+            return self.recover(&name, id, token).await;
         }
         let context = HubContext::new(&self.target.service, &name).map(Arc::new);
         let token = self.verify(context.as_deref(), &name, service_path, exchange)?;
         let context = context.ok_or_else(unknown_hub)?;
         let mode = self.mode()?;
+        if let Some(backplane) = self.target.engine.shared.backplane() {
+            backplane.wait_ready().await;
+        }
         let id = self.target.engine.shared.new_id();
         let grants = self.connect(&context, &id, token, exchange, client).await?;
         self.register(context, id, mode, grants)
@@ -267,15 +270,19 @@ impl<'h> Handshake<'h> {
         Ok(self.switch(name, Box::new(HubSocket::new(hub, connection, epoch))))
     }
 
-    fn recover(&self, name: &str, id: &str, token: &str) -> RouteResult {
+    async fn recover(&self, name: &str, id: &str, token: &str) -> RouteResult {
         let offered = self.known_subprotocol();
         let subprotocol = offered.and_then(Subprotocol::from_name).unwrap_or_default();
         let engine = &self.target.engine;
         let hub = engine.find(&self.target.service.config.name, name);
-        let recovered = Engine::recovery_key(token).zip(hub).and_then(|(key, hub)| {
+        let key = Engine::recovery_key(token);
+        let mut recovered = key.zip(hub).and_then(|(key, hub)| {
             let (connection, epoch) = hub.recover(id, &key, subprotocol)?;
             Some(HubSocket::new(hub, connection, epoch))
         });
+        if let (None, Some(key)) = (&recovered, key) {
+            recovered = self.take_over(name, id, key, subprotocol).await?;
+        }
         let service: Box<dyn ConnectionService> = match recovered {
             Some(socket) => {
                 engine.shared.metrics.count_recovery(HubRecovery::Recovered);
@@ -287,6 +294,32 @@ impl<'h> Handshake<'h> {
             }
         };
         Ok(self.switch(offered, service))
+    }
+
+    /// The session of another node.
+    async fn take_over(
+        &self,
+        name: &str,
+        id: &str,
+        key: [u8; RECOVERY_KEY_BYTES],
+        subprotocol: Subprotocol,
+    ) -> Result<Option<HubSocket>, GatewayError> {
+        let engine = &self.target.engine;
+        let context = HubContext::new(&self.target.service, name).map(Arc::new);
+        let (Some(context), true) = (context, subprotocol.is_reliable()) else { return Ok(None) };
+        let take = Take {
+            connection_id: id.to_owned(),
+            key: key.to_vec(),
+            subprotocol: subprotocol.name().unwrap_or_default().to_owned(),
+        };
+        match engine.take_over(context, take, self.worker).await {
+            Ok(taken) => Ok(taken.map(|(hub, connection, epoch)| HubSocket::new(hub, connection, epoch))),
+            Err(_) => {
+                engine.shared.metrics.count_recovery(HubRecovery::Unavailable);
+                let detail = "the node of the connection cannot be reached";
+                Err(GatewayError::new(ErrorCode::HubBackplaneUnavailable, detail))
+            }
+        }
     }
 
     /// The response 101.
@@ -336,50 +369,4 @@ fn connect_error(error: ConnectError, hub: &str) -> GatewayError {
             GatewayError::new(ErrorCode::HubEventHandlerFailed, "the connect handler of the hub failed")
         }
     }
-}
-
-/// The offered subprotocols, of all fields.
-fn offered_subprotocols(request: &Head) -> Vec<String> {
-    let values =
-        request.get_all(b"Sec-WebSocket-Protocol").filter_map(|value| std::str::from_utf8(value).ok());
-    let names = values.flat_map(|value| value.split(',')).map(str::trim).filter(|name| !name.is_empty());
-    names.take(MAX_OFFERED_SUBPROTOCOLS).map(str::to_owned).collect()
-}
-
-/// The header fields of the event `connect`: none with secrets.
-fn headers(request: &Head) -> impl Iterator<Item = (String, String)> {
-    const SECRET: [&[u8]; 4] = [b"authorization", b"cookie", b"proxy-authorization", b"sec-websocket-key"];
-    request
-        .fields()
-        .filter(|(_, name, _)| !SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret)))
-        .map(|(_, name, value)| {
-            (String::from_utf8_lossy(name).to_ascii_lowercase(), String::from_utf8_lossy(value).into_owned())
-        })
-}
-
-/// The values of each name, in the order of their first occurrence.
-fn grouped(pairs: impl Iterator<Item = (String, String)>) -> Vec<(String, Vec<String>)> {
-    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
-    for (name, value) in pairs {
-        match groups.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, values)) => values.push(value),
-            None => groups.push((name, vec![value])),
-        }
-    }
-    groups
-}
-
-/// The groups without duplicates.
-fn checked_groups(names: &[String]) -> Result<Vec<Arc<str>>, GatewayError> {
-    let mut groups: Vec<Arc<str>> = Vec::with_capacity(names.len());
-    for name in names {
-        if !is_group_name(name) {
-            let detail = "a group of the token or of the connect handler has an invalid name";
-            return Err(GatewayError::new(ErrorCode::HubInvalidGroup, detail));
-        }
-        groups.push(name.as_str().into());
-    }
-    groups.sort_unstable();
-    groups.dedup();
-    Ok(groups)
 }

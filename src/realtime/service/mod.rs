@@ -1,6 +1,7 @@
 //! The entry point of hubs: the target of a route with `DownstreamHubService`.
 
 pub mod cors;
+mod fields;
 mod handshake;
 pub mod path;
 mod rejection;

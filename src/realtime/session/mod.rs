@@ -17,7 +17,11 @@ use crate::net::websocket::{Opcode, frame};
 use acks::AckLog;
 use queue::OutboundQueue;
 use rate::MessageRate;
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Instant,
+};
 use streams::Streams;
 use tokio::task::AbortHandle;
 
@@ -73,6 +77,8 @@ pub struct Session {
     /// `ce-connectionState`, verbatim.
     pub state: Option<Arc<str>>,
     pub socket: Option<Socket>,
+    /// Publications that an adopted session has received and may receive again.
+    pub seen: Option<Box<HashSet<(u64, u64)>>>,
     /// Counts the sockets: one that was replaced has an older number.
     pub epoch: u32,
     /// When a session without a socket ends.
@@ -112,6 +118,11 @@ impl Session {
     ) -> Push {
         if self.is_ended || self.is_closing() {
             return Push::Ended;
+        }
+        if let (Some(seen), Some(id)) = (&mut self.seen, publication.id)
+            && !seen.insert(id)
+        {
+            return Push::Queued;
         }
         self.queue.push_publication(publication.clone(), subprotocol);
         self.wake();

@@ -83,8 +83,7 @@ impl Jwt {
             .weigher(|token, cached| cache_weight(token, cached))
             .eviction_policy(EvictionPolicy::lru())
             .build();
-        let possession =
-            Arc::new(Possession::new(settings.possession.clone(), clock.clone(), pool.clone()));
+        let possession = Arc::new(Possession::new(settings.possession.clone(), clock.clone(), pool.clone()));
         Jwt { name: name.into(), settings, keys, clock, pool, possession, token_cache }
     }
 
@@ -109,12 +108,7 @@ impl Jwt {
             }
             Credential::Value(found) => found,
         };
-        let cached = self.token_cache.get(token).filter(|cached| cached.generation == self.generation());
-        let outcome = match cached {
-            Some(cached) if exchange.now < cached.expires_at => AuthOutcome::Authenticated(cached.user),
-            _ => self.verify(token, exchange),
-        };
-        match outcome {
+        match self.authenticate_token(token, exchange) {
             outcome if self.possession.is_off() => outcome,
             AuthOutcome::Authenticated(user) => {
                 self.possession.check(user, token, presentation, exchange, shared)
@@ -122,11 +116,20 @@ impl Jwt {
             AuthOutcome::Pending(wait) => {
                 let evidence = Evidence::new(token, presentation, exchange, shared);
                 let possession = self.possession.clone();
-                AuthOutcome::Pending(Box::pin(async move {
-                    possession.check_later(wait.await?, evidence).await
-                }))
+                AuthOutcome::Pending(Box::pin(
+                    async move { possession.check_later(wait.await?, evidence).await },
+                ))
             }
             rejected => rejected,
+        }
+    }
+
+    /// Authenticates a token, without the proof that the client may use it.
+    pub fn authenticate_token(self: &Arc<Self>, token: &[u8], exchange: &Exchange) -> AuthOutcome {
+        let cached = self.token_cache.get(token).filter(|cached| cached.generation == self.generation());
+        match cached {
+            Some(cached) if exchange.now < cached.expires_at => AuthOutcome::Authenticated(cached.user),
+            _ => self.verify(token, exchange),
         }
     }
 
@@ -211,12 +214,20 @@ impl Jwt {
             Keys::Fixed(set) => Some(set.clone()),
             Keys::Remote(provider) => provider.keys(),
         };
-        // A token of another issuer does not cause a refresh of the keys.
-        self.check_issuer(&claims, set.as_deref())?;
+        if !self.settings.verifies_signature_first {
+            // A token of another issuer does not cause a refresh of the keys.
+            self.check_issuer(&claims, set.as_deref())?;
+        }
         let set = set.ok_or(Rejection::UnknownKey)?;
+        if self.settings.verifies_signature_first {
+            self.check_signature(&parts, algorithm, &set, budget)?;
+            self.check_issuer(&claims, Some(&set))?;
+        }
         let remaining = self.check_times(&claims)?;
         self.check_audience(&claims)?;
-        self.check_signature(&parts, algorithm, &set, budget)?;
+        if !self.settings.verifies_signature_first {
+            self.check_signature(&parts, algorithm, &set, budget)?;
+        }
         let user = Arc::new(identity_from_claims(self.name.clone(), &claims));
         let valid_until = now + remaining;
         if !is_dry_run {
@@ -333,7 +344,11 @@ impl Jwt {
         let now = self.clock.unix_time().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let skew = self.settings.clock_skew.as_secs_f64();
         let time = |name| numeric_date(claims, name).map_err(malformed);
-        let expires_at = time("exp")?.ok_or_else(|| malformed("the token has no `exp`"))?;
+        let expires_at = match time("exp")? {
+            Some(at) => at,
+            None if self.settings.requires_expiry => return Err(malformed("the token has no `exp`")),
+            None => MAX_TIMESTAMP,
+        };
         let remaining = expires_at + skew - now;
         if remaining <= 0.0 {
             let ago = (now - expires_at).min(MAX_TIMESTAMP) as u64;

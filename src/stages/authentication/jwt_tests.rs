@@ -81,6 +81,8 @@ fn settings(algorithms: &[Algorithm]) -> JwtSettings {
         clock_skew: Duration::from_secs(60),
         token_types: Vec::new(),
         possession: super::super::settings::PossessionSettings::default(),
+        requires_expiry: true,
+        verifies_signature_first: false,
     }
 }
 

@@ -105,6 +105,8 @@ impl Scene {
             clock_skew: Duration::ZERO,
             token_types: Vec::new(),
             possession: crate::stages::authentication::settings::PossessionSettings::default(),
+            requires_expiry: true,
+            verifies_signature_first: false,
         };
         let clock = Clock::mock();
         let limits = PoolLimits { max_parallel: 2, max_queued: 64, max_queued_bytes: 1 << 20 };

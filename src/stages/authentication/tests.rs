@@ -30,6 +30,8 @@ fn jwt(name: &str, secret: &[u8]) -> Arc<SchemeConfig> {
         clock_skew: Duration::ZERO,
         token_types: Vec::new(),
         possession: super::settings::PossessionSettings::default(),
+        requires_expiry: true,
+        verifies_signature_first: false,
     };
     Arc::new(SchemeConfig { name: name.into(), kind: SchemeKind::Jwt(Box::new(jwt)) })
 }
@@ -83,7 +85,7 @@ async fn authenticate(
                 let fields = cause.extra.map(|extra| extra.headers).unwrap_or_default();
                 return Err((cause.code.name(), fields.into_iter().map(|(_, value)| value).collect()));
             }
-            Step::Respond(_) | Step::ReadBody(_) => panic!("unexpected step"),
+            Step::Respond(_) | Step::ReadBody(_) | Step::InspectBody(_) => panic!("unexpected step"),
         }
     }
 }

@@ -32,7 +32,7 @@ async fn settle(stage: &Concurrency, exchange: &mut Exchange) -> Option<ErrorCod
             Step::Fail(cause) => return Some(cause.code),
             Step::Suspend(queue_timeout) => queue_timeout.await,
             Step::ResumeAt(resume) => resume(exchange),
-            Step::Respond(_) | Step::ReadBody(_) => panic!("unexpected step"),
+            Step::Respond(_) | Step::ReadBody(_) | Step::InspectBody(_) => panic!("unexpected step"),
         }
     }
 }

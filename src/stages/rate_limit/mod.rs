@@ -14,7 +14,7 @@ mod config;
 pub mod inspect;
 mod message;
 mod options;
-mod period;
+pub(super) mod period;
 mod resolved;
 mod rule;
 pub mod scope;

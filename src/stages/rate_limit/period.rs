@@ -9,7 +9,7 @@ const UNITS: [(&str, f64); 6] =
 const MAX_PERIOD: f64 = 100.0 * 366.0 * 86_400.0;
 
 /// Reads a duration; units are case-insensitive, milliseconds are the default.
-pub(super) fn read(text: &str) -> Option<Duration> {
+pub fn read(text: &str) -> Option<Duration> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);

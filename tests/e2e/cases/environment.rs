@@ -10,6 +10,7 @@ use crate::support::stub_backend::Stub;
 use crate::support::tls::self_signed;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// The backends of one case.
 pub struct Environment {
@@ -49,6 +50,10 @@ impl Environment {
     fn setup(&self, case: &Case) -> Setup {
         let Some(files) = case.files() else {
             let setup = Setup::text(pretty(&self.ports.fill(&case.document(&case.all["config"]))));
+            let setup = match firewall_rules() {
+                Some(rules) => setup.env("MARGAY_WAF_RULES", &rules),
+                None => setup,
+            };
             let beside = case.all["files"].as_object();
             return beside
                 .into_iter()
@@ -101,6 +106,13 @@ fn service(case: &Case, token: &str) -> Origin {
     let protocols: Vec<&str> =
         if speaks.is_empty() { vec!["http/1.1"] } else { speaks.iter().map(named).collect() };
     Origin::secure_stubs(self_signed("localhost").server(&protocols, None))
+}
+
+/// The directory of the OWASP Core Rule Set: `MARGAY_CRS`, or next to the project.
+pub fn firewall_rules() -> Option<String> {
+    let named = std::env::var("MARGAY_CRS").ok();
+    let neighbor = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/crs-4.28.0").to_owned();
+    named.into_iter().chain([neighbor]).find(|directory| Path::new(directory).join("rules").is_dir())
 }
 
 pub fn pretty(document: &Value) -> String {

@@ -8,13 +8,16 @@
 mod case;
 mod environment;
 mod expect;
+mod fits;
 mod known_failures;
+mod margay;
 mod own;
 mod run;
 mod tokens;
 
 use crate::support::announce;
 use case::Case;
+use environment::firewall_rules;
 use known_failures::KnownFailures;
 use run::Outcome;
 use std::collections::BTreeMap;
@@ -22,10 +25,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const FILES: [&str; 3] = ["ocelot.jsonl", "ocelot_recorded.jsonl", "service_fabric.jsonl"];
+const FILES: [&str; 4] =
+    ["ocelot.jsonl", "ocelot_recorded.jsonl", "service_fabric.jsonl", API_MANAGEMENT_FILE];
+
+/// The cases of API management.
+const API_MANAGEMENT_FILE: &str = "api_management.jsonl";
 
 /// The minimum number of passing cases; it only grows. "Not supported yet" must not hide what once worked.
 const MIN_PASSED: usize = 705;
+
+/// One of so many cases of the firewall runs.
+const FIREWALL_SAMPLE: usize = 40;
 
 /// Gateways running at the same time.
 const MAX_GATEWAYS: usize = 4;
@@ -42,7 +52,10 @@ fn load() -> Vec<Case> {
     }
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-        cases.extend(text.lines().filter(|l| !l.trim().is_empty()).map(Case::read));
+        let is_api_management = file.file_name().is_some_and(|name| name == API_MANAGEMENT_FILE);
+        cases.extend(
+            text.lines().filter(|l| !l.trim().is_empty()).map(|line| Case::read(line, is_api_management)),
+        );
     }
     cases
 }
@@ -62,6 +75,26 @@ fn every_supported_case_passes() {
     if all {
         tally.check_listed_ids(&cases, &known);
         tally.check_minimum();
+    }
+    announce(&tally.summary());
+    assert!(tally.wrong.is_empty(), "{}", tally.failures());
+}
+
+/// The decisions of the firewall with the OWASP Core Rule Set 4.28.0. Each case starts a gateway, so only a sample runs unless
+/// `WAF_CASES=all`.
+#[test]
+fn the_firewall_decides_as_the_core_rule_set() {
+    if firewall_rules().is_none() {
+        announce("skipped: no rule set at MARGAY_CRS or ../shared/crs-4.28.0");
+        return;
+    }
+    let step = if std::env::var("WAF_CASES").is_ok_and(|cases| cases == "all") { 1 } else { FIREWALL_SAMPLE };
+    let known = KnownFailures::load();
+    let text = std::fs::read_to_string(data("cases").join("waf.jsonl")).expect("the cases");
+    let cases: Vec<Case> = text.lines().step_by(step).map(Case::read).collect();
+    let mut tally = Tally::default();
+    for (case, outcome) in cases.iter().zip(run_all(&cases)) {
+        tally.add(case, outcome, &known);
     }
     announce(&tally.summary());
     assert!(tally.wrong.is_empty(), "{}", tally.failures());

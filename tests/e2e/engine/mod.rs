@@ -66,6 +66,7 @@ mod streams;
 mod tracing;
 mod transforms;
 mod trust;
+mod waf;
 mod unix_sockets;
 mod websocket;
 mod websocket_conformance;

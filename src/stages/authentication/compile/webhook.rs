@@ -15,8 +15,8 @@ use crate::{
             key_bytes,
             senders::{SENDERS, format},
             settings::{
-                ContentPart, SecretFormat, SignatureEncoding, SignatureFormat, SignatureHash, SignatureLayout,
-                TimestampSource,
+                ContentPart, SecretFormat, SignatureEncoding, SignatureFormat, SignatureHash,
+                SignatureLayout, TimestampSource,
             },
         },
     },

@@ -55,7 +55,8 @@ fn check_request(scheme: &str, subject: &AuthorizationSubject) -> CheckRequest {
         }
         .to_owned(),
     };
-    let time = UnixTimestamp { seconds: now.as_secs().cast_signed(), nanos: now.subsec_nanos().cast_signed() };
+    let time =
+        UnixTimestamp { seconds: now.as_secs().cast_signed(), nanos: now.subsec_nanos().cast_signed() };
     CheckRequest {
         attributes: Some(AttributeContext {
             source: Some(PeerAttributes { principal: subject.principal.clone(), ..peer(subject.client) }),
@@ -87,8 +88,7 @@ pub fn decision(settings: &ExternalSettings, response: CheckResponse) -> Decisio
 fn allowance(settings: &ExternalSettings, ok: &OkHttpResponse) -> Allowance {
     let removed = settings.response_headers.iter().chain(&ok.headers_to_remove);
     let removed = removed.filter(|name| is_changeable(name));
-    let mut request: Vec<_> =
-        removed.map(|name| (FieldAction::Remove, name.clone(), Vec::new())).collect();
+    let mut request: Vec<_> = removed.map(|name| (FieldAction::Remove, name.clone(), Vec::new())).collect();
     request.extend(changes(&ok.headers));
     let response = changes(&ok.response_headers_to_add).map(|(_, name, value)| (name, value)).collect();
     let claim = |(claim, header): &(String, String)| {
@@ -158,7 +158,11 @@ mod tests {
 
     fn option(key: &str, value: &str, append: Option<bool>, append_action: i32) -> HeaderValueOption {
         let header = HeaderValue { key: key.into(), value: value.into(), raw_value: Vec::new() };
-        HeaderValueOption { header: Some(header), append: append.map(|value| BoolValue { value }), append_action }
+        HeaderValueOption {
+            header: Some(header),
+            append: append.map(|value| BoolValue { value }),
+            append_action,
+        }
     }
 
     #[test]

@@ -150,7 +150,9 @@ impl External {
             }
             AuthorizerTransport::Grpc(client) => {
                 let response = grpc::check(client, &self.name, settings.timeout, subject).await;
-                response.map(|response| grpc::decision(settings, response)).map(|d| (grpc::is_storable(&d), d))
+                response
+                    .map(|response| grpc::decision(settings, response))
+                    .map(|d| (grpc::is_storable(&d), d))
             }
         };
         match called {

@@ -46,7 +46,11 @@ impl ExternalSettings {
         let url = self.url.to_string();
         match (self.protocol, url.split_once("://")) {
             (AuthorizerProtocol::Grpc, Some((scheme, rest))) => {
-                format!("{}://{}", if scheme == "https" { "grpcs" } else { "grpc" }, rest.trim_end_matches('/'))
+                format!(
+                    "{}://{}",
+                    if scheme == "https" { "grpcs" } else { "grpc" },
+                    rest.trim_end_matches('/')
+                )
             }
             _ => url,
         }

@@ -154,8 +154,8 @@ impl Introspection {
         let Some(guard) = self.waiting.try_enter(exchange.client.ip) else {
             return AuthOutcome::Rejected(busy());
         };
-        let evidence = (!self.possession.is_off())
-            .then(|| Evidence::new(token, presentation, exchange, shared));
+        let evidence =
+            (!self.possession.is_off()).then(|| Evidence::new(token, presentation, exchange, shared));
         let (scheme, token) = (self.clone(), Box::<[u8]>::from(token));
         AuthOutcome::Pending(Box::pin(async move {
             let user = scheme.introspect(digest, token).await;
@@ -246,7 +246,9 @@ impl Introspection {
             };
             match read {
                 Ok(claims) => return Ok(claims),
-                Err(JwsError::Invalid(why)) => return Err(format!("the signed response is not valid: {why}")),
+                Err(JwsError::Invalid(why)) => {
+                    return Err(format!("the signed response is not valid: {why}"));
+                }
                 Err(JwsError::UnknownKey) if refreshed => {
                     return Err("no key of the provider has signed the response".to_owned());
                 }
@@ -287,7 +289,8 @@ impl Introspection {
             return fail(ErrorCode::IdentityNotYetValid, "the token is not valid yet".to_owned());
         }
         let issuer = claims.get("iss").and_then(Value::as_str);
-        let is_issuer = |issuer: &str| self.settings.issuers.iter().any(|pattern| pattern.matches(issuer, claims));
+        let is_issuer =
+            |issuer: &str| self.settings.issuers.iter().any(|pattern| pattern.matches(issuer, claims));
         if !self.settings.issuers.is_empty() && !issuer.is_some_and(is_issuer) {
             return fail(ErrorCode::IdentityIssuer, "the token has another issuer (`iss`)".to_owned());
         }

@@ -47,10 +47,14 @@ async fn endpoint(status: u16, body: &str) -> Endpoint {
             let mut request = vec![0; 4096];
             let n = stream.read(&mut request).await.unwrap_or(0);
             let text = String::from_utf8_lossy(&request[..n]).into_owned();
-            assert!(text.contains("Authorization: Basic Z3c6c2VjcmV0") && text.contains("token=opaque"), "{text}");
+            assert!(
+                text.contains("Authorization: Basic Z3c6c2VjcmV0") && text.contains("token=opaque"),
+                "{text}"
+            );
             counted.fetch_add(1, SeqCst);
             tokio::time::sleep(Duration::from_millis(20)).await;
-            let head = format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+            let head =
+                format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
             let _ = stream.write_all((head + &body).as_bytes()).await;
         }
     });
@@ -152,13 +156,23 @@ async fn every_unusable_response_is_refused() {
         ("no issuer", 200, over(active(60), "iss", Value::Null), "identity.issuer"),
         ("another audience", 200, over(active(60), "aud", json!("other")), "identity.audience"),
         ("no audience", 200, over(active(60), "aud", Value::Null), "identity.audience"),
-        ("duplicate members", 200, r#"{ "active": false, "active": true }"#.to_owned(), "identity.provider_unavailable"),
+        (
+            "duplicate members",
+            200,
+            r#"{ "active": false, "active": true }"#.to_owned(),
+            "identity.provider_unavailable",
+        ),
         ("not JSON", 200, "<html>".to_owned(), "identity.provider_unavailable"),
         ("a list", 200, "[]".to_owned(), "identity.provider_unavailable"),
         ("wrong client secret", 401, "{}".to_owned(), "identity.provider_unavailable"),
         ("an error", 500, active(60).to_string(), "identity.provider_unavailable"),
         ("a redirect", 302, active(60).to_string(), "identity.provider_unavailable"),
-        ("too large", 200, format!("{{\"active\":true,\"x\":\"{}\"}}", "x".repeat(300 << 10)), "identity.provider_unavailable"),
+        (
+            "too large",
+            200,
+            format!("{{\"active\":true,\"x\":\"{}\"}}", "x".repeat(300 << 10)),
+            "identity.provider_unavailable",
+        ),
     ];
     for (name, status, body, expected) in cases {
         let endpoint = endpoint(status, &body).await;

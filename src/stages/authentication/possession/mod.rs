@@ -134,12 +134,10 @@ impl Possession {
         match self.check_binding(&user, &evidence) {
             Err(cause) => AuthOutcome::Rejected(cause),
             Ok(None) => AuthOutcome::Authenticated(user),
-            Ok(Some(proof)) if exchange.is_dry_run => {
-                match self.check_dry(&proof, &evidence) {
-                    Ok(()) => AuthOutcome::Authenticated(user),
-                    Err(cause) => AuthOutcome::Rejected(cause),
-                }
-            }
+            Ok(Some(proof)) if exchange.is_dry_run => match self.check_dry(&proof, &evidence) {
+                Ok(()) => AuthOutcome::Authenticated(user),
+                Err(cause) => AuthOutcome::Rejected(cause),
+            },
             Ok(Some(proof)) => {
                 let possession = self.clone();
                 AuthOutcome::Pending(Box::pin(async move {

@@ -55,8 +55,10 @@ mod tests {
 
     #[test]
     fn a_nonce_is_accepted_until_it_expires_by_every_gateway_with_the_secret() {
-        let settings =
-            PossessionSettings { nonce_secret: Some(Secret::new("a secret")), ..PossessionSettings::default() };
+        let settings = PossessionSettings {
+            nonce_secret: Some(Secret::new("a secret")),
+            ..PossessionSettings::default()
+        };
         let (first, second) = (NonceSource::new(&settings), NonceSource::new(&settings));
         let nonce = first.issue(1000);
         assert!(second.accepts(&nonce, 1000) && second.accepts(&nonce, 1299));

@@ -48,7 +48,8 @@ impl DpopProof {
     /// What is wrong.
     pub fn read(text: &[u8], request: &ProvenRequest) -> Result<DpopProof, &'static str> {
         let parts = TokenParts::split(text)?;
-        let text = |object: &JsonObject, name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
+        let text =
+            |object: &JsonObject, name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
         if text(&parts.header, "typ").is_none_or(|kind| !kind.eq_ignore_ascii_case("dpop+jwt")) {
             return Err("the `typ` of the proof is not dpop+jwt");
         }

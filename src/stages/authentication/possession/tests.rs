@@ -4,10 +4,7 @@ use super::*;
 use crate::{
     net::background::BackgroundRuntime,
     pipeline::{client_certificate::CertificateInfo, exchange::Peer, head::Head},
-    stages::authentication::{
-        testing::why,
-        verification_pool::PoolLimits,
-    },
+    stages::authentication::{testing::why, verification_pool::PoolLimits},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, crypto, jwk::Jwk};
@@ -172,7 +169,11 @@ async fn missing_repeated_and_forged_proofs_are_refused() {
     assert_eq!(check(&[&proof, &proof]).await, "identity.proof");
     assert_eq!(check(&["a.b.c"]).await, "identity.proof");
     assert_eq!(check(&[&proof[..proof.len() - 2]]).await, "identity.proof");
-    assert_eq!(check(&[&signed(&header(), &claims("1"), 8)]).await, "identity.proof", "signed by another key");
+    assert_eq!(
+        check(&[&signed(&header(), &claims("1"), 8)]).await,
+        "identity.proof",
+        "signed by another key"
+    );
     let sent_as_bearer = outcome(&possession, bound(), Presentation::Bearer, &[&proof]).await;
     assert_eq!(sent_as_bearer, "identity.binding", "downgrade to Bearer");
     let unbound = outcome(&possession, user(&[("sub", "u")]), Presentation::Dpop, &[&proof]).await;

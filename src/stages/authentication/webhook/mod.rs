@@ -94,8 +94,7 @@ impl Webhook {
         let content = content(format, &fields, exchange);
         let cost = 3 + content.len() / BYTES_PER_MICROSECOND * self.keys.len();
         let budget = if exchange.is_dry_run { CpuBudget::Unlimited } else { CpuBudget::Worker };
-        let verification =
-            Verification { keys: self.keys.clone(), content, signatures: fields.signatures };
+        let verification = Verification { keys: self.keys.clone(), content, signatures: fields.signatures };
         match budget.try_spend(u32::try_from(cost).unwrap_or(u32::MAX)) {
             true => self.finish(verification.run(), exchange, shared),
             false => self.verify_in_pool(verification, exchange, shared),
@@ -146,7 +145,8 @@ impl Webhook {
     }
 
     fn check_timestamp(&self, text: &str) -> Result<(), GatewayError> {
-        let malformed = || GatewayError::new(ErrorCode::IdentityMalformed, "the timestamp is not a Unix time");
+        let malformed =
+            || GatewayError::new(ErrorCode::IdentityMalformed, "the timestamp is not a Unix time");
         let is_number = text.len() <= 15 && text.bytes().all(|byte| byte.is_ascii_digit());
         let number: u64 = text.parse().ok().filter(|_| is_number).ok_or_else(malformed)?;
         // Seconds have at most 11 digits until the year 5138; some senders use milliseconds.
@@ -182,7 +182,8 @@ impl Verification {
     fn run(&self) -> Option<[u8; 16]> {
         let expected: Vec<hmac::Tag> = self.keys.iter().map(|key| hmac::sign(key, &self.content)).collect();
         let is_valid = |signature: &&Vec<u8>| {
-            let same = |tag: &hmac::Tag| bool::from(subtle::ConstantTimeEq::ct_eq(tag.as_ref(), &signature[..]));
+            let same =
+                |tag: &hmac::Tag| bool::from(subtle::ConstantTimeEq::ct_eq(tag.as_ref(), &signature[..]));
             expected.iter().filter(|tag| same(tag)).count() > 0
         };
         let signature = self.signatures.iter().find(is_valid)?;
@@ -216,7 +217,9 @@ fn content(format: &SignatureFormat, fields: &SignedFields, exchange: &Exchange)
         match part {
             ContentPart::Text(text) => content.extend_from_slice(text.as_bytes()),
             ContentPart::Body => content.extend_from_slice(body),
-            ContentPart::Timestamp => content.extend_from_slice(fields.timestamp.unwrap_or_default().as_bytes()),
+            ContentPart::Timestamp => {
+                content.extend_from_slice(fields.timestamp.unwrap_or_default().as_bytes())
+            }
             ContentPart::Id => content.extend_from_slice(fields.id.unwrap_or_default().as_bytes()),
             ContentPart::Method => content.extend_from_slice(exchange.request.method()),
             ContentPart::Url => put_url(exchange, &mut content),

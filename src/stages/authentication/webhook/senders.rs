@@ -36,9 +36,7 @@ pub fn format(sender: &str) -> Option<SignatureFormat> {
         "Dropbox" => body_only("X-Dropbox-Signature", prefixed(""), Hex),
         "Linear" => body_only("Linear-Signature", prefixed(""), Hex),
         "Shopify" => body_only("X-Shopify-Hmac-Sha256", prefixed(""), Base64),
-        "PagerDuty" => {
-            body_only("X-PagerDuty-Signature", List { prefix: "v1=", separator: ',' }, Hex)
-        }
+        "PagerDuty" => body_only("X-PagerDuty-Signature", List { prefix: "v1=", separator: ',' }, Hex),
         "Square" => SignatureFormat {
             content: vec![Url, Body],
             ..body_only("X-Square-HmacSha256-Signature", prefixed(""), Base64)

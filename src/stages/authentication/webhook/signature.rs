@@ -40,7 +40,11 @@ fn read<'r>(format: &SignatureFormat, head: &'r Head) -> Result<SignedFields<'r>
         TimestampSource::None => None,
         TimestampSource::Header(name) => single(head, name)?,
         TimestampSource::Parameter(name) => {
-            let separator = if let SignatureLayout::Parameters { separator, .. } = format.layout { separator } else { ',' };
+            let separator = if let SignatureLayout::Parameters { separator, .. } = format.layout {
+                separator
+            } else {
+                ','
+            };
             parameters(field, separator, name).next()
         }
     };

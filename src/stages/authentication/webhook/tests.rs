@@ -149,9 +149,8 @@ fn invalid_signatures_of_every_sender_are_refused() {
 
 #[test]
 fn timestamps_out_of_tolerance_are_refused() {
-    let timed = SENDERS
-        .iter()
-        .filter(|sender| senders::format(sender).unwrap().timestamp != TimestampSource::None);
+    let timed =
+        SENDERS.iter().filter(|sender| senders::format(sender).unwrap().timestamp != TimestampSource::None);
     for sender in timed {
         let webhook = webhook(sender, |_| {});
         for (timestamp, expected) in [
@@ -212,5 +211,8 @@ fn a_field_with_many_signatures_is_refused() {
 fn secrets_are_checked() {
     assert!(key_bytes(SecretFormat::Plain, "short").is_err());
     assert!(key_bytes(SecretFormat::StandardWebhooks, "whsec_not base64 at all").is_err());
-    assert_eq!(key_bytes(SecretFormat::StandardWebhooks, &secret(SecretFormat::StandardWebhooks, NEW)), Ok(NEW.into()));
+    assert_eq!(
+        key_bytes(SecretFormat::StandardWebhooks, &secret(SecretFormat::StandardWebhooks, NEW)),
+        Ok(NEW.into())
+    );
 }

@@ -1,0 +1,303 @@
+//! This node among the others.
+
+use super::{
+    contract::{Backplane, BackplaneState, LocalNode, NodeFuture, TakenSession},
+    convert::{from_wire, outcome_to_wire, to_wire},
+    lease::{self, Peers, RENEWAL_INTERVAL},
+    publisher::{Accepted, Publisher},
+    requests::{REQUEST_TIMEOUT, Request, Requests},
+    takes::PendingTakes,
+    wire::{Body, Empty, Envelope, Take, WireOutcome},
+};
+use crate::realtime::operation::{BackplaneUnavailable, Operation, OperationFuture};
+use crate::state::{Notice, SharedState, Subscription};
+use bytes::Bytes;
+use prost::Message;
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+use tokio::sync::watch;
+
+/// How many messages of other nodes may wait; more are lost, which is detected.
+const RECEIVE_CAPACITY: usize = 64 * 1024;
+/// The area of channels in the shared state.
+const AREA: &str = "hub";
+
+/// This node.
+#[derive(Debug)]
+pub struct Node {
+    name: Arc<str>,
+    /// Random at each start.
+    instance: u64,
+    state: Arc<SharedState>,
+    local: Weak<dyn LocalNode>,
+    publisher: Publisher,
+    /// The channel of all nodes.
+    all: Arc<str>,
+    requests: Requests,
+    takes: PendingTakes,
+    peers: Mutex<Peers>,
+    last_number: AtomicU64,
+    is_up: AtomicBool,
+    /// The lease was renewed, or could not be.
+    is_checked: AtomicBool,
+    ready: watch::Sender<bool>,
+}
+
+impl Node {
+    /// Starts a node; its tasks end when it is dropped.
+    pub fn start(name: &Arc<str>, state: &Arc<SharedState>, local: Weak<dyn LocalNode>) -> Arc<Node> {
+        let instance = fastrand::u64(1..);
+        let node = Arc::new(Node {
+            name: name.clone(),
+            instance,
+            state: state.clone(),
+            local,
+            publisher: Publisher::start(state),
+            all: state.channel(AREA, "all").into(),
+            requests: Requests::default(),
+            takes: PendingTakes::default(),
+            peers: Mutex::default(),
+            last_number: AtomicU64::new(0),
+            is_up: AtomicBool::new(false),
+            is_checked: AtomicBool::new(false),
+            ready: watch::Sender::new(false),
+        });
+        let all = state.subscribe(&node.all, RECEIVE_CAPACITY);
+        let own = state.subscribe(&node.channel_of(name, instance), RECEIVE_CAPACITY);
+        state.spawn(receive(Arc::downgrade(&node), all, own));
+        state.spawn(keep_lease(Arc::downgrade(&node)));
+        node
+    }
+
+    fn channel_of(&self, node: &str, instance: u64) -> Arc<str> {
+        self.state.channel(AREA, &format!("node:{node}:{instance}")).into()
+    }
+
+    fn peers(&self) -> MutexGuard<'_, Peers> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn envelope(&self, service: &str, hub: &str, request_id: u64, body: Body) -> Envelope {
+        Envelope {
+            node: self.name.to_string(),
+            instance: self.instance,
+            sent_at_us: unix_us(),
+            request_id,
+            service: service.to_owned(),
+            hub: hub.to_owned(),
+            body: Some(body),
+        }
+    }
+
+    fn send_to_all(&self, envelope: &Envelope) -> Accepted {
+        self.publisher.publish(&self.all, envelope.encode_to_vec())
+    }
+
+    fn begin_request(&self) -> Request {
+        self.requests.begin(self.peers().names().map(Into::into).collect())
+    }
+
+    /// A message of the channel of all nodes, or of the own one.
+    fn receive(&self, payload: Bytes) {
+        let Ok(envelope) = Envelope::decode(payload) else { return };
+        let Envelope { node, instance, sent_at_us, request_id, service, hub, body } = envelope;
+        let Some(local) = self.local.upgrade() else { return };
+        if (&*node, instance) == (&*self.name, self.instance) {
+            if let Some(Body::Take(_)) = body {
+                self.takes.set_echoed(request_id);
+            }
+            return;
+        }
+        local.count_received(unix_us().saturating_sub(sent_at_us));
+        match body {
+            Some(Body::Operation(operation)) => {
+                let Some(operation) = from_wire(operation).map(Arc::new) else { return };
+                self.takes.receive(&service, &hub, &operation);
+                if request_id == 0 {
+                    return local.apply(&service, &hub, &operation);
+                }
+                let executed = local.execute_here(&service, &hub, &operation);
+                self.respond(node, instance, request_id, async move {
+                    outcome_to_wire(executed.await.unwrap_or_default())
+                });
+            }
+            Some(Body::Take(take)) => {
+                let given = local.give(&service, &hub, take);
+                self.respond(node, instance, request_id, async move {
+                    WireOutcome { session: given.await, ..WireOutcome::default() }
+                });
+            }
+            Some(Body::Hello(_)) => {
+                self.peers().add(&node, instance);
+                self.respond(node, instance, request_id, async { WireOutcome::default() });
+            }
+            Some(Body::Reply(outcome)) => self.requests.respond(request_id, &node, outcome),
+            None => {}
+        }
+    }
+
+    /// Sends the response to a request once it is known.
+    fn respond(
+        &self,
+        node: String,
+        instance: u64,
+        request_id: u64,
+        outcome: impl Future<Output = WireOutcome> + Send + 'static,
+    ) {
+        let channel = self.channel_of(&node, instance);
+        let publisher = self.publisher.clone();
+        let envelope = self.envelope("", "", request_id, Body::Reply(WireOutcome::default()));
+        self.state.spawn(async move {
+            let envelope = Envelope { body: Some(Body::Reply(outcome.await)), ..envelope };
+            let _ = publisher.publish(&channel, envelope.encode_to_vec()).await;
+        });
+    }
+
+    /// Both subscriptions are active, and so is the lease: the other nodes wait for this one from now on.
+    async fn announce(self: &Arc<Self>) {
+        let request = self.begin_request();
+        let envelope = self.envelope("", "", request.id, Body::Hello(Empty {}));
+        let is_sent = self.send_to_all(&envelope).await.unwrap_or(false);
+        if is_sent {
+            let _ = self.requests.wait(request).await;
+        }
+        self.ready.send_replace(true);
+    }
+
+    fn set_up(&self, is_up: bool) {
+        self.is_up.store(is_up, Relaxed);
+        self.is_checked.store(true, Relaxed);
+        if let Some(local) = self.local.upgrade() {
+            local.set_up(is_up);
+        }
+    }
+}
+
+/// Receives the messages of other nodes until the node is dropped.
+async fn receive(node: Weak<Node>, mut all: Subscription, mut own: Subscription) {
+    let mut subscribed = [0_u32; 2];
+    loop {
+        let (at, notice) = tokio::select! {
+            notice = all.recv() => (0, notice),
+            notice = own.recv() => (1, notice),
+        };
+        let (Some(notice), Some(node)) = (notice, node.upgrade()) else { return };
+        match notice {
+            Notice::Message { payload, .. } => node.receive(payload),
+            Notice::Subscribed => {
+                subscribed[at] += 1;
+                let is_first = subscribed[at] == 1;
+                if !is_first && let Some(local) = node.local.upgrade() {
+                    local.handle_gap();
+                }
+                if is_first && subscribed.iter().all(|count| *count > 0) {
+                    let announcing = node.clone();
+                    node.state.spawn(async move { announcing.announce().await });
+                }
+            }
+        }
+    }
+}
+
+/// Renews the lease until the node is dropped.
+async fn keep_lease(node: Weak<Node>) {
+    let mut tick = tokio::time::interval(RENEWAL_INTERVAL);
+    loop {
+        tick.tick().await;
+        let Some(node) = node.upgrade() else { return };
+        let renewed = lease::renew(&node.state, &node.name, node.instance).await;
+        node.set_up(renewed.is_ok());
+        if let Ok(listed) = renewed {
+            let gone = node.peers().update(&node.name, &listed);
+            gone.iter().for_each(|name| node.requests.forget(name));
+        }
+    }
+}
+
+impl Backplane for Arc<Node> {
+    fn next_id(&self) -> (u64, u64) {
+        (self.instance, self.last_number.fetch_add(1, Relaxed) + 1)
+    }
+
+    fn publish(&self, service: &str, hub: &str, operation: &Arc<Operation>) -> NodeFuture<bool> {
+        let envelope = self.envelope(service, hub, 0, Body::Operation(to_wire(operation)));
+        let mut order = self.takes.order();
+        order.send(service, hub, operation);
+        let accepted = self.send_to_all(&envelope);
+        drop(order);
+        Box::pin(async move { accepted.await.unwrap_or(false) })
+    }
+
+    fn request(&self, service: &str, hub: &str, operation: &Arc<Operation>) -> OperationFuture {
+        let request = self.begin_request();
+        let envelope = self.envelope(service, hub, request.id, Body::Operation(to_wire(operation)));
+        let mut order = self.takes.order();
+        order.send(service, hub, operation);
+        let accepted = self.send_to_all(&envelope);
+        drop(order);
+        let node = self.clone();
+        Box::pin(async move {
+            if !accepted.await.unwrap_or(false) {
+                node.requests.cancel(request.id);
+                return Err(BackplaneUnavailable { nodes: Vec::new() });
+            }
+            node.requests.wait(request).await.map(|responses| responses.outcome)
+        })
+    }
+
+    fn take(
+        &self,
+        service: &str,
+        hub: &str,
+        take: Take,
+    ) -> NodeFuture<Result<Option<TakenSession>, BackplaneUnavailable>> {
+        let request = self.begin_request();
+        let id = request.id;
+        let envelope = self.envelope(service, hub, id, Body::Take(take));
+        let mut order = self.takes.order();
+        order.begin(id, service, hub);
+        let accepted = self.send_to_all(&envelope);
+        drop(order);
+        let node = self.clone();
+        Box::pin(async move {
+            let responses = match accepted.await.unwrap_or(false) {
+                true => node.requests.wait(request).await,
+                false => Err(BackplaneUnavailable { nodes: Vec::new() }),
+            };
+            node.requests.cancel(id);
+            let session = responses.map(|responses| responses.session);
+            match (session, node.takes.end(id)) {
+                (Ok(Some(session)), Some(operations)) => Ok(Some(TakenSession { session, operations })),
+                (Ok(_), _) => Ok(None),
+                (Err(error), _) => Err(error),
+            }
+        })
+    }
+
+    fn wait_ready(&self) -> NodeFuture<()> {
+        if self.is_checked.load(Relaxed) && !self.is_up.load(Relaxed) {
+            // An outage: the node serves its own clients.
+            return Box::pin(async {});
+        }
+        let mut ready = self.ready.subscribe();
+        Box::pin(async move {
+            let _ = tokio::time::timeout(REQUEST_TIMEOUT, ready.wait_for(|ready| *ready)).await;
+        })
+    }
+
+    fn state(&self) -> BackplaneState {
+        let mut nodes: Vec<String> = self.peers().names().map(str::to_owned).collect();
+        nodes.push(self.name.to_string());
+        nodes.sort_unstable();
+        BackplaneState { is_up: self.is_up.load(Relaxed), nodes }
+    }
+}
+
+fn unix_us() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64
+}

@@ -1,0 +1,114 @@
+//! Operations that arrive while a session is on its way from another node. Messages before the request reach the old node,
+//! messages behind it are kept here: every message reaches the session once.
+
+use crate::realtime::operation::Operation;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Most operations that are kept for one session.
+const MAX_OPERATIONS: usize = 20_000;
+
+#[derive(Debug)]
+struct PendingTake {
+    request_id: u64,
+    service: Box<str>,
+    hub: Box<str>,
+    /// The request has come back from the channel: operations of other nodes are behind it from now on.
+    is_echoed: bool,
+    operations: Vec<Arc<Operation>>,
+    has_overflow: bool,
+}
+
+/// The sessions on their way to this node. Its lock is also the order of what this node sends.
+#[derive(Debug, Default)]
+pub struct PendingTakes(Mutex<Vec<PendingTake>>);
+
+/// The lock: what is sent while it is held is sent in this order.
+pub struct SendOrder<'t>(MutexGuard<'t, Vec<PendingTake>>);
+
+impl PendingTakes {
+    /// Locks the order of what this node sends.
+    pub fn order(&self) -> SendOrder<'_> {
+        SendOrder(self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The request came back from the channel.
+    pub fn set_echoed(&self, request_id: u64) {
+        for take in self.order().0.iter_mut().filter(|take| take.request_id == request_id) {
+            take.is_echoed = true;
+        }
+    }
+
+    /// An operation of another node.
+    pub fn receive(&self, service: &str, hub: &str, operation: &Arc<Operation>) {
+        let mut order = self.order();
+        for take in order.0.iter_mut().filter(|take| take.is_echoed && take.is_of(service, hub)) {
+            take.keep(operation);
+        }
+    }
+
+    /// Ends a take; `None`: there were too many operations.
+    pub fn end(&self, request_id: u64) -> Option<Vec<Arc<Operation>>> {
+        let mut order = self.order();
+        let at = order.0.iter().position(|take| take.request_id == request_id)?;
+        let take = order.0.swap_remove(at);
+        (!take.has_overflow).then_some(take.operations)
+    }
+}
+
+impl SendOrder<'_> {
+    /// Begins a take, directly before its request is sent.
+    pub fn begin(&mut self, request_id: u64, service: &str, hub: &str) {
+        self.0.push(PendingTake {
+            request_id,
+            service: service.into(),
+            hub: hub.into(),
+            is_echoed: false,
+            operations: Vec::new(),
+            has_overflow: false,
+        });
+    }
+
+    /// An operation of this node, directly before it is sent.
+    pub fn send(&mut self, service: &str, hub: &str, operation: &Arc<Operation>) {
+        for take in self.0.iter_mut().filter(|take| take.is_of(service, hub)) {
+            take.keep(operation);
+        }
+    }
+}
+
+impl PendingTake {
+    fn is_of(&self, service: &str, hub: &str) -> bool {
+        (&*self.service, &*self.hub) == (service, hub)
+    }
+
+    fn keep(&mut self, operation: &Arc<Operation>) {
+        match self.operations.len() < MAX_OPERATIONS {
+            true => self.operations.push(operation.clone()),
+            false => self.has_overflow = true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::realtime::operation::Recipients;
+
+    #[test]
+    fn operations_behind_the_request_are_kept() {
+        let (takes, operation) = (PendingTakes::default(), Arc::new(Operation::Count(Recipients::All)));
+        takes.order().send("rt", "chat", &operation);
+        takes.order().begin(1, "rt", "chat");
+        takes.order().send("rt", "chat", &operation);
+        takes.order().send("rt", "other", &operation);
+        takes.receive("rt", "chat", &operation);
+        takes.set_echoed(1);
+        takes.receive("rt", "chat", &operation);
+        assert_eq!(
+            takes.end(1).unwrap().len(),
+            2,
+            "its own behind the request, another node's behind the echo"
+        );
+        assert!(takes.end(1).is_none());
+    }
+}

@@ -1,0 +1,13 @@
+//! `WafPolicies` and `WafEngine` → the policies, and which one a route uses.
+
+mod bots;
+mod choice;
+mod custom_rules;
+mod engine;
+mod exclusions;
+mod policy;
+mod set;
+mod variables;
+
+pub use engine::{EngineFiles, compile_engine};
+pub use set::{WafPolicySet, WafScope};

@@ -1,0 +1,125 @@
+//! What the firewall keeps for the whole process.
+
+use super::config::{WafEngineConfig, WafLogTarget, WafPolicyConfig};
+use super::log::WafLog;
+use super::verified::VerifiedBots;
+use crate::net::background::BackgroundRuntime;
+use crate::stages::authentication::verification_pool::{PoolLimits, VerificationPool};
+use crate::stages::feature::BuildContext;
+use crate::stages::rate_limit::store::CounterStore;
+use crate::telemetry::firewall::FirewallMetrics;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The bytes of requests that wait for a thread.
+const MAX_QUEUED_BYTES: usize = 256 << 20;
+
+/// The state of the firewall.
+#[derive(Debug, Default)]
+pub struct WafState {
+    /// The counters of custom rules.
+    pub counters: Arc<CounterStore>,
+    verified: Arc<VerifiedBots>,
+    opened: Mutex<Vec<(OpenedKey, Arc<Opened>)>>,
+}
+
+type OpenedKey = (usize, usize, WafLogTarget);
+
+#[derive(Debug)]
+struct Opened {
+    pool: Arc<VerificationPool>,
+    log: Option<WafLog>,
+}
+
+/// What the stages of a route share.
+#[derive(Clone, Debug)]
+pub struct WafShared {
+    /// The name of the route.
+    pub route: Arc<str>,
+    /// The counters of custom rules.
+    pub counters: Arc<CounterStore>,
+    /// Bots whose names are resolved.
+    pub verified: Arc<VerifiedBots>,
+    /// Resolves names.
+    pub background: BackgroundRuntime,
+    /// The counters of the policies of the route.
+    metrics: Arc<[Arc<FirewallMetrics>]>,
+    opened: Arc<Opened>,
+}
+
+impl WafShared {
+    /// The threads for long evaluations.
+    pub fn pool(&self) -> &Arc<VerificationPool> {
+        &self.opened.pool
+    }
+
+    /// The counters of a policy; the route has at least one.
+    pub fn policy_metrics(&self, name: &str) -> &FirewallMetrics {
+        let found = self.metrics.iter().find(|metrics| metrics.label() == name);
+        found.unwrap_or(&self.metrics[0])
+    }
+
+    /// The log, if there is one.
+    pub fn log(&self) -> Option<&WafLog> {
+        self.opened.log.as_ref()
+    }
+}
+
+impl WafState {
+    /// Opens the pool and the log of the engine of a route.
+    pub(super) fn open(&self, policies: &[Arc<WafPolicyConfig>], context: &BuildContext) -> WafShared {
+        let engine = policies.first().map(|policy| policy.engine.clone());
+        let opened = engine.map(|engine| self.opened(&engine, context));
+        let opened = opened.unwrap_or_else(|| Arc::new(open(&OpenedSettings::default(), context)));
+        WafShared {
+            route: context.route.into(),
+            counters: self.counters.clone(),
+            verified: self.verified.clone(),
+            background: context.background.clone(),
+            metrics: policies.iter().map(|policy| context.metrics.firewall().policy(&policy.name)).collect(),
+            opened,
+        }
+    }
+
+    fn opened(&self, engine: &WafEngineConfig, context: &BuildContext) -> Arc<Opened> {
+        let settings = OpenedSettings {
+            threads: engine.threads,
+            queue_limit: engine.queue_limit,
+            log: engine.log.clone(),
+        };
+        let key = (settings.threads, settings.queue_limit, settings.log.clone());
+        let mut all = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those of earlier plans go when their last request has ended.
+        all.retain(|(known, opened)| *known == key || Arc::strong_count(opened) > 1);
+        if let Some((_, opened)) = all.iter().find(|(known, _)| *known == key) {
+            return opened.clone();
+        }
+        let opened = Arc::new(open(&settings, context));
+        all.push((key, opened.clone()));
+        opened
+    }
+}
+
+struct OpenedSettings {
+    threads: usize,
+    queue_limit: usize,
+    log: WafLogTarget,
+}
+
+impl Default for OpenedSettings {
+    fn default() -> Self {
+        Self { threads: 1, queue_limit: 1, log: WafLogTarget::Off }
+    }
+}
+
+fn open(settings: &OpenedSettings, context: &BuildContext) -> Opened {
+    let limits = PoolLimits {
+        max_parallel: settings.threads,
+        max_queued: settings.queue_limit,
+        max_queued_bytes: MAX_QUEUED_BYTES,
+    };
+    let log = WafLog::open(&settings.log).unwrap_or_else(|error| {
+        log::warn!("the log of the firewall cannot be opened: {error}");
+        None
+    });
+    Opened { pool: VerificationPool::new(limits, context.background.clone()), log }
+}

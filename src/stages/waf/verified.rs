@@ -1,0 +1,106 @@
+//! Addresses of clients that claim to be a known bot: their reverse DNS names, resolved in the background.
+
+use super::bots::VerifiedBot;
+use crate::net::background::BackgroundRuntime;
+use hickory_resolver::TokioResolver;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::system_conf::read_system_conf;
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Addresses that are remembered; of more the oldest are dropped.
+const CACHE_CAPACITY: usize = 4096;
+
+/// How long a result is used.
+const RESULT_TTL: Duration = Duration::from_secs(3600);
+
+/// What is known about an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verification {
+    /// It has a name of the bot.
+    Genuine,
+    /// It has none.
+    Forged,
+    /// Its name is being resolved.
+    Pending,
+}
+
+/// The results of the last hour.
+#[derive(Default)]
+pub struct VerifiedBots {
+    results: Mutex<HashMap<(IpAddr, Vec<u8>), (Verification, Instant)>>,
+    resolver: OnceLock<Option<TokioResolver>>,
+}
+
+impl fmt::Debug for VerifiedBots {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "VerifiedBots({})", self.lock().len())
+    }
+}
+
+impl VerifiedBots {
+    /// What is known about an address; the first request starts the lookup.
+    pub fn verify(
+        self: &Arc<Self>,
+        bot: &VerifiedBot,
+        address: IpAddr,
+        now: Instant,
+        background: &BackgroundRuntime,
+    ) -> Verification {
+        let key = (address, bot.agent.clone());
+        let mut results = self.lock();
+        if let Some((known, since)) = results.get(&key) {
+            if now.saturating_duration_since(*since) < RESULT_TTL {
+                return *known;
+            }
+        }
+        if results.len() >= CACHE_CAPACITY {
+            let oldest = results.iter().min_by_key(|(_, (_, since))| *since).map(|(key, _)| key.clone());
+            oldest.map(|key| results.remove(&key));
+        }
+        results.insert(key.clone(), (Verification::Pending, now));
+        drop(results);
+        let (verified, domains) = (self.clone(), bot.domains.clone());
+        background.spawn(async move {
+            let is_genuine = verified.resolve(address, &domains).await;
+            let result = if is_genuine { Verification::Genuine } else { Verification::Forged };
+            verified.lock().insert(key, (result, Instant::now()));
+        });
+        Verification::Pending
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(IpAddr, Vec<u8>), (Verification, Instant)>> {
+        self.results.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a name of the address is below a domain and resolves to the address.
+    async fn resolve(&self, address: IpAddr, domains: &[String]) -> bool {
+        let build = || {
+            let (config, options) = read_system_conf().ok()?;
+            let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+            *builder.options_mut() = options;
+            builder.build().ok()
+        };
+        let Some(resolver) = self.resolver.get_or_init(build) else { return false };
+        let Ok(found) = resolver.reverse_lookup(address).await else { return false };
+        for record in found.answers() {
+            let name = record.data.to_string().trim_end_matches('.').to_ascii_lowercase();
+            if !domains.iter().any(|domain| is_below(&name, domain)) {
+                continue;
+            }
+            if let Ok(addresses) = resolver.lookup_ip(name.as_str()).await
+                && addresses.iter().any(|found| found == address)
+            {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+fn is_below(name: &str, domain: &str) -> bool {
+    name == domain || name.strip_suffix(domain).is_some_and(|host| host.ends_with('.'))
+}

@@ -1,0 +1,10 @@
+//! The evaluation of one request, and of its response, by the rules of a policy.
+
+pub mod actions;
+pub mod evaluation;
+pub mod matches;
+pub mod operators;
+pub mod run;
+pub mod scan;
+pub mod state;
+pub mod variables;

@@ -1,0 +1,331 @@
+#!/usr/bin/env python3
+"""Two gateways on one Redis: messages, mutations, queries, recovery and hand-over of sessions between nodes.
+
+Usage: tests/realtime/nodes.py path/to/margay [CLIENTS]      default: 40 clients on each node
+
+Clients are WebSockets in this process. Redis and both gateways are started on free ports. The last line is
+'N passed, M failed'.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+KEY = b"primary-primary-primary-primary-1"
+RELIABLE = "json.reliable.webpubsub.azure.v1"
+PLAIN = "json.webpubsub.azure.v1"
+ROLES = ["webpubsub.joinLeaveGroup", "webpubsub.sendToGroup"]
+VERSION = "api-version=2024-12-01"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def token(audience, **claims):
+    part = lambda data: base64.urlsafe_b64encode(json.dumps(data).encode()).rstrip(b"=")
+    message = part({"alg": "HS256"}) + b"." + part({"aud": audience, "exp": time.time() + 600, **claims})
+    signature = hmac.new(KEY, message, hashlib.sha256).digest()
+    return (message + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
+
+
+class Gateway:
+    """A node as a process."""
+
+    def __init__(self, binary, folder, name, redis_port):
+        self.name, self.port, self.admin = name, free_port(), free_port()
+        config = {
+            "Listeners": [{"Name": "hubs", "Address": f"127.0.0.1:{self.port}"}],
+            "Administration": {"Address": f"127.0.0.1:{self.admin}"},
+            "SharedState": {"Type": "Redis", "Url": f"redis://127.0.0.1:{redis_port}/0"},
+            "Limits": {"DrainTimeout": "6s"},
+            "Realtime": {"NodeName": name},
+            "HubServices": {"rt": {"Type": "WebPubSub", "Keys": [KEY.decode()], "PublicUrls": ["http://hubs.test"], "Hubs": {"*": {}}}},
+            "Routes": [{"UpstreamPathTemplate": "/{everything}", "DownstreamHubService": "rt"}],
+        }
+        self.file = Path(folder) / f"{name}.json"
+        self.file.write_text(json.dumps(config))
+        self.log = open(Path(folder) / f"{name}.log", "wb")
+        self.process = subprocess.Popen([binary, "run", "--config", self.file], stdout=self.log, stderr=self.log)
+
+    async def ready(self):
+        for _ in range(200):
+            try:
+                if (await request(self.admin, "GET", "/ready", audience=None))[0] == 200:
+                    return self
+            except OSError:
+                pass
+            await asyncio.sleep(0.05)
+        raise RuntimeError(f"{self.name} is not ready")
+
+
+async def request(port, method, path, body=b"", audience=""):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    fields = ""
+    if audience is not None:
+        fields = f"Authorization: Bearer {token('http://hubs.test' + path.split('?')[0])}\r\nContent-Type: text/plain\r\n"
+    host = "hubs.test" if audience is not None else "localhost"
+    head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
+    writer.write(head.encode() + body)
+    response = await reader.read()
+    writer.close()
+    return int(response.split()[1]), response.partition(b"\r\n\r\n")[2]
+
+
+def api(port, method, hub, path, body=b"", query=""):
+    return request(port, method, f"/api/hubs/{hub}{path}?{VERSION}{query}", body)
+
+
+class Client:
+    """A WebSocket that keeps every message."""
+
+    def __init__(self):
+        self.frames, self.closed, self.changed = [], None, asyncio.Event()
+
+    async def open(self, port, hub, protocol=PLAIN, query="", **claims):
+        access = token(f"http://hubs.test/client/hubs/{hub}", role=ROLES, **claims)
+        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
+        self.writer.write(
+            f"GET /client/hubs/{hub}?access_token={access}{query} HTTP/1.1\r\nHost: hubs.test\r\nConnection: Upgrade\r\n"
+            f"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            f"Sec-WebSocket-Protocol: {protocol}\r\n\r\n".encode()
+        )
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+        self.status = int(head.split()[1])
+        if self.status == 101:
+            self.task = asyncio.create_task(self.receive())
+            if protocol and "reconnection" not in query:
+                self.hello = await self.wait(lambda m: m.get("event") == "connected")
+        return self
+
+    async def receive(self):
+        try:
+            while True:
+                first, second = await self.reader.readexactly(2)
+                length = second & 127
+                if length == 126:
+                    (length,) = struct.unpack(">H", await self.reader.readexactly(2))
+                elif length == 127:
+                    (length,) = struct.unpack(">Q", await self.reader.readexactly(8))
+                body = await self.reader.readexactly(length)
+                if first & 15 == 1:
+                    self.frames.append(json.loads(body))
+                elif first & 15 == 9:
+                    self.send_frame(10, body)
+                elif first & 15 == 8:
+                    self.closed = struct.unpack(">H", body[:2])[0] if body else 1005
+                self.changed.set()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.closed = self.closed or 1006
+            self.changed.set()
+
+    def send_frame(self, opcode, body):
+        length = len(body)
+        size = bytes([0x80 | length]) if length < 126 else b"\xfe" + struct.pack(">H", length)
+        self.writer.write(bytes([0x80 | opcode]) + size + b"\0\0\0\0" + body)
+
+    def send(self, message):
+        self.send_frame(1, json.dumps(message).encode())
+
+    async def wait(self, test, seconds=8):
+        end = time.monotonic() + seconds
+        while True:
+            found = next((m for m in self.frames if test(m)), None)
+            if found:
+                return found
+            self.changed.clear()
+            try:
+                await asyncio.wait_for(self.changed.wait(), max(0.01, end - time.monotonic()))
+            except asyncio.TimeoutError:
+                raise AssertionError(f"not received, last: {self.frames[-3:]}, closed {self.closed}") from None
+
+    async def ack(self, message):
+        self.send(message)
+        ack = await self.wait(lambda m: m.get("type") == "ack" and m["ackId"] == message["ackId"])
+        assert ack["success"], ack
+
+    def data(self):
+        return [m["data"] for m in self.frames if m.get("type") == "message"]
+
+    def cut(self):
+        self.writer.transport.abort()
+        self.task.cancel()
+
+    def recovery(self):
+        return f"&awps_connection_id={self.hello['connectionId']}&awps_reconnection_token={self.hello['reconnectionToken']}"
+
+
+async def until(test, what, seconds=8):
+    end = time.monotonic() + seconds
+    while not test():
+        assert time.monotonic() < end, what
+        await asyncio.sleep(0.02)
+
+
+class Cases:
+    def __init__(self, binary, folder, clients):
+        self.binary, self.folder, self.clients = binary, folder, clients
+        self.redis_port = free_port()
+        self.start_redis()
+
+    def start_redis(self):
+        self.redis = subprocess.Popen(
+            ["redis-server", "--port", str(self.redis_port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+            stdout=subprocess.DEVNULL,
+        )
+
+    async def start(self):
+        await asyncio.sleep(0.3)
+        self.a = await Gateway(self.binary, self.folder, "a", self.redis_port).ready()
+        self.b = await Gateway(self.binary, self.folder, "b", self.redis_port).ready()
+
+    async def every_member_receives_every_message_once_and_in_order(self):
+        members = [await Client().open(port, "all", **{"webpubsub.group": "g"}) for port in (self.a.port, self.b.port) for _ in range(self.clients)]
+        senders = [await Client().open(port, "all", sub=f"s{port}") for port in (self.a.port, self.b.port)]
+        for n in range(50):
+            for at, sender in enumerate(senders):
+                sender.send({"type": "sendToGroup", "group": "g", "dataType": "text", "data": f"{at}:{n}", "ackId": n})
+        await until(lambda: all(len(m.data()) >= 100 for m in members), "100 messages at every member")
+        await asyncio.sleep(0.2)
+        for member in members:
+            for at in (0, 1):
+                own = [data for data in member.data() if data.startswith(f"{at}:")]
+                assert own == [f"{at}:{n}" for n in range(50)], own
+
+    async def a_member_receives_what_is_published_after_its_join_was_acknowledged(self):
+        one, other = await Client().open(self.a.port, "ryw"), await Client().open(self.b.port, "ryw")
+        for n in range(100):
+            await one.ack({"type": "joinGroup", "group": f"g{n}", "ackId": n})
+            other.send({"type": "sendToGroup", "group": f"g{n}", "dataType": "text", "data": str(n)})
+        await until(lambda: one.data() == [str(n) for n in range(100)], "all messages")
+
+    async def a_mutation_on_one_node_is_seen_by_the_other(self):
+        one = await Client().open(self.a.port, "rest", sub="u")
+        identifier = one.hello["connectionId"]
+        for n in range(30):
+            assert (await api(self.b.port, "PUT", "rest", f"/groups/g{n}/connections/{identifier}"))[0] == 200
+            assert (await api(self.a.port, "HEAD", "rest", f"/groups/g{n}"))[0] == 200
+            assert (await api(self.b.port, "POST", "rest", f"/groups/g{n}/:send", b"%d" % n))[0] == 202
+        await until(lambda: one.data() == [str(n) for n in range(30)], "all messages")
+        assert (await api(self.b.port, "HEAD", "rest", "/users/u"))[0] == 200
+        assert (await api(self.b.port, "HEAD", "rest", "/users/nobody"))[0] == 404
+        assert (await api(self.b.port, "PUT", "rest", "/groups/g/connections/nobody"))[0] == 404
+        status, body = await api(self.b.port, "GET", "rest", "/groups/g1/connections")
+        assert (status, json.loads(body)["value"]) == (200, [{"connectionId": identifier, "userId": "u"}]), body
+        assert (await api(self.b.port, "DELETE", "rest", f"/connections/{identifier}"))[0] == 204
+        await until(lambda: one.closed, "the close frame")
+
+    async def a_session_is_recovered_on_the_other_node(self):
+        clients = [await Client().open(self.a.port, "move", RELIABLE, **{"webpubsub.group": "g"}) for _ in range(10)]
+        sender = await Client().open(self.b.port, "move")
+        stop = False
+
+        async def publish():
+            n = 0
+            while not stop:
+                sender.send({"type": "sendToGroup", "group": "g", "dataType": "text", "data": str(n), "ackId": n})
+                n += 1
+                await asyncio.sleep(0.002)
+            return n
+
+        publishing = asyncio.create_task(publish())
+        await asyncio.sleep(0.3)
+        moved = []
+        for client in clients:
+            client.cut()
+            moved.append(await Client().open(self.b.port, "move", RELIABLE, client.recovery()))
+            hello = await moved[-1].wait(lambda m: m.get("event") == "connected")
+            assert hello["connectionId"] == client.hello["connectionId"]
+        await asyncio.sleep(0.3)
+        stop = True
+        total = await publishing
+        for old, new in zip(clients, moved):
+            await until(lambda: str(total - 1) in new.data(), "the last message")
+            by_number = {m["sequenceId"]: m["data"] for m in old.frames + new.frames if m.get("type") == "message"}
+            assert sorted(by_number) == list(range(1, len(by_number) + 1)), "no gap"
+            assert [by_number[n] for n in sorted(by_number)] == [str(n) for n in range(total)], "once and in order"
+        await moved[0].ack({"type": "leaveGroup", "group": "g", "ackId": 1})
+        again = await Client().open(self.a.port, "move", RELIABLE, "&awps_connection_id=x.a&awps_reconnection_token=x")
+        await until(lambda: again.closed == 1008, "1008")
+
+    async def a_node_that_stops_hands_its_sessions_over(self):
+        node = await Gateway(self.binary, self.folder, "c", self.redis_port).ready()
+        clients = [await Client().open(node.port, "stop", RELIABLE, **{"webpubsub.group": "g"}) for _ in range(20)]
+        plain = await Client().open(node.port, "stop")
+        node.process.send_signal(signal.SIGTERM)
+        await until(lambda: all(c.closed for c in clients) and plain.closed == 1001, "1001")
+        await api(self.a.port, "POST", "stop", "/groups/g/:send", b"during")
+        moved = [await Client().open(self.b.port, "stop", RELIABLE, c.recovery()) for c in clients]
+        for old, new in zip(clients, moved):
+            assert (await new.wait(lambda m: m.get("event") == "connected"))["connectionId"] == old.hello["connectionId"]
+            await until(lambda: new.data() == ["during"], "the message in between")
+        assert await asyncio.to_thread(node.process.wait, 10) == 0
+
+    async def a_killed_node_is_forgotten(self):
+        node = await Gateway(self.binary, self.folder, "d", self.redis_port).ready()
+        client = await Client().open(node.port, "kill", sub="u")
+        assert (await api(self.a.port, "HEAD", "kill", "/users/u"))[0] == 200
+        node.process.kill()
+        end = time.monotonic() + 20
+        while (await api(self.a.port, "HEAD", "kill", "/users/u"))[0] != 404:
+            assert time.monotonic() < end, "gone within its lease"
+        assert client is not None
+
+    async def an_outage_of_redis_is_reported_and_ends(self):
+        reliable = await Client().open(self.a.port, "out", RELIABLE, **{"webpubsub.group": "g"})
+        plain = await Client().open(self.a.port, "out", **{"webpubsub.group": "g"})
+        self.redis.kill()
+        self.redis.wait()
+        began = time.monotonic()
+        status, _ = await api(self.a.port, "POST", "out", "/groups/g/:send", b"local")
+        assert status == 503 and time.monotonic() - began < 3, status
+        await until(lambda: plain.data() == ["local"], "local delivery continues")
+        assert (await request(self.a.admin, "GET", "/ready", audience=None))[0] == 200
+        self.start_redis()
+        end = time.monotonic() + 12
+        while (await api(self.b.port, "POST", "out", "/groups/g/:send", b"back"))[0] != 202 or "back" not in plain.data():
+            assert time.monotonic() < end, "full operation"
+            await asyncio.sleep(0.2)
+        await until(lambda: reliable.closed == 1012, "1012")
+        assert plain.closed is None
+
+    def stop(self):
+        for process in (self.a.process, self.b.process, self.redis):
+            process.kill()
+
+
+async def main():
+    binary, clients = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 40
+    passed = failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        cases = Cases(os.path.abspath(binary), folder, clients)
+        try:
+            await cases.start()
+            for name in [name for name in vars(Cases) if name.startswith(("a_", "an_", "every_"))]:
+                try:
+                    await asyncio.wait_for(getattr(cases, name)(), 90)
+                    passed += 1
+                except (AssertionError, OSError, asyncio.TimeoutError, RuntimeError, asyncio.IncompleteReadError) as error:
+                    failed += 1
+                    print(f"FAILED {name}: {error!r}", flush=True)
+        finally:
+            cases.stop()
+    print(f"{passed} passed, {failed} failed")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(1 if asyncio.run(main()) else 0)

@@ -142,6 +142,10 @@ error_codes! {
     AccessClaim = "access.claim", Client, 403, 403, "Claim missing or different";
     /// The condition of the route is false or cannot be evaluated.
     AccessCondition = "access.condition", Client, 403, 403, "Condition not met";
+    /// A service outside of the gateway denied the request; its response is relayed.
+    AccessExternal = "access.external", Client, 403, 403, "Denied by the authorizer";
+    /// The authorizer did not respond, and `OnFailure` is `Deny`.
+    AccessAuthorizerUnavailable = "access.authorizer_unavailable", Gateway, 503, 503, "Authorizer unavailable";
     /// The request has no credentials for any scheme of the route.
     IdentityMissing = "identity.missing", Client, 401, 401, "No credentials";
     IdentityMalformed = "identity.malformed", Client, 401, 401, "Malformed credentials";
@@ -154,6 +158,16 @@ error_codes! {
     IdentityNotYetValid = "identity.not_yet_valid", Client, 401, 401, "Token not yet valid";
     /// The token, its session or its subject is in the list of revocations.
     IdentityRevoked = "identity.revoked", Client, 401, 401, "Token revoked";
+    /// The authorization server does not accept the token (any more).
+    IdentityInactive = "identity.inactive", Client, 401, 401, "Token not active";
+    /// The token is bound to a key or a certificate that the client does not have, or must be bound and is not.
+    IdentityBinding = "identity.binding", Client, 401, 401, "Wrong binding of the token";
+    /// The DPoP proof is missing or invalid.
+    IdentityProof = "identity.proof", Client, 401, 401, "Invalid proof of possession";
+    /// The DPoP proof needs a nonce of the gateway.
+    IdentityNonce = "identity.nonce", Client, 401, 401, "Nonce required";
+    /// A proof or a signature was used before.
+    IdentityReplayed = "identity.replayed", Client, 401, 401, "Credentials used before";
     IdentityIssuer = "identity.issuer", Client, 401, 401, "Wrong token issuer";
     IdentityAudience = "identity.audience", Client, 401, 401, "Wrong token audience";
     /// Unknown API key, or wrong user name or password.

@@ -2,7 +2,9 @@
 
 use super::{
     keys::KeyData,
-    settings::{ApiKey, ApiKeySettings, BasicSettings, CredentialLocations, JwtSettings, KeySource, User},
+    settings::{
+        ApiKey, ApiKeySettings, BasicSettings, CredentialLocations, JwtSettings, KeySource, SchemeConfig, User,
+    },
     testing::exchange,
     *,
 };
@@ -27,6 +29,7 @@ fn jwt(name: &str, secret: &[u8]) -> Arc<SchemeConfig> {
         audiences: Vec::new(),
         clock_skew: Duration::ZERO,
         token_types: Vec::new(),
+        possession: super::settings::PossessionSettings::default(),
         requires_expiry: true,
         verifies_signature_first: false,
     };

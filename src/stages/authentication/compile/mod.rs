@@ -4,10 +4,15 @@
 //! called by `plan::compile` once per document, and the compiler of the options, called for each route. The results
 //! are plain settings; keys, caches and refresh tasks belong to `AuthState`, which outlives a reload.
 
+mod external;
 mod files;
 mod inline;
+mod introspection;
 mod jwt;
+mod oauth;
 mod schemes;
+mod setting_types;
+mod webhook;
 
 use super::{
     options::{AuthenticationOptions, ResolvedAuthentication},

@@ -2,10 +2,11 @@
 
 use super::{
     descriptors,
-    io::{L4Stream, Stream},
+    io::Stream,
     proxy_protocol::{ProxyHeader, write_proxy},
     reserved::{self, ReservedAddress},
     resolver::{ResolvedName, ResolvedPeer},
+    socket::Socket,
     tls::{alpn::AlpnOffer, client::TlsTarget},
     unix_address::UnixAddress,
 };
@@ -168,7 +169,7 @@ fn connect_error(target: &ConnectTarget, error: &io::Error, timeout: Duration) -
 
 /// Writes the PROXY header before TLS and everything else.
 async fn write_proxy_header(
-    stream: &mut L4Stream,
+    stream: &mut Socket,
     header: &ProxyHeader,
     deadline: Instant,
 ) -> io::Result<()> {
@@ -202,7 +203,7 @@ async fn connect(
     port: u16,
     preferred: &AtomicUsize,
     deadline: Instant,
-) -> io::Result<(L4Stream, IpAddr)> {
+) -> io::Result<(Socket, IpAddr)> {
     let first = preferred.load(Ordering::Relaxed) % addresses.len().max(1);
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for (tried, at) in (first..addresses.len()).chain(0..first).enumerate() {

@@ -1,9 +1,6 @@
 //! Listening sockets: bound once, shared by all workers, each of which accepts connections itself.
 
-use super::{
-    io::{L4Stream, Stream},
-    unix_address::UnixAddress,
-};
+use super::{io::Stream, unix_address::UnixAddress};
 use socket2::{Domain, Protocol, SockAddr, SockFilter, SockRef, Socket as Raw, Type};
 use std::{
     fmt,
@@ -297,11 +294,11 @@ impl Acceptor {
                 let (stream, peer) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 let local = stream.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
-                Ok(Accepted { io: Stream::new(L4Stream::from(stream)), peer, local, unix: false })
+                Ok(Accepted { io: Stream::new(stream), peer, local, unix: false })
             }
             Acceptor::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                let io = Stream::new(L4Stream::from(stream));
+                let io = Stream::new(stream);
                 Ok(Accepted { io, peer: UNIX_PEER_ADDR, local: UNIX_PEER_ADDR, unix: true })
             }
         }

@@ -93,7 +93,7 @@ impl ProxyProtocolConfig {
                 Ok(Parsed::Absent) => return Err(rejection(ErrorCode::ProxyHeader, "missing header")),
                 Err(error) => return Err(rejection(ErrorCode::ProxyHeader, error.0)),
             };
-            stream.rewind(&bytes[length..]);
+            stream.put_back(&bytes[length..]);
             return Ok((Stream::new(stream), addresses));
         }
     }

@@ -1,7 +1,7 @@
 //! TLS to backends: each configuration is compiled once and shared; sessions are resumed per endpoint.
 
 use super::{
-    super::io::{L4Stream, Stream},
+    super::{io::Stream, socket::Socket},
     alpn::AlpnOffer,
     certificate::{CertifiedKeyPem, KeyPairError},
     trust::{TrustAnchors, client_config},
@@ -103,7 +103,7 @@ impl TlsTarget {
     /// Completes the handshake on a new connection; `label` is the backend in error messages.
     pub(in crate::net) async fn connect(
         &self,
-        stream: L4Stream,
+        stream: Socket,
         label: &str,
         offer: AlpnOffer,
     ) -> Result<Stream, GatewayError> {

@@ -110,16 +110,24 @@ pub struct AccessRecord {
 impl AccessRecord {
     /// Clears the entry and keeps the memory of its texts.
     pub fn reset(&mut self) {
-        for text in [&mut self.id, &mut self.path, &mut self.method, &mut self.host] {
+        self.id.clear();
+        if self.enabled {
+            self.clear_logged_values();
+        }
+        (self.enabled, self.policy, self.status, self.error_code) = Default::default();
+        (self.stage, self.attempts, self.bytes_out) = Default::default();
+        (self.endpoint, self.endpoint_secure, self.backend_status) = Default::default();
+        (self.backend, self.backend_ended_at, self.client_wait) = Default::default();
+    }
+
+    /// Clears what is empty unless the entry is enabled.
+    fn clear_logged_values(&mut self) {
+        for text in [&mut self.path, &mut self.method, &mut self.host] {
             text.clear();
         }
         self.request_headers.clear();
         self.response_headers.clear();
-        (self.enabled, self.policy, self.status, self.error_code) = Default::default();
-        (self.stage, self.attempts, self.bytes_out) = Default::default();
-        (self.endpoint, self.endpoint_secure, self.backend_status) = Default::default();
         self.fabric = None;
-        (self.backend, self.backend_ended_at, self.client_wait) = Default::default();
     }
 
     /// The query as it is logged; `None` if it is not. A redacted one is written to `redacted`.

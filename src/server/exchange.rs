@@ -51,7 +51,7 @@ pub async fn handle_exchange<C: ClientIo>(conn: &mut C, mut ctx: Context<'_>) ->
             ctx.exchange.record.status = 101;
             conn.send_upgrade(&head);
             NextAction::Tunnel(
-                Box::new(upgrade),
+                upgrade,
                 route.as_ref().map_or_else(|| "".into(), |route| route.label.clone()),
             )
         }

@@ -16,7 +16,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -24,6 +24,8 @@ use std::{
 /// The gateway.
 pub struct Gateway {
     pub plan: ArcSwap<Plan>,
+    /// Identifies the current plan among those of all gateways of the process.
+    plan_number: AtomicU64,
     /// The state that plans are activated on, and which outlives them.
     pub shared_state: ProcessState,
     pub drain: Drain,
@@ -34,7 +36,18 @@ pub struct Gateway {
     retired: Mutex<Vec<Arc<Plan>>>,
 }
 
+/// A number that no other plan has.
+fn next_plan_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 impl Gateway {
+    /// The number of the current plan: it changes after the plan. Cheaper to read than the plan.
+    pub fn plan_number(&self) -> u64 {
+        self.plan_number.load(Ordering::Acquire)
+    }
+
     /// The metrics of the process.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.shared_state.metrics
@@ -49,6 +62,7 @@ impl Gateway {
         plan.hubs.activate(&foundation.hub_engine);
         Arc::new(Gateway {
             plan: ArcSwap::from_pointee(plan),
+            plan_number: AtomicU64::new(next_plan_number()),
             shared_state: foundation,
             drain: Drain::default(),
             connections: Arc::default(),
@@ -72,6 +86,7 @@ impl Gateway {
         let clusters: Vec<_> = plan.all_clusters().map(|cluster| cluster.label.clone()).collect();
         self.shared_state.metrics.remove_absent_clusters(&clusters.iter().map(|label| &**label).collect());
         let old = self.plan.swap(plan);
+        self.plan_number.store(next_plan_number(), Ordering::Release);
         self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(old);
     }
 

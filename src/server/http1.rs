@@ -94,8 +94,8 @@ async fn serve_session(mut session: Box<Session>) {
     let notify = drain.idle_notified();
     let mut notified = pin!(notify.notified());
     loop {
-        let (idle_since, idle_timeout) =
-            (session.idle_since, session.worker.plan().limits.client.idle_timeout);
+        let idle_timeout = session.worker.read_plan(|plan| plan.limits.client.idle_timeout);
+        let idle_since = session.idle_since;
         let stop = |cx: &mut std::task::Context| {
             drain.idle_deadline(Some(idle_since), &notify, notified.as_mut(), cx)
         };

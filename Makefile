@@ -26,13 +26,14 @@ test: ## run every test: units, architecture, engine, cases, the README's tour
 	tests/realtime/run.py target/debug/margay
 	tests/realtime/nodes.py target/debug/margay
 
-soak: ## the long runs: 1,000 reloads under load, 20 watched changes of each kind, 2 GiB up and down, a minute of each chaos scenario, the memory of idle connections and routes, Redis stopped, slow and lost
+soak: ## the long runs: 1,000 reloads under load, 20 watched changes of each kind, 2 GiB up and down, a minute of each chaos scenario, the memory of idle connections and routes, Redis stopped, slow and lost, hubs with slow readers, cut sockets and reloads
 	@.ci/need cargo cmake cc ps python3 faketime prlimit nginx haproxy openssl redis-server redis-cli
 	RELOADS=1000 SOAK=1 cargo test --locked --test e2e -- reloads_under_load safe_change:: streaming_memory:: fabric_failover:: shared_
 	cargo build --release --locked
 	tests/chaos/run.py target/release/margay --gateways margay,nginx,haproxy --seconds 60
 	tests/chaos/costs.py target/release/margay
 	tests/chaos/shared_state.py target/release/margay
+	tests/realtime/endurance.py target/release/margay
 
 check: ## format, lints, documentation; changes nothing
 	@.ci/need cargo cmake cc
@@ -51,6 +52,7 @@ bench: ## margay next to nginx and HAProxy under wrk, and the criterion benches
 	cargo build --release --locked
 	benches/proxy/run.sh
 	benches/shared_state/run.py target/release/margay
+	benches/waf/run.py target/release/margay
 	cargo bench --locked --no-run --bench hub_clients
 	benches/hub/run.py target/release/margay "$$(ls -t target/release/deps/hub_clients-* | grep -v '\.d$$' | head -n 1)"
 	cargo bench --locked --quiet --bench '*'

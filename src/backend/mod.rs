@@ -9,6 +9,7 @@
 //!
 //! [`EndpointState`]: endpoint_state::EndpointState
 
+pub mod affinity;
 pub mod attempt;
 pub mod balance;
 mod balancer_states;

@@ -7,7 +7,10 @@
 use super::map::SpannedMap;
 use super::span::Spanned;
 use super::values::{BoxedSetting, List, Setting};
-use crate::base::units::{DurationText, SizeText};
+use crate::base::{
+    secret::Secret,
+    units::{DurationText, SizeText},
+};
 use std::{borrow::Cow, collections::HashSet};
 
 /// Whether a value counts as absent although it is set: inheritance ignores it.
@@ -25,6 +28,12 @@ never_blank!(bool, i32, i64, f64, DurationText, SizeText);
 impl IsBlank for String {
     fn is_blank(&self) -> bool {
         self.trim().is_empty()
+    }
+}
+
+impl IsBlank for Secret {
+    fn is_blank(&self) -> bool {
+        self.reveal().trim().is_empty()
     }
 }
 

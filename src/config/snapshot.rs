@@ -39,10 +39,21 @@ impl Snapshot {
         let ids = loaded.sources.iter().map(|(id, _)| id).zip(&loaded.overlays);
         let policies =
             loaded.policies.all.iter().filter_map(|policy| file(policy.file?, Some(&policy.name), false));
+        let has_options = |id: FileId| loaded.policies.all.iter().any(|policy| policy.file == Some(id));
+        let documents = loaded
+            .policies
+            .documents
+            .iter()
+            .filter(|document| !has_options(document.file))
+            .filter_map(|document| {
+                let name =
+                    if document.is_xml { format!("{}.xml", document.name) } else { document.name.clone() };
+                file(document.file, Some(&name), false)
+            });
         Snapshot {
             layout: loaded.layout,
             files: ids.filter_map(|(id, is_overlay)| file(id, None, *is_overlay)).collect(),
-            policies: Some(policies.collect()),
+            policies: Some(policies.chain(documents).collect()),
         }
     }
 

@@ -114,7 +114,8 @@ impl Stream {
             Transport::Plain(socket) => socket,
             Transport::Tls(stream) => stream.get_ref().0,
         };
-        get_tcp_info(socket.as_raw_fd()).ok().map(|info| info.tcpi_bytes_acked)
+        let descriptor = socket.stream().descriptor().ok()?;
+        get_tcp_info(descriptor.as_raw_fd()).ok().map(|info| info.tcpi_bytes_acked)
     }
 
     /// Shuts down the write side.

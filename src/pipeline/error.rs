@@ -86,16 +86,49 @@ error_codes! {
     ProxyUntrusted = "proxy.untrusted", Client, 403, 403, "Peer is not a trusted proxy";
     /// No route matches the request.
     RouteNotFound = "route.not_found", Client, 404, 404, "No matching route";
+    /// The API has no operation for the path.
+    OperationNotFound = "operation.not_found", Client, 404, 404, "No matching operation";
+    /// The API has operations for the path, and none for the method.
+    OperationMethodNotAllowed = "operation.method_not_allowed", Client, 405, 405, "Method not allowed";
+    /// The API needs a subscription key, and the request has none.
+    SubscriptionMissing = "subscription.missing", Client, 401, 401, "Subscription key missing";
+    /// The subscription key opens nothing here.
+    SubscriptionInvalid = "subscription.invalid", Client, 401, 401, "Invalid subscription key";
+    /// A connection to a transport listener: no ClientHello within `HelloTimeout`.
+    HelloTimeout = "hello.timeout", Client, 408, 408, "ClientHello not received in time";
+    HelloSize = "hello.size", Client, 431, 431, "ClientHello too large";
+    /// No TLS, or a malformed ClientHello, where every route has conditions.
+    HelloMalformed = "hello.malformed", Client, 400, 400, "Missing or malformed ClientHello";
+    /// The connections of the transport route.
+    RouteConnectionLimit = "route.connection_limit", Gateway, 503, 503, "Too many connections of the route";
+    /// UDP sessions, in total or of the client's address.
+    LimitSessions = "limit.sessions", Client, 503, 503, "Too many UDP sessions";
+    /// Traffic rules do not allow the source to reach the endpoint.
+    RoleDenied = "role.denied", Client, 403, 403, "Denied by traffic rules";
+    /// The server name or the path leads to no role, endpoint or instance that the caller may see.
+    RoleUnknown = "role.unknown", Client, 404, 404, "Unknown role";
+    /// The directory accepts no registrations.
+    RoleRegistration = "role.registration", Client, 403, 403, "Registration is off";
+    /// The caller is not the instance that it changes.
+    RoleSelf = "role.self", Client, 403, 403, "Not the caller's own instance";
+    /// The registration of a new instance has no usable host.
+    RoleHost = "role.host", Client, 400, 400, "Invalid host of an instance";
+    /// The instance is part of the configuration.
+    RoleStatic = "role.static", Client, 409, 409, "Instance of the configuration";
     /// The response of Ocelot for a configuration with which it starts but which it cannot serve.
     RouteMisconfigured = "route.misconfigured", Gateway, 500, 500, "Route misconfigured";
     RouteUnsupported = "route.unsupported", Gateway, 500, 404, "Route not supported";
     /// The client's address is in the list of blocked addresses, or not in the list of allowed addresses.
     AccessIpDenied = "access.ip_denied", Client, 403, 403, "Client address denied";
+    /// A header of the request is missing or has another value, where `check-header` requires it.
+    AccessHeader = "access.header", Client, 403, 403, "Header missing or different";
     /// A CORS preflight request from an origin that is not allowed.
     CorsOriginDenied = "cors.origin_denied", Client, 403, 403, "Origin not allowed";
     RateLimitExceeded = "rate_limit.exceeded", Client, 429, 429, "Too many requests";
     /// The header that identifies the client is missing.
     RateLimitClientIdMissing = "rate_limit.client_id_missing", Client, 503, 503, "Client ID header missing";
+    /// The calls or the bandwidth of a period are used up.
+    QuotaExceeded = "quota.exceeded", Client, 403, 403, "Quota exceeded";
     /// The client has reached its maximum number of open WebSocket connections.
     LimitWebsockets = "limit.websockets", Client, 503, 503, "Too many WebSocket connections from this client";
     /// The store of the shared state does not reply, and `SharedState.OnFailure` is `Refuse`.
@@ -139,6 +172,8 @@ error_codes! {
     /// The body does not have the format that the request declares.
     WafMalformed = "waf.malformed", Client, 400, 400, "Malformed body";
     WafBody = "waf.body", Client, 413, 413, "Body too large for the firewall";
+    /// The rules of the firewall for responses.
+    WafResponse = "waf.response", Backend, 502, 502, "Response blocked by the firewall";
     /// The queue of the firewall is full, or too slow.
     WafOverload = "waf.overload", Gateway, 503, 503, "Firewall overloaded";
     WafFailed = "waf.failed", Gateway, 500, 500, "Firewall failed";
@@ -171,6 +206,10 @@ error_codes! {
     BackendConnectionLimit = "backend.connection_limit", Gateway, 503, 503, "All connections to the backend are in use";
     BackendMalformed = "backend.malformed", Backend, 502, 502, "Malformed response from the backend";
     BackendUnexpectedUpgrade = "backend.unexpected_upgrade", Backend, 502, 502, "Unexpected upgrade by the backend";
+    /// A response that a policy reads is larger than `ApiManagement.MaxBodySize`.
+    BackendTooLarge = "backend.too_large", Backend, 502, 502, "Response from the backend too large";
+    /// A response body is not in the format that a policy reads.
+    BackendContent = "backend.content", Backend, 502, 502, "Unreadable response body";
     /// The response head was relayed; the body was not received completely.
     BackendTruncated = "backend.truncated", Backend, 502, 502, "Response from the backend truncated";
     /// The address of the request has no name of a service, or a parameter of the contract has an invalid value.
@@ -193,6 +232,16 @@ error_codes! {
     AggregateTemplate = "aggregate.template", Gateway, 500, 500, "Aggregate template failed";
     /// The client accepts none of the available representations.
     RequestNotAcceptable = "request.not_acceptable", Client, 406, 406, "Not acceptable";
+    /// A request body is not in the format that a policy reads.
+    RequestContent = "request.content", Client, 400, 400, "Unreadable request body";
+    /// The callback parameter of `jsonp` is not a JavaScript identifier.
+    RequestCallback = "request.callback", Client, 400, 400, "Invalid callback parameter";
+    /// An expression of a policy has no value for this request.
+    PolicyExpression = "policy.expression", Gateway, 500, 500, "Policy expression failed";
+    /// A statement of a policy cannot be done for this request.
+    PolicyStatement = "policy.statement", Gateway, 500, 500, "Policy statement failed";
+    /// A request that a policy sends has failed.
+    PolicyCallout = "policy.callout", Gateway, 500, 500, "Policy call-out failed";
     /// The service has no hub of this name, or no such path.
     HubNotFound = "hub.not_found", Client, 404, 404, "No such hub or path";
     HubInvalidName = "hub.invalid_name", Client, 400, 400, "Invalid hub name";
@@ -213,7 +262,37 @@ error_codes! {
     HubUnknownOperation = "hub.unknown_operation", Client, 404, 404, "Unknown operation of the data plane";
     HubInvalidFilter = "hub.invalid_filter", Client, 400, 400, "Invalid filter";
     HubInvalidPayload = "hub.invalid_payload", Client, 400, 400, "Invalid payload";
+    SignalRIdMissing = "signalr.id_missing", Client, 400, 400, "Connection ID required";
+    /// No connection has this token, or the endpoint that had it is gone; the client negotiates again.
+    SignalRConnectionNotFound = "signalr.connection_not_found", Client, 404, 404, "No connection with that ID";
+    /// The request does not fit the transport of the connection; 405 and 409 for other conflicts.
+    SignalRTransportMismatch = "signalr.transport_mismatch", Client, 400, 400, "Transport mismatch";
     HubBackplaneUnavailable = "hub.backplane_unavailable", Gateway, 503, 503, "Nodes of the hub not reachable";
+    /// No entry of `Tunnels.Agents` fits the id.
+    AgentUnknown = "agent.unknown", Client, 404, 404, "Unknown agent";
+    AgentDisabled = "agent.disabled", Client, 403, 403, "Agent disabled";
+    AgentOffline = "agent.offline", Backend, 503, 503, "Agent not connected";
+    /// The agent does not offer the service, or may not offer it.
+    AgentService = "agent.service", Backend, 502, 502, "Service not offered by the agent";
+    AgentAccess = "agent.access", Client, 403, 403, "Agent not allowed for this caller";
+    AgentConnect = "agent.connect", Backend, 502, 502, "Service behind the agent not reachable";
+    AgentConnectTimeout = "agent.connect_timeout", Backend, 504, 504, "Service behind the agent timed out";
+    AgentStreamLimit = "agent.stream_limit", Gateway, 503, 503, "Too many streams to the agent";
+    /// The instance of the agent has 16 connections.
+    AgentInstance = "agent.instance", Client, 409, 409, "Too many connections of the instance";
+    AgentUpgrade = "agent.upgrade_required", Client, 426, 426, "Upgrade to a tunnel required";
+    AgentRequest = "agent.invalid_request", Client, 400, 400, "Invalid handshake of an agent";
+    LimitAgents = "limit.agents", Gateway, 503, 503, "Too many agents";
+    /// The address of the client presented too many wrong proofs.
+    LimitProofs = "limit.proofs", Client, 429, 429, "Too many failed proofs of identity";
+    DeviceNotFound = "device.not_found", Client, 404, 404, "Unknown device";
+    DeviceOffline = "device.offline", Client, 404, 404, "Device not online";
+    DeviceTimeout = "device.timeout", Backend, 504, 504, "Device did not answer in time";
+    DeviceDisabled = "device.disabled", Client, 403, 403, "Device disabled";
+    DeviceThrottled = "device.throttled", Client, 429, 429, "Too many device streams";
+    DeviceRequest = "device.invalid_request", Client, 400, 400, "Invalid request for a device stream";
+    BridgeToken = "bridge.token", Client, 401, 401, "Invalid bridge token";
+    BridgeNotFound = "bridge.not_found", Client, 404, 404, "Unknown bridge";
     GatewayDraining = "gateway.draining", Gateway, 503, 503, "Gateway is shutting down";
     GatewayInternal = "gateway.internal", Gateway, 500, 500, "Internal error";
 }

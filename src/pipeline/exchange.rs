@@ -3,8 +3,14 @@
 pub use super::peer::Peer;
 pub use super::record::AccessRecord;
 use super::{
-    body::Framing, client_certificate::ClientCertificate, guard::ResponseGuard, head::Head,
-    identity::Identity, inspection::RelayedBody, response::RouteResult,
+    affinity::Affinity,
+    body::Framing,
+    client_certificate::ClientCertificate,
+    guard::ResponseGuard,
+    head::Head,
+    identity::Identity,
+    inspection::{RelayedBody, ResponseInspector},
+    response::RouteResult,
 };
 use crate::base::{
     budget::{Budget, BufferCharge},
@@ -118,16 +124,28 @@ pub struct Routing {
     pub spelled_path: Vec<u8>,
     /// The query that replaces the request's own, with its `?`; empty if the request's own is forwarded.
     pub query: Vec<u8>,
+    /// What the request requires of its endpoint.
+    pub affinity: Affinity,
     /// The hash key taken from the path, if the cluster balances by a path placeholder.
     pub balancer_key: Option<u64>,
+    /// Of an API: the path behind its own, as the client spelled it.
+    pub operation_path: Vec<u8>,
+    /// Of an API: the methods of the path, if none of its operations takes the method of the request.
+    pub allowed_methods: Vec<u8>,
+    /// The hosts of the endpoints, if the path names their agents.
+    pub agent_hosts: Vec<String>,
 }
 
 impl Routing {
     fn reset(&mut self) {
         (self.route, self.stage_index, self.balancer_key) = (0, 0, None);
+        self.affinity = Affinity::default();
         self.path_params.clear();
         self.spelled_path.clear();
         self.query.clear();
+        self.operation_path.clear();
+        self.allowed_methods.clear();
+        self.agent_hosts.clear();
     }
 }
 
@@ -154,6 +172,12 @@ pub struct ResponseContext {
     pub accepted_coding: AcceptedCoding,
     /// The state that the cache stage keeps from request to response.
     pub cache_context: Option<Box<dyn Any + Send + Sync>>,
+    /// What a stage found in a dry run, for its explanation.
+    pub note: Option<Box<str>>,
+    /// Inspects the response before the client receives it.
+    pub inspector: Option<Box<dyn ResponseInspector>>,
+    /// What the subscription check found, for the program behind it.
+    pub caller_context: Option<Box<dyn Any + Send + Sync>>,
     /// The memory of an earlier response head, for the next one.
     pub spare_head: Head,
 }
@@ -165,6 +189,8 @@ impl ResponseContext {
         self.cors_origin.clear();
         self.accepted_coding = AcceptedCoding::default();
         self.cache_context = None;
+        (self.inspector, self.note) = (None, None);
+        self.caller_context = None;
     }
 }
 
@@ -285,7 +311,11 @@ impl Exchange {
                 path_len: routing.path_len,
                 spelled_path: routing.spelled_path.clone(),
                 query: routing.query.clone(),
+                affinity: routing.affinity,
                 balancer_key: None,
+                operation_path: routing.operation_path.clone(),
+                allowed_methods: Vec::new(),
+                agent_hosts: Vec::new(),
             },
             response: ResponseContext {
                 cors_origin: self.response.cors_origin.clone(),

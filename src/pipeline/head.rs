@@ -61,10 +61,8 @@ impl Head {
     /// A copy with room for `additional` bytes.
     pub fn copy(&self, additional: usize) -> Head {
         let parts = self.parts();
-        let (mut buf, mut fields) = (
-            Vec::with_capacity(parts.buf.len() + additional),
-            Vec::with_capacity(parts.fields.len() + 4),
-        );
+        let (mut buf, mut fields) =
+            (Vec::with_capacity(parts.buf.len() + additional), Vec::with_capacity(parts.fields.len() + 4));
         buf.extend_from_slice(&parts.buf);
         fields.extend_from_slice(&parts.fields);
         Head { parts: Some(Box::new(Parts { buf, fields, ..*parts })), ..*self }
@@ -187,10 +185,7 @@ impl Head {
     /// The active header lines, in order.
     pub fn fields(&self) -> impl Iterator<Item = (KnownHeader, &[u8], &[u8])> {
         let Parts { fields, buf, .. } = self.parts();
-        fields
-            .iter()
-            .filter(|f| f.is_active)
-            .map(|f| (f.known, f.name.slice(buf), f.value.slice(buf)))
+        fields.iter().filter(|f| f.is_active).map(|f| (f.known, f.name.slice(buf), f.value.slice(buf)))
     }
 
     /// The first active value of this header.

@@ -8,6 +8,8 @@
 //! reload.
 
 pub mod response;
+pub mod response_inspection;
+pub mod affinity;
 pub mod body;
 pub mod cancel;
 pub mod collect;
@@ -29,6 +31,7 @@ pub mod problem;
 pub mod record;
 pub mod guard;
 pub mod replay;
+pub mod sas;
 pub mod stage;
 pub mod trace_parent;
 pub mod trailer_filter;

@@ -1,9 +1,9 @@
 //! The access log entry of an exchange while it is collected.
 
 use super::error::{ErrorCode, Fault, GatewayError};
-use crate::telemetry::{ClientAddressPolicy, HeaderValues, Leg};
+use crate::telemetry::{ClientAddressPolicy, HeaderValues, Leg, firewall::FirewallRecord};
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -97,6 +97,8 @@ pub struct AccessRecord {
     pub endpoint_secure: bool,
     /// The replica that got the request, on routes to services with partitions; `None` unless `enabled`.
     pub fabric: Option<Box<FabricRecord>>,
+    /// What the web application firewall has found, once it is known; `None` without inspection, and unless `enabled`.
+    pub firewall: Option<Arc<OnceLock<FirewallRecord>>>,
     /// The status of the last response of the backend; 0 if there was none.
     pub backend_status: u16,
     /// The time of all attempts until their response heads; `None` without an attempt.
@@ -127,7 +129,7 @@ impl AccessRecord {
         }
         self.request_headers.clear();
         self.response_headers.clear();
-        self.fabric = None;
+        (self.fabric, self.firewall) = (None, None);
     }
 
     /// The query as it is logged; `None` if it is not. A redacted one is written to `redacted`.

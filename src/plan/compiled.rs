@@ -1,18 +1,24 @@
 //! The plan: the checked, compiled, immutable form of one document. A request uses the same plan from start to end.
 
 use super::administration::Administration;
+use super::apis::{
+    build::PlanApis,
+    table::{ApiMatch, ApiQuery},
+};
 use super::blueprint::{Limits, Listener};
 use super::dynamic_routes::DynamicRoutes;
 use super::hubs::build::PlanHubs;
+use super::roles::RolesPlan;
 pub use super::route::{Aggregate, AggregatePart, ClientPace, PathHashKey, Route, Target};
 use super::routing::{
     EscapedSeparators, HeaderLookup, Query, RouteTable, RouteTrace, Target as RequestTarget,
 };
 use super::telemetry::PlanTelemetry;
+use super::transport::TransportListener;
 use crate::{
     backend::{Cluster, fabric::Resolver},
     base::{budget::Budget, path_params::PathParams},
-    net::tls::server::TlsAcceptor,
+    net::{agents::config::TunnelsConfig, tls::server::TlsAcceptor},
     pipeline::{
         client_fields::ClientFieldRules,
         error::{ErrorCode, GatewayError},
@@ -42,12 +48,16 @@ pub struct Plan {
     pub listeners: Box<[ListenerPlan]>,
     /// The addresses for operators, and their credentials.
     pub administration: Arc<Administration>,
+    /// The roles, and who may reach what.
+    pub roles: Arc<RolesPlan>,
     /// Expiry of the listener certificates.
     pub expiries: Vec<CertificateExpiry>,
     pub telemetry: PlanTelemetry,
     /// The state that several gateways share.
     pub shared_state: Option<Arc<SharedState>>,
-    /// The clusters of all routes, without duplicates.
+    /// Agents, and who may reach them.
+    pub tunnels: Arc<TunnelsConfig>,
+    /// The clusters of all routes and transport routes, without duplicates.
     pub clusters: Box<[Arc<Cluster>]>,
     /// The resolvers of services with partitions.
     pub resolvers: Box<[Arc<Resolver>]>,
@@ -63,12 +73,14 @@ pub struct Plan {
     /// In the order of the document, aggregates after routes: the table returns indexes of this list. The parts of
     /// aggregates follow; they are not in the table.
     pub routes: Box<[Arc<Route>]>,
+    /// The APIs; their routes follow all others.
+    pub apis: Option<PlanApis>,
     /// Routes of discovered services, created by the first request.
     pub dynamic: Option<DynamicRoutes>,
 }
 
 /// A listener of a plan.
-pub type ListenerPlan = Listener<ListenerTls>;
+pub type ListenerPlan = Listener<ListenerTls, Arc<TransportListener>>;
 
 impl ListenerPlan {
     /// Whether connections of the other listener may continue under this one.
@@ -77,7 +89,9 @@ impl ListenerPlan {
             (Some(one), Some(another)) => one.tls_acceptor.has_same_policy(&another.tls_acceptor),
             (one, another) => one.is_none() && another.is_none(),
         };
-        same_tls && (&self.name, &self.proxy, &self.redirect) == (&other.name, &other.proxy, &other.redirect)
+        let policy =
+            |of: &ListenerPlan| (of.name.clone(), of.proxy.clone(), of.redirect.clone(), of.protocol);
+        same_tls && policy(self) == policy(other)
     }
 }
 
@@ -131,6 +145,7 @@ impl Plan {
             }
             EscapedSeparators::Keep => {}
         }
+        let found = self.search_apis(exchange, &target, found);
         let text = target.is_rewritten().then(|| target.text().to_vec());
         let Routing { path_len, spelled_path, .. } = &mut exchange.routing;
         *path_len = target.path_len();
@@ -139,9 +154,35 @@ impl Plan {
         if let Some(text) = text {
             exchange.request.set_target(&text);
         }
-        exchange.routing.path_params = values;
-        exchange.routing.route = found.unwrap_or(usize::MAX);
+        match found {
+            MatchedRoute::Route(found) => {
+                exchange.routing.path_params = values;
+                exchange.routing.route = found.unwrap_or(usize::MAX);
+            }
+            MatchedRoute::Api(at, matched) => take_match(exchange, at, matched),
+        }
         self.route_of(exchange)
+    }
+
+    /// The API of the request, unless a route that is not a catch-all takes it.
+    fn search_apis(&self, exchange: &Exchange, target: &RequestTarget, found: Option<usize>) -> MatchedRoute {
+        let Some(apis) = &self.apis else { return MatchedRoute::Route(found) };
+        let route = found.and_then(|at| self.routes.get(at));
+        if route.is_some_and(|route| !route.is_catch_all) {
+            return MatchedRoute::Route(found);
+        }
+        let query = ApiQuery {
+            method: exchange.request.method(),
+            host: exchange.request.get_known(KnownHeader::Host).unwrap_or_default(),
+            listener: exchange.client.listener.as_deref().unwrap_or_default(),
+            path: target.spelled().unwrap_or(target.path()),
+            query: target.query(),
+            head: &exchange.request,
+        };
+        match apis.find(&query) {
+            Some((at, matched)) => MatchedRoute::Api(at, matched),
+            None => MatchedRoute::Route(found.or(apis.no_route)),
+        }
     }
 
     /// Rejects a path that a backend may read as one of another route, which may have another authentication. Ocelot's
@@ -231,6 +272,24 @@ impl Plan {
         let responds = found.and_then(|at| self.routes.get(at)).is_some_and(|route| route.preflight);
         if responds { method } else { req.method() }
     }
+}
+
+/// A route of the table, or an operation of an API.
+enum MatchedRoute {
+    Route(Option<usize>),
+    Api(usize, ApiMatch),
+}
+
+/// Keeps what the table of APIs found.
+fn take_match(exchange: &mut Exchange, at: usize, matched: ApiMatch) {
+    let routing = &mut exchange.routing;
+    routing.route = at;
+    routing.path_params = PathParams::new();
+    for (name, value) in matched.values {
+        routing.path_params.set(name, value.as_bytes());
+    }
+    routing.operation_path = matched.rest.into_bytes();
+    routing.allowed_methods = matched.allowed.join(", ").into_bytes();
 }
 
 fn no_route(exchange: &Exchange) -> GatewayError {

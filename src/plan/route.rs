@@ -2,8 +2,9 @@
 
 use super::aggregate::{AggregateConfig, PartTerms};
 use super::routing::{EscapedSeparators, Target as RequestTarget, UrlTemplate};
+use super::tunnels::target::AgentTarget;
 use crate::{
-    backend::{Cluster, attempt::AttemptConfig, fabric::FabricRoute},
+    backend::{Cluster, affinity::ConnectionAffinity, attempt::AttemptConfig, fabric::FabricRoute},
     base::{data_rate::MinDataRate, hash::stable_hash},
     pipeline::{
         error::{ErrorCode, GatewayError},
@@ -12,6 +13,7 @@ use crate::{
         stage::StageEntry,
     },
     realtime::service::HubTarget,
+    stages::program::run::RouteProgram,
     telemetry::RouteMetrics,
 };
 use std::{sync::Arc, time::Duration};
@@ -32,6 +34,12 @@ pub struct Route {
     /// The path placeholder that is the hash key of the load balancer.
     pub affinity: Option<PathHashKey>,
     pub target: Target,
+    /// The affinity of SignalR connections to endpoints of the cluster.
+    pub connections: Option<Box<ConnectionAffinity>>,
+    /// The policy program around the target.
+    pub program: Option<Arc<RouteProgram>>,
+    /// The template matches every path: APIs come first.
+    pub is_catch_all: bool,
     pub pace: ClientPace,
     pub metrics: Arc<RouteMetrics>,
 }
@@ -61,6 +69,8 @@ pub enum Target {
         cluster: Arc<Cluster>,
         terms: AttemptConfig,
     },
+    /// Services of agents that the path names.
+    Agent(Arc<AgentTarget>),
     /// Services with partitions.
     Fabric(Arc<FabricRoute>),
     /// A service of this process.
@@ -83,6 +93,7 @@ impl Target {
             Target::Cluster { cluster, terms } => {
                 Target::Cluster { cluster: cluster.clone(), terms: terms.clone() }
             }
+            Target::Agent(agent) => Target::Agent(agent.clone()),
             Target::Fabric(fabric) => Target::Fabric(fabric.clone()),
             Target::Internal { service, timeout } => {
                 Target::Internal { service: service.clone(), timeout: *timeout }
@@ -127,6 +138,9 @@ impl Route {
         if let Some(affinity) = &self.affinity {
             exchange.routing.balancer_key = affinity.of(exchange);
         }
+        if let Target::Agent(agent) = &self.target {
+            exchange.routing.agent_hosts = agent.hosts(exchange)?;
+        }
         let Exchange { request, routing, scratch, .. } = exchange;
         let Routing { path_params, path_len, query, spelled_path, .. } = routing;
         scratch.clear();
@@ -157,6 +171,9 @@ impl Route {
         match &self.target {
             Target::Cluster { cluster, terms } => Ok((cluster, terms)),
             Target::Fail(code, detail) => Err(GatewayError::new(*code, detail.clone())),
+            Target::Agent(_) => {
+                Err(GatewayError::new(ErrorCode::GatewayInternal, "the cluster depends on the request"))
+            }
             Target::Fabric(_) => {
                 Err(GatewayError::new(ErrorCode::GatewayInternal, "a route to services has no cluster"))
             }

@@ -4,7 +4,7 @@
 
 use super::{aggregate, hub, internal};
 use crate::{
-    backend::{attempt, discovery::ServiceWatch},
+    backend::{affinity, attempt, discovery::ServiceWatch},
     net::h1::hop_by_hop::HopByHop,
     pipeline::{
         body::ClientBody,
@@ -14,9 +14,14 @@ use crate::{
         inspection::InspectedBody,
         replay::ReplayBody,
         response::{Response, RouteResult},
+        response_inspection::inspect_response,
         stage::{run_request, run_response},
     },
     plan::{Plan, Route, RouteRef, Target},
+    stages::program::{
+        context::RouteTarget,
+        run::{self as program, RouteProgram, Surroundings},
+    },
 };
 use std::time::Duration;
 
@@ -54,6 +59,11 @@ pub async fn run_route(
     exchange.body.framing = client.framing();
     let (ran, early) = run_request(&route.stages, exchange, client).await;
     let mut outcome = match (early, exchange.body.collected.clone()) {
+        (early, _) if route.program.is_some() && !matches!(early, Some(Ok(_))) => {
+            let failed = early.and_then(Result::err);
+            // Boxed: only these routes have programs.
+            Box::pin(run_program(route, failed, exchange, hop, client)).await
+        }
         (Some(outcome), _) => outcome,
         (None, Some(body)) => {
             let mut collected = ReplayBody::from_buffered(body, client);
@@ -64,11 +74,18 @@ pub async fn run_route(
         (None, None) => match exchange.body.relayed.take() {
             Some(relayed) => {
                 let mut inspected = InspectedBody::new(client, relayed);
-                call_target(route, exchange, hop, &mut inspected).await
+                let outcome = call_target(route, exchange, hop, &mut inspected).await;
+                outcome.map(|response| Response {
+                    body: inspected.with_remaining_upload(response.body),
+                    ..response
+                })
             }
             None => call_target(route, exchange, hop, client).await,
         },
     };
+    if exchange.response.inspector.is_some() {
+        outcome = Box::pin(inspect_response(exchange, client, outcome)).await;
+    }
     run_response(&route.stages[first..ran], exchange, &mut outcome);
     attach_guards(exchange, &mut outcome);
     outcome
@@ -115,6 +132,64 @@ async fn call_target(
         return aggregate::run(several, exchange, hop, client, run_part).await;
     }
     route.rewrite(exchange)?;
+    call_rewritten(route, exchange, hop, client).await
+}
+
+/// Runs the policy program of the route around its target.
+async fn run_program(
+    route: &Route,
+    failed: Option<GatewayError>,
+    exchange: &mut Exchange,
+    hop: HopByHop,
+    client: &mut dyn ClientBody,
+) -> RouteResult {
+    let Some(program) = &route.program else { return call_target(route, exchange, hop, client).await };
+    let failed = match (failed, &route.target) {
+        (None, Target::Fail(code, detail)) if !detail.is_empty() => {
+            Some(GatewayError::new(*code, detail.clone()))
+        }
+        (failed, _) => failed,
+    };
+    if matches!(&**program, RouteProgram::Route { .. })
+        && !matches!(route.target, Target::Aggregate(_) | Target::Fail(..))
+    {
+        route.rewrite(exchange)?;
+    }
+    let target = RouteCall(route);
+    program::run(program, Surroundings { exchange, hop, client, route: Some(&target), failed }).await
+}
+
+/// The target of a route, for its program.
+struct RouteCall<'r>(&'r Route);
+
+impl RouteTarget for RouteCall<'_> {
+    fn call<'f>(
+        &'f self,
+        exchange: &'f mut Exchange,
+        hop: HopByHop,
+        client: &'f mut dyn ClientBody,
+    ) -> aggregate::BoxFuture<'f, RouteResult> {
+        Box::pin(async move {
+            match &self.0.target {
+                Target::Aggregate(several) => aggregate::run(several, exchange, hop, client, run_part).await,
+                _ => call_rewritten(self.0, exchange, hop, client).await,
+            }
+        })
+    }
+}
+
+/// Calls the target; the path of the request is that of the target already.
+async fn call_rewritten(
+    route: &Route,
+    exchange: &mut Exchange,
+    hop: HopByHop,
+    client: &mut dyn ClientBody,
+) -> RouteResult {
+    if let Target::Agent(agent) = &route.target {
+        let cluster = agent.cluster(&exchange.routing.agent_hosts, exchange.now);
+        client.limit_body(exchange.body.limit);
+        return attempt::run(&cluster, &agent.terms, hop, exchange, client).await;
+    }
     if let Target::Internal { service, timeout } = &route.target {
         client.limit_body(exchange.body.limit);
         return internal::call(service, *timeout, exchange, hop, client).await;
@@ -132,5 +207,8 @@ async fn call_target(
         wait_for_discovery(source, exchange, client).await?;
     }
     client.limit_body(exchange.body.limit);
+    if let Some(connections) = &route.connections {
+        return Box::pin(affinity::run(connections, cluster, terms, hop, exchange, client)).await;
+    }
     attempt::run(cluster, terms, hop, exchange, client).await
 }

@@ -84,7 +84,9 @@ pub async fn serve_peer<C: Duplex + ClientBody>(
     config: &TunnelConfig,
 ) -> CloseReason {
     config.metrics.open();
-    let end = poll_fn(|cx| match (service.poll(cx, conn), config.certificate_expires_at) {
+    // A copy next to the rest of the future: a fan-out polls thousands of them, and each cache line costs.
+    let expires_at = config.certificate_expires_at;
+    let end = poll_fn(move |cx| match (service.poll(cx, conn), expires_at) {
         (Poll::Ready(()), _) => Poll::Ready(CloseReason::Closed),
         (Poll::Pending, Some(at)) => conn.poll_deadline(cx, at).map(|()| CloseReason::CertificateExpired),
         (Poll::Pending, None) => Poll::Pending,

@@ -26,15 +26,19 @@ pub mod header_transform;
 mod key_hasher;
 pub mod method;
 pub mod partition_key;
+pub mod program;
 pub mod rate_limit;
 pub mod request_id;
+pub mod statements;
 pub mod table;
 #[cfg(test)]
 pub mod testing;
 pub mod trace_context;
 pub mod request_size;
+pub mod signalr;
 pub mod websocket_limit;
 pub mod via;
 pub mod waf;
 
+use program::subscription;
 pub use table::{GatewayStages, StageConfigs, StageOrder, StageState, TABLE};

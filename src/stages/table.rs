@@ -48,6 +48,8 @@ macro_rules! with_stages {
                 /// IP filter: client addresses that are allowed or blocked. Default: all are allowed. Source: Ocelot, Security.
                 ip_filter: SecurityOptions [aggregate _ _]
             };
+            "Apis.SubscriptionRequired" (subscription::NAME, route subscription: SubscriptionCheck,
+                "after the addresses, before limits and authentication: an unknown key costs one look-up");
             "CorsOptions" (cors::NAME_PREFLIGHT,
                 "browsers send preflights without credentials and as often as they like: before authentication and limits");
             "Waf" (waf::NAME_EARLY, route waf: WafRoute,
@@ -62,6 +64,11 @@ macro_rules! with_stages {
                 "a long-lived connection is rejected before any work is done for it");
             "UpstreamHeaderTransform, DownstreamHeaderTransform" (header_transform::NAME, route header_transform: Headers,
                 "before any stage that reads headers: limits and authentication see the result (Ocelot's step 9)");
+            "SignalROptions" (signalr::NAME,
+                "before the rate limits, which count negotiations and not the requests of open connections") => {
+                /// SignalR servers behind the route: requests of a connection reach the server that owns it. Default: off.
+                signalr: SignalROptions [_ _ _]
+            };
             "RateLimitOptions" (rate_limit::NAME,
                 "after the header transforms, before authentication: attempts count too (Ocelot's step 11)") => {
                 /// Rate limiting: how many calls a client may make in a period. Default: no limit. Source: Ocelot, Rate Limiting.

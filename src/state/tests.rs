@@ -42,7 +42,8 @@ async fn commands_pipelines_and_scripts_return_replies() {
 
 #[tokio::test]
 async fn calls_of_a_script_by_several_requests_are_sent_together() {
-    static ECHO: Script = Script::new("if ARGV[1] == 'bad' then return redis.error_reply('BAD input') end return ARGV[1]");
+    static ECHO: Script =
+        Script::new("if ARGV[1] == 'bad' then return redis.error_reply('BAD input') end return ARGV[1]");
     let server = RedisServer::start();
     let (_states, state) = connect(&config(server.port));
     let call = |text: &str| {

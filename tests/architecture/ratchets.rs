@@ -6,7 +6,7 @@ use super::{circles, names, none, sources, text};
 const DECLARED_TWICE: &[&str] = &["tlsoptions"];
 
 /// Settings with the same description in more than one document: `$schema`, which is a key of files, not of gateways.
-const DESCRIBED_TWICE: &[&str] = &["schema"];
+const DESCRIBED_TWICE: &[&str] = &["schema", "display_name", "description"];
 
 /// Words that comments, doc comments and texts do not contain. The subject has a name: the client, the
 /// operator, another worker, an untrusted peer.

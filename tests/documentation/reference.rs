@@ -1,7 +1,7 @@
 //! `docs/configuration.md` below its marker is generated from the document types, and `docs/telemetry.md` lists exactly
 //! the exported metrics. `UPDATE=1 cargo test --test documentation reference` regenerates the reference.
 
-use margay::plan::document::{Document, PolicyDocument};
+use margay::plan::document::{Document, PolicyDocument, apis::ApiDocument};
 use margay::telemetry::export::names;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -42,8 +42,20 @@ const SECTIONS: &[(&str, &str)] = &[
     ("CompressionOptions", "CompressionOptions"),
     ("RequestSizeOptions", "RequestSizeOptions"),
     ("CacheOptions", "CacheOptions"),
+    ("SignalROptions", "SignalROptions"),
     ("SecurityOptions", "SecurityOptions"),
     ("GlobalDocument", "GlobalConfiguration"),
+    ("TransportRouteDocument", "TransportRoutes[]"),
+    ("TransportOptions", "TransportOptions"),
+    ("AccessRuleDocument", "AccessRules[]"),
+    ("RoleDocument", "Roles.NAME"),
+    ("RoleInstanceDocument", "Roles.NAME.Instances[]"),
+    ("IdentityDocument", "Roles.NAME.Instances[].Identity"),
+    ("RoleEndpointDocument", "Roles.NAME.Endpoints.NAME"),
+    ("RoleOptionsDocument", "RoleOptions"),
+    ("InternalListenerDocument", "RoleOptions.InternalListener"),
+    ("TrafficRulesDocument", "TrafficRules"),
+    ("TrafficRuleDocument", "TrafficRules.Rules[]"),
     ("ListenerDocument", "Listeners[]"),
     ("ProxyProtocolDocument", "Listeners[].ProxyProtocol"),
     ("ListenerTlsDocument", "Listeners[].Tls"),
@@ -73,6 +85,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("WafBotsDocument", "WafPolicies.NAME.Bots"),
     ("WafVerifiedBotDocument", "WafPolicies.NAME.Bots.VerifiedBots[]"),
     ("WafRequestBodyDocument", "WafPolicies.NAME.RequestBody"),
+    ("WafResponseBodyDocument", "WafPolicies.NAME.ResponseBody"),
     ("WafReplyDocument", "WafPolicies.NAME.Reply"),
     ("WafScrubbingDocument", "WafPolicies.NAME.LogScrubbing[]"),
     ("WafEngineDocument", "WafEngine"),
@@ -89,6 +102,34 @@ const SECTIONS: &[(&str, &str)] = &[
     ("RouteKeyConfigDocument", "Aggregates[].RouteKeysConfig[]"),
     ("DynamicRouteDocument", "DynamicRoutes[]"),
     ("DiscoveryDocument", "ServiceDiscoveryProvider"),
+    ("ApiManagementDocument", "ApiManagement"),
+    ("CalloutsDocument", "ApiManagement.Callouts"),
+    ("ProductDocument", "Products.ID"),
+    ("SubscriptionDocument", "Subscriptions.ID"),
+    ("ApiUserDocument", "Users.ID"),
+    ("GroupDocument", "Groups.ID"),
+    ("VersionSetDocument", "VersionSets.ID"),
+    ("NamedValueObject", "NamedValues.NAME"),
+    ("BackendDocument", "Backends.ID"),
+    ("CredentialsDocument", "Backends.ID.Credentials"),
+    ("AuthorizationDocument", "Backends.ID.Credentials.Authorization"),
+    ("BackendTlsDocument", "Backends.ID.Tls"),
+    ("BreakerDocument", "Backends.ID.CircuitBreaker"),
+    ("BreakerRuleDocument", "Backends.ID.CircuitBreaker.Rules[]"),
+    ("FailureConditionDocument", "Backends.ID.CircuitBreaker.Rules[].FailureCondition"),
+    ("StatusRangeDocument", "Backends.ID.CircuitBreaker.Rules[].FailureCondition.StatusCodeRanges[]"),
+    ("PoolDocument", "Backends.ID.Pool"),
+    ("PoolServiceDocument", "Backends.ID.Pool.Services[]"),
+    ("SessionAffinityDocument", "Backends.ID.Pool.SessionAffinity"),
+    ("SessionIdDocument", "Backends.ID.Pool.SessionAffinity.SessionId"),
+    ("LoggerDocument", "Loggers.ID"),
+    ("IdentityDocument", "Identities.ID"),
+];
+
+/// The settings of APIs: those of routes are merged with them, so that they are no part of the document's schema.
+const API_SECTIONS: &[(&str, &str)] = &[
+    ("OperationDocument", "Apis.ID.Operations.ID"),
+    ("KeyNamesDocument", "Apis.ID.SubscriptionKeyParameterNames"),
     ("ServiceFabricDocument", "ServiceFabric"),
     ("ResolverDocument", "ServiceFabric.Resolvers.NAME"),
     ("ServiceFabricOptions", "ServiceFabricOptions"),
@@ -105,6 +146,11 @@ fn reference() -> String {
     section(&mut page, "The file", &document);
     for (definition, title) in SECTIONS {
         section(&mut page, title, &document["$defs"][definition]);
+    }
+    let api = schema::<ApiDocument>();
+    section(&mut page, "Apis.ID", &api);
+    for (definition, title) in API_SECTIONS {
+        section(&mut page, title, &api["$defs"][definition]);
     }
     let policy = schema::<PolicyDocument>();
     let settings: Vec<_> = properties(&policy).map(|(name, _)| format!("`{name}`")).collect();
@@ -131,7 +177,7 @@ fn properties(of: &Value) -> impl Iterator<Item = (&String, &Value)> {
 fn kind(of: &Value) -> String {
     if let Some(reference) = of["$ref"].as_str() {
         let name = reference.rsplit('/').next().unwrap();
-        let known = SECTIONS.iter().find(|(definition, _)| *definition == name);
+        let known = SECTIONS.iter().chain(API_SECTIONS).find(|(definition, _)| *definition == name);
         return known.map_or("object".to_owned(), |(_, title)| {
             format!("[{}]({})", title.replace("[]", ""), anchor(title))
         });

@@ -19,6 +19,7 @@ mod request_buffer;
 mod resilience;
 pub mod retry;
 mod retry_loop;
+mod single;
 mod span;
 
 pub use config::{AttemptConfig, Http2};
@@ -26,3 +27,4 @@ pub use fabric_loop::run_fabric;
 pub use resilience::{QosConfig, Resilience, ResilienceConfig, ResilienceState, Scope};
 pub use retry::is_idempotent;
 pub use retry_loop::run;
+pub use single::run_at;

@@ -19,10 +19,14 @@ use super::vocabulary::{Vocabulary, has_name};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Names of files and directories that are reserved for a later version.
-const RESERVED_NAMES: [&str; 6] = ["global", "products", "apis", "fragments", "workspaces", "schemas"];
-/// Sections of the policy documents of a later version.
-const RESERVED_SECTIONS: [&str; 4] = ["inbound", "backend", "outbound", "on-error"];
+/// Directories of policy documents, in which no policies of routes are.
+const DOCUMENT_FOLDERS: [&str; 5] = ["products", "apis", "fragments", "workspaces", "schemas"];
+/// The document that is the parent of every other.
+const GLOBAL_DOCUMENT: &str = "global";
+/// Maximum number of policy documents.
+const MAX_DOCUMENTS: usize = 60_000;
+/// Sections of policy documents.
+const SECTIONS: [&str; 4] = ["inbound", "backend", "outbound", "on-error"];
 
 /// One policy file.
 #[derive(Debug)]
@@ -34,10 +38,22 @@ pub struct Policy {
     pub tree: Option<Node>,
 }
 
-/// All policies, sorted by name.
+/// A policy document: a program for a scope.
+#[derive(Debug)]
+pub struct PolicyDocumentFile {
+    /// The path in the directory without extension: `apis/orders`, `global`, `NAME`.
+    pub name: String,
+    pub file: FileId,
+    /// `None` if it is XML, or could not be parsed.
+    pub tree: Option<Node>,
+    pub is_xml: bool,
+}
+
+/// All policies, sorted by name, and the policy documents.
 #[derive(Debug, Default)]
 pub struct Policies {
     pub all: Vec<Policy>,
+    pub documents: Vec<PolicyDocumentFile>,
 }
 
 /// A policy file, before it is parsed.
@@ -82,7 +98,69 @@ pub fn find(
     };
     let mut names: Vec<String> = entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
     names.sort();
-    names.into_iter().filter_map(|name| read_policy_file(folder, &name, watched, diagnostics)).collect()
+    let mut files = Vec::new();
+    for name in names {
+        let is_folder = DOCUMENT_FOLDERS.iter().any(|known| known.eq_ignore_ascii_case(&name));
+        match is_folder && folder.join(&name).is_dir() {
+            true => {
+                find_documents(&folder.join(&name), &name.to_lowercase(), &mut files, watched, diagnostics)
+            }
+            false => files.extend(read_policy_file(folder, &name, watched, diagnostics)),
+        }
+    }
+    files
+}
+
+/// The policy documents of a directory and of those in it; their names are paths.
+fn find_documents(
+    folder: &Path,
+    prefix: &str,
+    files: &mut Vec<PolicyFile>,
+    watched: &mut Vec<PathBuf>,
+    diagnostics: &mut Diagnostics,
+) {
+    watched.push(folder.to_path_buf());
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    let mut names: Vec<String> = entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
+    names.sort();
+    for file_name in names.into_iter().filter(|name| !name.starts_with('.')) {
+        let path = folder.join(&file_name);
+        if path.is_dir() {
+            find_documents(&path, &format!("{prefix}/{file_name}"), files, watched, diagnostics);
+            continue;
+        }
+        let name = match file_stem(&file_name) {
+            Some(stem) => stem.to_owned(),
+            None if xml_stem(&file_name).is_some() => file_name.clone(),
+            None => continue,
+        };
+        let shown_as = path.display().to_string();
+        if files.len() >= MAX_DOCUMENTS {
+            let message = format!("more than {MAX_DOCUMENTS} policy documents");
+            diagnostics.error(codes::FILE_TOO_LARGE, None, message);
+            return;
+        }
+        watched.push(path.clone());
+        let text = read_text(&path, &shown_as, false, diagnostics);
+        files.push(PolicyFile {
+            name: format!("{prefix}/{name}"),
+            display_path: shown_as,
+            path: Some(path),
+            text,
+        });
+    }
+}
+
+/// "orders" of "orders.xml".
+fn xml_stem(file_name: &str) -> Option<&str> {
+    let at = file_name.len().checked_sub(4)?;
+    let (stem, end) = (file_name.get(..at)?, file_name.get(at..)?);
+    (end.eq_ignore_ascii_case(".xml") && !stem.is_empty()).then_some(stem)
+}
+
+/// Whether a name is that of a policy document, not of a policy of routes.
+fn is_document(name: &str) -> bool {
+    name.contains('/') || name.eq_ignore_ascii_case(GLOBAL_DOCUMENT) || xml_stem(name).is_some()
 }
 
 fn read_policy_file(
@@ -94,21 +172,12 @@ fn read_policy_file(
     let path = folder.join(file_name);
     let is_directory = path.is_dir();
     let stem = file_stem(file_name);
-    if file_name.starts_with('.') || (stem.is_none() && !is_directory) {
+    let is_xml = xml_stem(file_name).is_some();
+    if file_name.starts_with('.') || (stem.is_none() && !is_xml && !is_directory) {
         return None;
     }
-    let name = stem.unwrap_or(file_name);
+    let name = if is_xml { file_name } else { stem.unwrap_or(file_name) };
     let shown_as = path.display().to_string();
-    if RESERVED_NAMES.iter().any(|reserved| reserved.eq_ignore_ascii_case(name)) {
-        diagnostics
-            .error(
-                codes::RESERVED_POLICY,
-                None,
-                format!("{shown_as}: the name \"{name}\" is reserved for a later version"),
-            )
-            .help("give the policy another name");
-        return None;
-    }
     if is_directory {
         let message = format!("the directory {shown_as} is ignored: policies are files of one directory");
         diagnostics.warning(codes::FILE_IGNORED, None, message);
@@ -136,20 +205,78 @@ pub fn read(
     diagnostics: &mut Diagnostics,
 ) -> Policies {
     let dialect = Dialect { single_quotes: options.ocelot };
-    let mut all: Vec<Policy> = Vec::with_capacity(files.len());
+    let mut policies = Policies::default();
     for PolicyFile { name, display_path: shown_as, path, text } in files {
         let Some(text) = text else {
-            all.push(Policy { name, file: None, tree: None });
+            policies.all.push(Policy { name, file: None, tree: None });
             continue;
         };
         let file = sources.add(shown_as, path, text, dialect);
+        if let Some(stem) = xml_stem(&name) {
+            let name = stem.to_lowercase();
+            policies.documents.push(PolicyDocumentFile { name, file, tree: None, is_xml: true });
+            continue;
+        }
         let text = sources.get(file).map_or("", |source| source.text.as_str());
         let tree = parse(file, text, dialect, diagnostics);
-        let tree = tree.and_then(|tree| validated(tree, options, vocabulary, environment, diagnostics));
-        all.push(Policy { name, file: Some(file), tree });
+        let reader = (options, vocabulary, environment);
+        let (document, policy) = divided(name, file, tree, reader, diagnostics);
+        policies.documents.extend(document);
+        policies.all.extend(policy);
     }
-    all.sort_by(|a, b| a.name.cmp(&b.name));
-    Policies { all }
+    policies.all.sort_by(|a, b| a.name.cmp(&b.name));
+    report_both_formats(&policies.documents, sources, diagnostics);
+    policies
+}
+
+/// The policy document and the policy of a JSON file.
+fn divided(
+    name: String,
+    file: FileId,
+    tree: Option<Node>,
+    (options, vocabulary, environment): (Options, &Vocabulary, Environment),
+    diagnostics: &mut Diagnostics,
+) -> (Option<PolicyDocumentFile>, Option<Policy>) {
+    let document = |tree| PolicyDocumentFile { name: name.to_lowercase(), file, tree, is_xml: false };
+    if is_document(&name) {
+        let tree = tree.map(|tree| interpolated(tree, environment, diagnostics));
+        return (Some(document(tree)), None);
+    }
+    let mut sections = None;
+    let tree = tree.and_then(|mut tree| {
+        sections = take_sections(&mut tree).map(|tree| interpolated(tree, environment, diagnostics));
+        validated(tree, options, vocabulary, environment, diagnostics)
+    });
+    (sections.map(|tree| document(Some(tree))), Some(Policy { name, file: Some(file), tree }))
+}
+
+fn interpolated(mut tree: Node, environment: Environment, diagnostics: &mut Diagnostics) -> Node {
+    interpolate(&mut tree, environment, diagnostics);
+    tree
+}
+
+/// A document is either JSON or XML.
+fn report_both_formats(documents: &[PolicyDocumentFile], sources: &Sources, diagnostics: &mut Diagnostics) {
+    for xml in documents.iter().filter(|document| document.is_xml) {
+        let json = documents.iter().find(|other| !other.is_xml && other.name == xml.name);
+        let Some(json) = json.filter(|json| !json.name.starts_with("schemas/")) else { continue };
+        let span = super::span::Span { file: xml.file, start: 0, end: 1 };
+        let message = format!("the document {} exists as JSON too", sources.name(xml.file));
+        diagnostics
+            .error(codes::RESERVED_POLICY, span, message)
+            .help(format!("remove it or {}", sources.name(json.file)));
+    }
+}
+
+/// The sections of a file that is a document, or a policy and a document.
+fn take_sections(tree: &mut Node) -> Option<Node> {
+    let span = tree.span;
+    let members = tree.members_mut()?;
+    let is_section = |name: &str| SECTIONS.iter().any(|section| section.eq_ignore_ascii_case(name));
+    let sections: Vec<super::node::Member> =
+        members.iter().filter(|member| is_section(&member.key.value)).cloned().collect();
+    members.retain(|member| !is_section(&member.key.value));
+    (!sections.is_empty()).then(|| Node::new(span, super::node::Value::Object(sections)))
 }
 
 /// The policy, without the settings that a policy may not have.
@@ -160,9 +287,6 @@ fn validated(
     environment: Environment,
     diagnostics: &mut Diagnostics,
 ) -> Option<Node> {
-    if is_reserved_form(&tree, diagnostics) {
-        return None;
-    }
     interpolate(&mut tree, environment, diagnostics);
     if let Some(members) = tree.members_mut() {
         members.retain(|member| !is_forbidden(member, vocabulary, diagnostics));
@@ -173,17 +297,6 @@ fn validated(
         !de::is_extension_key(name) && has_name(vocabulary.policy, name)
     });
     Some(tree)
-}
-
-fn is_reserved_form(tree: &Node, diagnostics: &mut Diagnostics) -> bool {
-    let reserved = |name: &str| RESERVED_SECTIONS.iter().any(|section| section.eq_ignore_ascii_case(name));
-    let Some(member) = tree.members().iter().find(|member| reserved(&member.key.value)) else { return false };
-    let message =
-        format!("policies with a section \"{}\" are reserved for a later version", member.key.value);
-    diagnostics
-        .error(codes::RESERVED_POLICY, member.key.span, message)
-        .help("a policy is a partial route: put its options at the top level of the file");
-    true
 }
 
 /// Reports a setting of routes or of the gateway that a policy may not have.

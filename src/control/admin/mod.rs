@@ -7,15 +7,18 @@
 //! the tests of credentials, roles, methods and hosts. The router outlives plans; each request reads the current one.
 
 mod access;
+mod api_management;
 mod cache;
 mod certificates;
 mod changes;
 mod clusters;
 mod config;
+mod connections;
 mod context;
 mod error;
 mod explain;
 mod extract;
+mod agents;
 mod fabric;
 mod guard;
 mod health;
@@ -29,6 +32,7 @@ mod openapi;
 mod page;
 mod rates;
 mod revocations;
+mod roles;
 mod routes;
 mod status;
 mod tail;
@@ -78,7 +82,13 @@ fn pages() -> OpenApiRouter<AdminContext> {
         .routes(routes!(routes::list_routes))
         .routes(routes!(routes::show_route))
         .routes(routes!(tail::tail))
+        .routes(routes!(connections::connections))
+        .routes(routes!(roles::list_roles))
+        .routes(routes!(roles::explain_role))
+        .routes(routes!(roles::show_role))
+        .routes(routes!(roles::show_instance))
         .routes(routes!(clusters::clusters))
+        .routes(routes!(agents::agents))
         .routes(routes!(fabric::fabric))
         .routes(routes!(clusters::list_clusters))
         .routes(routes!(clusters::drain_endpoint))
@@ -88,6 +98,7 @@ fn pages() -> OpenApiRouter<AdminContext> {
         .routes(routes!(cache::list_cache))
         .routes(routes!(cache::purge_cache))
         .routes(routes!(ocelot::ocelot_clear_region))
+        .routes(routes!(api_management::effective_policy))
         .routes(routes!(hubs::list_hubs))
         .routes(routes!(hubs::list_hub_connections))
         .routes(routes!(hubs::list_hub_groups))

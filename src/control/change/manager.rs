@@ -166,6 +166,21 @@ impl ConfigManager {
         ReloadAttempt { outcome, watch }
     }
 
+    /// Applies the active configuration again: the registrations of role instances change its listeners.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the operator.
+    pub fn apply_again(&self) -> Result<(), String> {
+        let mut state = self.state();
+        let candidate = state.active.candidate();
+        let Some(blueprint) = candidate.as_ref().and_then(|candidate| candidate.blueprint.as_ref()) else {
+            return Ok(());
+        };
+        let id = state.current.id.clone();
+        (state.apply)(blueprint, &id)
+    }
+
     /// The process stops: a watch is interrupted.
     pub fn stop(&self) {
         self.state().end_watch(Outcome::Interrupted, "the gateway stopped during the watch");

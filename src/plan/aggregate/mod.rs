@@ -7,13 +7,12 @@
 pub mod accept;
 pub(super) mod build;
 pub mod compose;
-pub mod json_path;
 mod part_exchange;
 pub mod template;
 pub mod values;
 
+use crate::base::json_path::JsonPath;
 use compose::Representation;
-use json_path::JsonPath;
 use std::time::Duration;
 
 /// The response field that lists the missing optional parts.

@@ -1,6 +1,6 @@
 //! Extracts the values for which further calls are made.
 
-use super::json_path::{BudgetExceeded, JsonPath};
+use crate::base::json_path::{BudgetExceeded, JsonPath};
 use crate::base::percent::put_percent;
 use serde_json::Value;
 use std::collections::HashSet;

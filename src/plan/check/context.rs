@@ -1,9 +1,11 @@
 //! The input of the rules: the document and facts about it.
 
 use super::{items, non_blank};
+use crate::config::policies::Policies;
 use crate::config::{Node, ReferencedFiles, Sources, Spanned};
 use crate::plan::clusters::ClusterGroups;
 use crate::plan::document::{AggregateDocument, Document, GlobalDocument, RouteDocument};
+use crate::plan::roles::RolesBlueprint;
 use crate::plan::stage_options::StageGroups;
 use crate::stages::custom::StageRegistry;
 use crate::stages::feature::GatewayFacts;
@@ -34,6 +36,10 @@ pub struct CheckContext<'d> {
     pub services: &'d [&'d str],
     /// The content of the referenced files.
     pub attached: Option<&'d ReferencedFiles>,
+    /// The policy files.
+    pub policies: Option<&'d Policies>,
+    /// The roles of the document.
+    pub roles: Option<&'d RolesBlueprint>,
 }
 
 impl<'d> CheckContext<'d> {
@@ -57,6 +63,8 @@ impl<'d> CheckContext<'d> {
             handlers: None,
             services: &[],
             attached: None,
+            policies: None,
+            roles: None,
         }
     }
 
@@ -77,6 +85,8 @@ impl<'d> CheckContext<'d> {
             handlers: None,
             services: self.services,
             attached: self.attached,
+            policies: None,
+            roles: self.roles,
         }
     }
 

@@ -1,10 +1,10 @@
 //! One aggregate of the document → one route of the blueprint that has parts.
 
 use super::{route, route_compiler::DocumentContext};
+use crate::base::json_path::JsonPath;
 use crate::config::ranges::RangeChecker;
 use crate::config::{Diagnostics, Span, Spanned, codes};
 use crate::plan::aggregate::compose::Representation;
-use crate::plan::aggregate::json_path::JsonPath;
 use crate::plan::aggregate::template::{Escaping, Template};
 use crate::plan::aggregate::{AggregateConfig, PartTerms};
 use crate::plan::blueprint::{AggregateBlueprint, PartBlueprint, RouteBlueprint};

@@ -20,31 +20,43 @@ mod fabric_open;
 mod fabric_resolvers;
 mod dynamic_routes;
 mod internal_service;
+mod listener_name;
 mod listeners;
 mod matcher;
 mod aggregate_members;
 mod route_names;
 pub(super) mod limits;
 mod provider_settings;
-mod route;
+mod role_clusters;
+mod roles;
+pub(super) mod route;
 mod route_backend;
 mod route_cluster;
-mod route_compiler;
+pub(super) mod route_compiler;
 mod shared_state;
+mod signalr;
 mod state_keys;
 mod telemetry;
 mod transforms;
+mod transport_listeners;
+mod transport_matches;
+mod transport_routes;
+mod transport_settings;
 mod unix_sockets;
 mod waf;
 mod weights;
 
 use self::route_compiler::DocumentContext;
+use super::apis::{self, blueprint::ApisBlueprint, compile::CompiledApis};
 use super::blueprint::{Blueprint, DynamicBlueprint, Listener, RouteBlueprint, discovery::Registry};
 use super::check::{self, CheckContext, items};
 use super::document::{self, Document, GlobalDocument, TraceContextMode};
 use super::hubs::{self, HubsBlueprint};
+use super::roles::{RolesBlueprint, compile as compile_roles, expand};
 use super::route_tests;
 use super::routing::{RouteTable, RoutingRules};
+use super::transport::TransportRouteBlueprint;
+use super::tunnels;
 use crate::config::values::value_or_default;
 use crate::config::{Diagnostics, Loaded, ReferencedFiles, Span, Spanned, codes};
 use crate::stages::{
@@ -61,6 +73,8 @@ use crate::stages::{
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+use transport_routes::TransportContext;
 
 /// The directory of what is kept between two starts, next to the configuration.
 const DEFAULT_DATA_DIRECTORY: &str = "data";
@@ -79,9 +93,12 @@ pub fn compile_with_stages(
 ) -> Option<Blueprint> {
     let root = loaded.root.as_ref()?;
     let options = loaded.options();
-    let document = document::read(root, &mut loaded.diagnostics, options);
+    let mut document = document::read(root, &mut loaded.diagnostics, options);
     let nothing = GlobalDocument::default();
     let out = &mut loaded.diagnostics;
+    let folder = |span: Span| loaded.sources.get(span.file)?.path.as_deref()?.parent();
+    let roles = compile_roles::compile(&document, &folder, out);
+    expand::expand(&mut document, &roles);
     waf::make_strict(&document, out);
     let waf = Arc::new(waf::policies(&document, &loaded.sources, &loaded.attached, out));
     let gateway = gateway_facts(&document, loaded.ocelot, &loaded.attached, out);
@@ -89,7 +106,9 @@ pub fn compile_with_stages(
         handlers: Some((stages, root)),
         services,
         attached: Some(&loaded.attached),
+        policies: Some(&loaded.policies),
         waf,
+        roles: Some(&roles),
         ..CheckContext::new(&document, &nothing, &loaded.sources, gateway)
     };
     check::check_document(&scope, out);
@@ -130,18 +149,20 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
     check::targets::check(scope, &administration.address, diagnostics);
     let registry = registry(scope, diagnostics);
     let store = discovery::store(scope, registry.as_ref(), diagnostics);
-    let Routes { routes, table, rules, dynamic, resolvers, hubs } = routes(scope, registry, diagnostics);
+    let limits = limits::limits(document.limits.as_ref().map(|set| &set.value), scope.ocelot, diagnostics);
+    let all = routes(scope, registry, limits.connect_timeout, diagnostics);
+    let Routes { routes, table, rules, dynamic, resolvers, hubs, apis, transport_routes, roles } = all;
     fabric_open::warn_open(&routes, &listeners, diagnostics);
-    let written_limits = document.limits.as_ref().map(|limits| &limits.value);
-    let stages = gateway_stages(scope, &listeners, diagnostics);
+    let gateway_stages = gateway_stages(scope, &listeners, diagnostics);
     let tests = route_tests::compile(document, &routes, &listeners, dynamic.is_some(), diagnostics);
     Blueprint {
         ocelot: scope.ocelot,
+        tunnels: tunnels::compile(document.tunnels.as_ref(), &routes, &listeners, diagnostics),
         listeners,
         administration: Arc::new(administration),
         dns: dns::dns(document.dns.as_ref(), diagnostics),
-        limits: limits::limits(written_limits, scope.ocelot, diagnostics),
-        stages,
+        limits,
+        stages: gateway_stages,
         shared_state: shared_state::shared_state(document.shared_state.as_ref(), attached, diagnostics),
         cache: cache_memory(document, diagnostics),
         telemetry: telemetry::telemetry(scope, diagnostics),
@@ -155,9 +176,12 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         dynamic,
         resolvers,
         hubs,
+        transport_routes,
+        roles: Arc::new(roles),
         store,
         data_directory: data_directory(scope, diagnostics),
         tests,
+        apis: apis.map(Arc::new),
         tests_before_apply: document.tests_before_apply.as_ref().is_some_and(|on| on.value),
     }
 }
@@ -221,6 +245,9 @@ struct Routes {
     dynamic: Option<DynamicBlueprint>,
     resolvers: Vec<crate::backend::fabric::ResolverConfig>,
     hubs: HubsBlueprint,
+    apis: Option<ApisBlueprint<RouteBlueprint>>,
+    transport_routes: Vec<TransportRouteBlueprint>,
+    roles: RolesBlueprint,
 }
 
 /// What routes refer to.
@@ -252,7 +279,12 @@ fn document_context<'d>(
     }
 }
 
-fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Diagnostics) -> Routes {
+fn routes(
+    scope: &CheckContext,
+    registry: Option<Registry>,
+    connect_timeout: Duration,
+    diagnostics: &mut Diagnostics,
+) -> Routes {
     let rules = if scope.ocelot { RoutingRules::ocelot() } else { RoutingRules::default() };
     let context = document_context(scope, registry, diagnostics);
     let mut routes = Vec::with_capacity(scope.routes().len());
@@ -262,6 +294,14 @@ fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Di
         routes.push(route);
         specs.extend(spec);
     }
+    let apis = compile_apis(scope, &context, &mut routes, diagnostics);
+    let transport = TransportContext {
+        registry: context.registry.as_ref(),
+        clusters: &context.clusters,
+        connect_timeout,
+    };
+    let transport_routes = transport_routes::transport_routes(scope, &transport, diagnostics);
+    let roles = roles::complete(scope, (&context.clusters, routes.as_slice()), connect_timeout, diagnostics);
     context.clusters.report_unused(diagnostics);
     for (route, spec) in aggregate::aggregates(scope, &context, &rules, &routes, diagnostics) {
         routes.push(route);
@@ -274,7 +314,29 @@ fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Di
     let dynamic = dynamic_routes::read(scope, &context, &rules, diagnostics);
     context.resolvers.report_unused(diagnostics);
     let (resolvers, hubs) = (context.resolvers.into_configs(), context.hubs);
-    Routes { routes, table, rules, dynamic, resolvers, hubs }
+    Routes { routes, table, rules, dynamic, resolvers, hubs, apis, transport_routes, roles }
+}
+
+/// The APIs, and the programs of the documents that routes name.
+fn compile_apis(
+    scope: &CheckContext,
+    context: &route_compiler::DocumentContext,
+    routes: &mut [RouteBlueprint],
+    diagnostics: &mut Diagnostics,
+) -> Option<ApisBlueprint<RouteBlueprint>> {
+    let policies = scope.policies?;
+    let root = scope.handlers.as_ref().map(|(_, root)| *root);
+    let CompiledApis { apis, documents } =
+        apis::compile::compile(scope, context, policies, root, diagnostics);
+    let mut builder = apis::programs::ProgramBuilder::new(&documents);
+    for route in routes {
+        let named: Vec<String> = route.policies.iter().map(|name| name.to_lowercase()).collect();
+        if named.iter().any(|name| documents.all.contains_key(name)) {
+            let chain = named.into_iter().rev().chain(["global".to_owned()]);
+            route.documents = Some(builder.program(chain.collect()));
+        }
+    }
+    apis
 }
 
 /// Warns of routes that can never match; duplicates have been reported already.

@@ -6,8 +6,7 @@ use super::resilience::CompiledResilience;
 use super::route_backend::Backend;
 use super::route_compiler::{DocumentContext, RouteCompiler, text};
 use super::state_keys::{request_identity, state_key};
-use super::transforms;
-use super::waf;
+use super::{transforms, waf};
 use crate::config::options::merge_maps;
 use crate::config::ranges::RangeChecker;
 use crate::config::{Diagnostics, Spanned, codes};
@@ -121,9 +120,11 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         backend: Backend,
         effective: &EffectiveOptions,
     ) -> RouteBlueprint {
-        let (state_key, tried, stages) =
+        let (state_key, tried, mut stages) =
             self.behavior((context, index), (&matches, names), &backend, effective);
+        self.check_signalr(&backend, &tried.timeout, &mut stages);
         RouteBlueprint {
+            stages,
             index,
             span: self.document.span,
             name: String::new(),
@@ -147,8 +148,8 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             escaped_separators: self.document.path_with_escaped_separators.as_ref().map(|set| set.value),
             policies: texts(&self.document.policies),
             metadata: metadata(self.scope, self.document),
-            stages,
             broken: self.unservable,
+            documents: None,
             aggregate: None,
         }
     }
@@ -206,6 +207,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             None => self.own_cluster(effective, context.registry.as_ref()),
         };
         self.known_key(&cluster, names);
+        self.known_agent_placeholders(names);
         let service_fabric_path = self.service_fabric_path(context, names);
         let version = self.http_version(&mut effective.newer_http);
         let fabric = fabric.map(Box::new);
@@ -267,7 +269,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
     }
 
     /// Every placeholder of the downstream template must have a value.
-    fn known_placeholders(&mut self, path: &Spanned<String>, names: &[Box<str>]) {
+    pub(super) fn known_placeholders(&mut self, path: &Spanned<String>, names: &[Box<str>]) {
         let (found, _) = template::placeholders(path);
         if found.iter().all(|placeholder| names.iter().any(|known| **known == *placeholder.name)) {
             return;
@@ -335,11 +337,6 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             .report(self.diagnostics, self.scope.ocelot, setting.span);
         }
         Sourced::new(time, setting.map(|setting| setting.span))
-    }
-
-    fn preserve_host(&self) -> Sourced<bool> {
-        let setting = self.document.preserve_host.as_ref().or(self.scope.global.preserve_host.as_ref());
-        Sourced::new(setting.is_some_and(|on| on.value), setting.map(|on| on.span))
     }
 
     fn request_id_key(&mut self) -> Option<Spanned<String>> {

@@ -52,6 +52,12 @@ impl RouteCompiler<'_, '_, '_> {
         None
     }
 
+    /// Whether the backend receives the Host of the client.
+    pub(super) fn preserve_host(&self) -> Sourced<bool> {
+        let setting = self.document.preserve_host.as_ref().or(self.scope.global.preserve_host.as_ref());
+        Sourced::new(setting.is_some_and(|on| on.value), setting.map(|on| on.span))
+    }
+
     /// The context of the compilers of option objects.
     pub(super) fn context<'c>(&'c mut self, route: RouteFacts<'c>) -> CompileContext<'c> {
         CompileContext {

@@ -11,6 +11,8 @@ mod assemble;
 
 mod administration;
 mod aggregate;
+pub mod apis;
+pub mod backends;
 mod cluster;
 mod discovery;
 mod fabric;
@@ -23,7 +25,10 @@ mod route_tests;
 pub mod schema_lookup;
 mod shared;
 mod shared_state;
+mod roles;
 mod telemetry;
+mod tunnels;
+mod transport;
 
 pub use crate::config::options::{GlobalOptions, Options};
 pub use crate::config::values::{
@@ -35,6 +40,8 @@ pub use crate::stages::cache::CacheDocument;
 pub use crate::stages::waf::options::{WafEngineDocument, WafPolicyDocument};
 pub use administration::{AdminRole, AdminTokenDocument, AdministrationDocument, HealthDocument};
 pub use aggregate::{AggregateDocument, RouteKeyConfigDocument};
+use apis::*;
+use backends::*;
 pub use cluster::ClusterDocument;
 pub use discovery::DiscoveryDocument;
 pub use extensions::*;
@@ -42,10 +49,13 @@ pub use fabric::*;
 pub use global::{GlobalDocument, MetadataOptions};
 pub use listener::*;
 pub use policy::PolicyDocument;
+pub use roles::*;
 pub use route::{DynamicRouteDocument, HostAndPort, RouteDocument};
 pub use route_tests::{ExpectDocument, ExpectedRequestDocument, TestDocument};
 pub use shared_state::{OnFailureDocument, SharedStateDocument, SharedStateModeDocument, SharedStateType};
 pub use telemetry::*;
+pub use transport::*;
+pub use tunnels::*;
 
 use crate::config::{
     Diagnostics, Environment, InMemoryFiles, Loaded, Node, Request, Spanned, SpannedMap, Vocabulary, codes,
@@ -72,6 +82,29 @@ pub struct Document {
     /// Named backends that several routes share: name → endpoints and options; routes reference them in
     /// `DownstreamCluster`. Connection pool, load balancing and health belong to the cluster, whichever route is used.
     pub clusters: Setting<SpannedMap<Spanned<ClusterDocument>>>,
+    /// APIs by their ids: a path prefix with a backend, operations, and policy documents. In addition to the settings of an API they
+    /// have the options of routes.
+    pub apis: Entities<ApiObject>,
+    /// Products by their ids: APIs that are subscribed to.
+    pub products: Entities<ProductDocument>,
+    /// Subscriptions by their ids: pairs of keys that open a product, an API or all APIs.
+    pub subscriptions: Entities<SubscriptionDocument>,
+    /// Users by their ids: the owners of subscriptions.
+    pub users: Entities<ApiUserDocument>,
+    /// Groups of users by their ids. `Administrators`, `Developers` and `Guests` exist always.
+    pub groups: Entities<GroupDocument>,
+    /// Texts for policy documents: `{{name}}`.
+    pub named_values: Entities<NamedValueDocument>,
+    /// Services that APIs and statements name.
+    pub backends: Entities<BackendDocument>,
+    /// Sets of APIs that are versions of each other.
+    pub version_sets: Entities<VersionSetDocument>,
+    /// Loggers for `log-to-eventhub`.
+    pub loggers: Entities<LoggerDocument>,
+    /// Token sources for `authentication-managed-identity`.
+    pub identities: Entities<IdentityDocument>,
+    /// What holds for all APIs.
+    pub api_management: Setting<ApiManagementDocument>,
     /// Options that apply to every route, unless the route sets them itself. Source: Ocelot, Configuration.
     pub global_configuration: Setting<GlobalDocument>,
     /// Realtime hubs that run in the gateway: name → keys, public addresses and hubs; routes reference services in
@@ -81,6 +114,15 @@ pub struct Document {
     pub realtime: Setting<RealtimeDocument>,
     /// The public address of the gateway if `GlobalConfiguration.BaseUrl` is absent. Source: Ocelot, Configuration.
     pub base_url: Setting<String>,
+    /// Where the connections and datagrams of TCP and UDP listeners are forwarded.
+    pub transport_routes: List<TransportRouteDocument>,
+    /// Roles: named sets of instances with public, per-instance and internal endpoints. Each endpoint is also a cluster
+    /// `Role.Endpoint`.
+    pub roles: Setting<SpannedMap<Spanned<RoleDocument>>>,
+    /// What all roles have in common.
+    pub role_options: Setting<RoleOptionsDocument>,
+    /// Which roles may reach which internal endpoints. Default: every role reaches every internal endpoint.
+    pub traffic_rules: Setting<TrafficRulesDocument>,
     /// The addresses on which requests are accepted. Default: one, `127.0.0.1:8080`.
     pub listeners: List<ListenerDocument>,
     /// The address of the administration API, and who may use it. Default: `127.0.0.1:8081`.
@@ -115,6 +157,9 @@ pub struct Document {
     pub trace_context: Setting<TraceContextMode>,
     /// How callers are authenticated: name → scheme; routes reference schemes in `AuthenticationOptions`.
     pub authentication_schemes: Setting<SpannedMap<Spanned<AuthenticationSchemeDocument>>>,
+    /// Services behind firewalls: their agents keep outbound connections, and routes reach them as `agent:ID/SERVICE`.
+    /// Default: none.
+    pub tunnels: Setting<TunnelsDocument>,
     /// Policies of the web application firewall: name → what is inspected; documents name them in `Waf`.
     pub waf_policies: Setting<SpannedMap<Spanned<WafPolicyDocument>>>,
     /// The engine of the web application firewall.
@@ -156,7 +201,10 @@ pub fn read(root: &Node, diagnostics: &mut Diagnostics, options: de::Options) ->
 }
 
 fn vocabulary() -> Vocabulary {
-    Vocabulary::of::<Document, GlobalDocument, RouteDocument, DynamicRouteDocument, PolicyDocument>()
+    Vocabulary {
+        transport_route: crate::config::de::field_names::<TransportRouteDocument>(),
+        ..Vocabulary::of::<Document, GlobalDocument, RouteDocument, DynamicRouteDocument, PolicyDocument>()
+    }
 }
 
 /// The JSON Schema of `gateway.json`.

@@ -4,6 +4,7 @@
 //! Entry point: [`Explainer::explain`], called by `cli::explain`. It owns nothing; the plan it explains is built for
 //! one call.
 
+mod agents;
 mod discovery;
 mod fabric;
 mod parts;
@@ -16,7 +17,7 @@ pub use fabric::{ReplicaExplanation, ServiceExplanation};
 pub use report::{
     Explanation, MatchedRoute, NearMiss, PartExplanation, Rejection, Setting, StageDescription,
 };
-pub use request::{parse_request, parse_request_from};
+pub use request::{add_body, parse_request, parse_request_from};
 
 use super::{
     blueprint::{Blueprint, DynamicBlueprint, RouteBlueprint, Sourced},
@@ -206,6 +207,11 @@ impl Explainer<'_> {
             explanation.service = Some(service);
             return Ok(());
         }
+        if let Target::Agent(agent) = &route.target {
+            let cluster = agent.cluster(&exchange.routing.agent_hosts, exchange.now);
+            describe_request(explanation, &cluster, &agent.terms, hop, exchange, None);
+            return Ok(());
+        }
         let (cluster, terms) = route.cluster()?;
         let service = self.service(route).filter(|_| explanation.is_offline);
         explanation.discovery = DiscoveryLookup::query_unless(service.is_some(), cluster).await;
@@ -299,6 +305,9 @@ async fn run_stages(
         if !used.is_empty() {
             description.description += &format!(" (would use {used})");
         }
+        if let Some(note) = exchange.response.note.take() {
+            description.description += &format!(" ({note})");
+        }
         descriptions.push(description);
         if early.is_some() {
             return (ran, early);
@@ -345,7 +354,7 @@ fn request_lines(
 /// Scheme (if TLS), address and health (if not healthy) of an endpoint.
 fn describe_endpoint(endpoint: &Endpoint, health: &HealthConfig, exchange: &Exchange) -> String {
     let scheme = if endpoint.transport_for(exchange).transport.tls.is_some() { "https://" } else { "" };
-    format!("{scheme}{}{}", endpoint.label, health_note(health, endpoint))
+    format!("{scheme}{}{}", agents::label(endpoint), health_note(health, endpoint))
 }
 
 /// The status of an endpoint that is not healthy.
@@ -364,6 +373,7 @@ fn health_check_summary(health: &HealthConfig) -> String {
         let what = match &active.kind {
             ProbeKind::Tcp => "TCP connect".to_owned(),
             ProbeKind::Http { target, .. } => format!("GET {target}"),
+            ProbeKind::Udp { .. } => "UDP datagram".to_owned(),
         };
         all.push(format!("{what} every {}", duration(active.interval)));
     }

@@ -7,11 +7,18 @@ use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc};
 /// A call between nodes.
 pub type NodeFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// A session of another node, and the operations that it has not received.
+/// A session of another node.
 #[derive(Debug)]
 pub struct TakenSession {
     pub session: WireSession,
-    pub operations: Vec<Arc<Operation>>,
+    /// Keeps the operations that the session has not received.
+    pub late: Box<dyn LateOperations>,
+}
+
+/// Keeps the operations that arrive while a session is on its way, until it is dropped.
+pub trait LateOperations: Send + Debug {
+    /// Returns them, once the session is a member of its hub here; `None`: there were too many.
+    fn end(self: Box<Self>) -> Option<Vec<Arc<Operation>>>;
 }
 
 /// The state of the backplane.
@@ -43,6 +50,9 @@ pub trait Backplane: Send + Sync + Debug {
 
     /// Waits until other nodes reach this one, at most two seconds.
     fn wait_ready(&self) -> NodeFuture<()>;
+
+    /// Leaves the other nodes: they do not wait for this one any more.
+    fn leave(&self) -> NodeFuture<()>;
 
     /// The state for operators.
     fn state(&self) -> BackplaneState;

@@ -1,10 +1,10 @@
 //! The live nodes: a sorted set in Redis with the end of each lease, by the clock of Redis.
 
-use crate::state::{Script, SharedState, StateError, Value};
+use crate::state::{Cmd, Script, SharedState, StateError, Value};
 use std::{collections::BTreeMap, time::Duration};
 
 /// How long a node is live without a renewal.
-const LEASE_TIMEOUT: Duration = Duration::from_secs(8);
+const LEASE_TIMEOUT: Duration = Duration::from_secs(6);
 /// How often a lease is renewed.
 pub const RENEWAL_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a renewal may take.
@@ -26,12 +26,26 @@ pub async fn renew(
     name: &str,
     instance: u64,
 ) -> Result<BTreeMap<Box<str>, u64>, StateError> {
-    let key = state.key("hub", b"{nodes}");
-    let member = format!("{name}:{instance}").into_bytes();
+    let (key, member) = (key(state), member(name, instance));
     let timeout = LEASE_TIMEOUT.as_millis().to_string().into_bytes();
     let reply = state.script(&RENEW, &[key], &[member, timeout], RENEWAL_TIMEOUT).await?;
     let Value::Array(members) = reply else { return Err(StateError::unexpected(&reply)) };
     Ok(members.iter().filter_map(read_member).collect())
+}
+
+/// Removes the lease of this node.
+pub async fn release(state: &SharedState, name: &str, instance: u64) -> Result<(), StateError> {
+    let mut command = Cmd::new();
+    command.arg("ZREM").arg(key(state)).arg(member(name, instance));
+    state.command(&command, RENEWAL_TIMEOUT).await.map(drop)
+}
+
+fn key(state: &SharedState) -> Vec<u8> {
+    state.key("hub", b"{nodes}")
+}
+
+fn member(name: &str, instance: u64) -> Vec<u8> {
+    format!("{name}:{instance}").into_bytes()
 }
 
 fn read_member(member: &Value) -> Option<(Box<str>, u64)> {
@@ -54,6 +68,11 @@ impl Peers {
     /// A node that sent a message.
     pub fn add(&mut self, name: &str, instance: u64) {
         self.live.insert(name.into(), (instance, 0));
+    }
+
+    /// A node that leaves.
+    pub fn remove(&mut self, name: &str) {
+        self.live.remove(name);
     }
 
     /// The names.
@@ -96,12 +115,14 @@ mod tests {
         assert!(peers.update("a", &listed(&["a", "c"])).is_empty());
         assert_eq!(peers.update("a", &listed(&["a", "c"])), [Box::from("b")]);
         assert_eq!(peers.names().collect::<Vec<_>>(), ["c"]);
+        peers.remove("c");
+        assert_eq!(peers.names().count(), 0);
     }
 
     #[test]
     fn members_of_the_set_are_names_and_instances() {
-        let member = |text: &str| read_member(&Value::BulkString(text.as_bytes().to_vec()));
-        assert_eq!(member("node_1:17"), Some(("node_1".into(), 17)));
-        assert_eq!((member("x"), member("x:y"), read_member(&Value::Nil)), (None, None, None));
+        let read = |text: &str| read_member(&Value::BulkString(text.as_bytes().to_vec()));
+        assert_eq!(read("node_1:17"), Some(("node_1".into(), 17)));
+        assert_eq!((read("x"), read("x:y"), read_member(&Value::Nil)), (None, None, None));
     }
 }

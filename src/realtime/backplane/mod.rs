@@ -1,7 +1,7 @@
 //! Several nodes: operations and sessions of hubs over the shared state.
 //!
 //! Entry point: [`Node::start`]. Every node subscribes to one channel for all nodes, whose order is the same everywhere, and
-//! to one of its own for responses. A node applies its own operations at once and ignores their echo. A lease in Redis lists
+//! to a second one for the responses to it. A node applies its own operations at once and ignores their echo. A lease in Redis lists
 //! the live nodes; requests wait for all of them.
 
 pub mod contract;

@@ -1,7 +1,7 @@
 //! This node among the others.
 
 use super::{
-    contract::{Backplane, BackplaneState, LocalNode, NodeFuture, TakenSession},
+    contract::{Backplane, BackplaneState, LateOperations, LocalNode, NodeFuture, TakenSession},
     convert::{from_wire, outcome_to_wire, to_wire},
     lease::{self, Peers, RENEWAL_INTERVAL},
     publisher::{Accepted, Publisher},
@@ -18,12 +18,16 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::sync::watch;
 
 /// How many messages of other nodes may wait; more are lost, which is detected.
 const RECEIVE_CAPACITY: usize = 64 * 1024;
+/// How long a new node waits for its connection before it reports an outage.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long after a failed renewal of the lease the next one follows.
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 /// The area of channels in the shared state.
 const AREA: &str = "hub";
 
@@ -45,6 +49,10 @@ pub struct Node {
     is_up: AtomicBool,
     /// The lease was renewed, or could not be.
     is_checked: AtomicBool,
+    /// The first renewal of the lease has succeeded.
+    is_leased: watch::Sender<bool>,
+    /// The node leaves: its lease is not renewed.
+    has_left: AtomicBool,
     ready: watch::Sender<bool>,
 }
 
@@ -65,6 +73,8 @@ impl Node {
             last_number: AtomicU64::new(0),
             is_up: AtomicBool::new(false),
             is_checked: AtomicBool::new(false),
+            is_leased: watch::Sender::new(false),
+            has_left: AtomicBool::new(false),
             ready: watch::Sender::new(false),
         });
         let all = state.subscribe(&node.all, RECEIVE_CAPACITY);
@@ -136,6 +146,10 @@ impl Node {
                 self.peers().add(&node, instance);
                 self.respond(node, instance, request_id, async { WireOutcome::default() });
             }
+            Some(Body::Goodbye(_)) => {
+                self.peers().remove(&node);
+                self.requests.forget(&node);
+            }
             Some(Body::Reply(outcome)) => self.requests.respond(request_id, &node, outcome),
             None => {}
         }
@@ -159,7 +173,7 @@ impl Node {
     }
 
     /// Both subscriptions are active, and so is the lease: the other nodes wait for this one from now on.
-    async fn announce(self: &Arc<Self>) {
+    async fn announce(&self) {
         let request = self.begin_request();
         let envelope = self.envelope("", "", request.id, Body::Hello(Empty {}));
         let is_sent = self.send_to_all(&envelope).await.unwrap_or(false);
@@ -196,26 +210,46 @@ async fn receive(node: Weak<Node>, mut all: Subscription, mut own: Subscription)
                     local.handle_gap();
                 }
                 if is_first && subscribed.iter().all(|count| *count > 0) {
-                    let announcing = node.clone();
-                    node.state.spawn(async move { announcing.announce().await });
+                    node.state.spawn(announce(Arc::downgrade(&node), node.is_leased.subscribe()));
                 }
             }
         }
     }
 }
 
-/// Renews the lease until the node is dropped.
+/// Announces the node once its lease, and with it the list of the other nodes, is known.
+async fn announce(node: Weak<Node>, mut is_leased: watch::Receiver<bool>) {
+    if is_leased.wait_for(|is_leased| *is_leased).await.is_ok()
+        && let Some(node) = node.upgrade()
+    {
+        node.announce().await;
+    }
+}
+
+/// Renews the lease until the node is dropped or leaves.
 async fn keep_lease(node: Weak<Node>) {
-    let mut tick = tokio::time::interval(RENEWAL_INTERVAL);
+    let started_at = Instant::now();
     loop {
-        tick.tick().await;
-        let Some(node) = node.upgrade() else { return };
+        let Some(node) = node.upgrade().filter(|node| !node.has_left.load(Relaxed)) else { return };
         let renewed = lease::renew(&node.state, &node.name, node.instance).await;
-        node.set_up(renewed.is_ok());
-        if let Ok(listed) = renewed {
-            let gone = node.peers().update(&node.name, &listed);
-            gone.iter().for_each(|name| node.requests.forget(name));
-        }
+        let delay = match renewed {
+            Ok(listed) => {
+                let gone = node.peers().update(&node.name, &listed);
+                gone.iter().for_each(|name| node.requests.forget(name));
+                node.set_up(true);
+                node.is_leased.send_replace(true);
+                RENEWAL_INTERVAL
+            }
+            Err(_) => {
+                // The connection may not be open yet.
+                if started_at.elapsed() > CONNECT_TIMEOUT {
+                    node.set_up(false);
+                }
+                RETRY_INTERVAL
+            }
+        };
+        drop(node);
+        tokio::time::sleep(delay).await;
     }
 }
 
@@ -260,22 +294,28 @@ impl Backplane for Arc<Node> {
         let id = request.id;
         let envelope = self.envelope(service, hub, id, Body::Take(take));
         let mut order = self.takes.order();
-        order.begin(id, service, hub);
+        let echoed = order.begin(id, service, hub);
         let accepted = self.send_to_all(&envelope);
         drop(order);
+        let late = LateMessages { node: self.clone(), request_id: id };
+        Box::pin(async move {
+            if !accepted.await.unwrap_or(false) {
+                return Err(BackplaneUnavailable { nodes: Vec::new() });
+            }
+            let responses = late.node.requests.wait(request).await?;
+            // Messages before the request are in the session already: it must not be a member here until they have passed.
+            let _ = tokio::time::timeout(REQUEST_TIMEOUT, echoed).await;
+            Ok(responses.session.map(|session| TakenSession { session, late: Box::new(late) }))
+        })
+    }
+
+    fn leave(&self) -> NodeFuture<()> {
+        self.has_left.store(true, Relaxed);
         let node = self.clone();
         Box::pin(async move {
-            let responses = match accepted.await.unwrap_or(false) {
-                true => node.requests.wait(request).await,
-                false => Err(BackplaneUnavailable { nodes: Vec::new() }),
-            };
-            node.requests.cancel(id);
-            let session = responses.map(|responses| responses.session);
-            match (session, node.takes.end(id)) {
-                (Ok(Some(session)), Some(operations)) => Ok(Some(TakenSession { session, operations })),
-                (Ok(_), _) => Ok(None),
-                (Err(error), _) => Err(error),
-            }
+            let _ = lease::release(&node.state, &node.name, node.instance).await;
+            let goodbye = node.envelope("", "", 0, Body::Goodbye(Empty {}));
+            let _ = node.send_to_all(&goodbye).await;
         })
     }
 
@@ -295,6 +335,26 @@ impl Backplane for Arc<Node> {
         nodes.push(self.name.to_string());
         nodes.sort_unstable();
         BackplaneState { is_up: self.is_up.load(Relaxed), nodes }
+    }
+}
+
+/// The operations that arrive while a session is on its way to this node.
+#[derive(Debug)]
+struct LateMessages {
+    node: Arc<Node>,
+    request_id: u64,
+}
+
+impl LateOperations for LateMessages {
+    fn end(self: Box<Self>) -> Option<Vec<Arc<Operation>>> {
+        self.node.takes.end(self.request_id)
+    }
+}
+
+impl Drop for LateMessages {
+    fn drop(&mut self) {
+        self.node.requests.cancel(self.request_id);
+        let _ = self.node.takes.end(self.request_id);
     }
 }
 

@@ -15,7 +15,7 @@ const MAX_QUEUED_BYTES: usize = 64 << 20;
 const MAX_BATCH_MESSAGES: usize = 256;
 const MAX_BATCH_BYTES: usize = 4 << 20;
 /// How long a round trip may take.
-const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Resolves to whether the message was accepted.
 pub type Accepted = oneshot::Receiver<bool>;

@@ -3,6 +3,7 @@
 
 use crate::realtime::operation::Operation;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
 
 /// Most operations that are kept for one session.
 const MAX_OPERATIONS: usize = 20_000;
@@ -12,8 +13,8 @@ struct PendingTake {
     request_id: u64,
     service: Box<str>,
     hub: Box<str>,
-    /// The request has come back from the channel: operations of other nodes are behind it from now on.
-    is_echoed: bool,
+    /// `None`: the request has come back from the channel, and operations of other nodes are behind it from now on.
+    echoed: Option<oneshot::Sender<()>>,
     operations: Vec<Arc<Operation>>,
     has_overflow: bool,
 }
@@ -34,19 +35,21 @@ impl PendingTakes {
     /// The request came back from the channel.
     pub fn set_echoed(&self, request_id: u64) {
         for take in self.order().0.iter_mut().filter(|take| take.request_id == request_id) {
-            take.is_echoed = true;
+            if let Some(echoed) = take.echoed.take() {
+                let _ = echoed.send(());
+            }
         }
     }
 
     /// An operation of another node.
     pub fn receive(&self, service: &str, hub: &str, operation: &Arc<Operation>) {
         let mut order = self.order();
-        for take in order.0.iter_mut().filter(|take| take.is_echoed && take.is_of(service, hub)) {
+        for take in order.0.iter_mut().filter(|take| take.echoed.is_none() && take.is_of(service, hub)) {
             take.keep(operation);
         }
     }
 
-    /// Ends a take; `None`: there were too many operations.
+    /// Ends a take; `None`: there were too many operations, or it has ended.
     pub fn end(&self, request_id: u64) -> Option<Vec<Arc<Operation>>> {
         let mut order = self.order();
         let at = order.0.iter().position(|take| take.request_id == request_id)?;
@@ -56,16 +59,18 @@ impl PendingTakes {
 }
 
 impl SendOrder<'_> {
-    /// Begins a take, directly before its request is sent.
-    pub fn begin(&mut self, request_id: u64, service: &str, hub: &str) {
+    /// Begins a take, directly before its request is sent; the receiver resolves when the request comes back.
+    pub fn begin(&mut self, request_id: u64, service: &str, hub: &str) -> oneshot::Receiver<()> {
+        let (echoed, receiver) = oneshot::channel();
         self.0.push(PendingTake {
             request_id,
             service: service.into(),
             hub: hub.into(),
-            is_echoed: false,
+            echoed: Some(echoed),
             operations: Vec::new(),
             has_overflow: false,
         });
+        receiver
     }
 
     /// An operation of this node, directly before it is sent.
@@ -98,11 +103,13 @@ mod tests {
     fn operations_behind_the_request_are_kept() {
         let (takes, operation) = (PendingTakes::default(), Arc::new(Operation::Count(Recipients::All)));
         takes.order().send("rt", "chat", &operation);
-        takes.order().begin(1, "rt", "chat");
+        let mut echoed = takes.order().begin(1, "rt", "chat");
         takes.order().send("rt", "chat", &operation);
         takes.order().send("rt", "other", &operation);
         takes.receive("rt", "chat", &operation);
+        assert!(echoed.try_recv().is_err());
         takes.set_echoed(1);
+        assert!(echoed.try_recv().is_ok());
         takes.receive("rt", "chat", &operation);
         assert_eq!(
             takes.end(1).unwrap().len(),

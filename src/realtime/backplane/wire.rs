@@ -21,7 +21,7 @@ pub struct Envelope {
     pub service: String,
     #[prost(string, tag = "6")]
     pub hub: String,
-    #[prost(oneof = "Body", tags = "10, 11, 12, 13")]
+    #[prost(oneof = "Body", tags = "10, 11, 12, 13, 14")]
     pub body: Option<Body>,
 }
 
@@ -38,6 +38,9 @@ pub enum Body {
     /// Requests the session of a connection from its node.
     #[prost(message, tag = "13")]
     Take(Take),
+    /// The node leaves: the others do not wait for it any more.
+    #[prost(message, tag = "14")]
+    Goodbye(Empty),
 }
 
 /// Nothing.
@@ -95,6 +98,7 @@ pub struct WireSelection {
     pub filter: Option<String>,
 }
 
+/// Publishes a message.
 #[derive(Clone, PartialEq, Message)]
 pub struct Send {
     #[prost(message, optional, tag = "1")]
@@ -103,6 +107,7 @@ pub struct Send {
     pub publication: Option<WirePublication>,
 }
 
+/// Closes connections.
 #[derive(Clone, PartialEq, Message)]
 pub struct Close {
     #[prost(message, optional, tag = "1")]
@@ -111,6 +116,7 @@ pub struct Close {
     pub reason: String,
 }
 
+/// Adds connections to groups, or removes them.
 #[derive(Clone, PartialEq, Message)]
 pub struct GroupChange {
     #[prost(message, optional, tag = "1")]
@@ -122,6 +128,7 @@ pub struct GroupChange {
     pub all: bool,
 }
 
+/// Grants, revokes or checks a permission of one connection.
 #[derive(Clone, PartialEq, Message)]
 pub struct Permission {
     #[prost(string, tag = "1")]
@@ -136,6 +143,7 @@ pub struct Permission {
     pub action: u32,
 }
 
+/// Requests members of a group.
 #[derive(Clone, PartialEq, Message)]
 pub struct Members {
     #[prost(string, tag = "1")]
@@ -171,6 +179,7 @@ pub struct WirePublication {
     pub number: u64,
 }
 
+/// The place of a message in a stream.
 #[derive(Clone, PartialEq, Message)]
 pub struct WireStreamPart {
     #[prost(string, tag = "1")]
@@ -183,6 +192,7 @@ pub struct WireStreamPart {
     pub error: Option<WireStreamError>,
 }
 
+/// Why a stream ended early.
 #[derive(Clone, PartialEq, Message)]
 pub struct WireStreamError {
     #[prost(string, tag = "1")]
@@ -206,6 +216,7 @@ pub struct WireOutcome {
     pub session: Option<WireSession>,
 }
 
+/// A member of a group.
 #[derive(Clone, PartialEq, Message)]
 pub struct WireMember {
     #[prost(string, tag = "1")]
@@ -242,6 +253,7 @@ pub struct WireSession {
     pub recovery_keys: Vec<Vec<u8>>,
 }
 
+/// An open stream of a session.
 #[derive(Clone, PartialEq, Message)]
 pub struct WireStream {
     #[prost(string, tag = "1")]
@@ -256,6 +268,7 @@ pub struct WireStream {
     pub idle_timeout_ms: u64,
 }
 
+/// A message that a session has not acknowledged.
 #[derive(Clone, PartialEq, Message)]
 pub struct WireMessage {
     #[prost(uint64, tag = "1")]

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::realtime::{
     backplane::{
-        contract::NodeFuture,
+        contract::{LateOperations, NodeFuture, TakenSession},
         publication, publication_to_wire,
         wire::{Take, WireMessage, WireSession, WireStream},
     },
@@ -70,14 +70,14 @@ impl Hub {
         Some(wire)
     }
 
-    /// Adopts a session of another node with the operations that it has not received, and attaches a socket.
+    /// Adopts a session of another node, with the operations that it has not received, and attaches a socket.
     pub fn adopt(
         self: &Arc<Self>,
         context: Arc<HubContext>,
-        wire: WireSession,
-        operations: &[Arc<Operation>],
+        taken: TakenSession,
         worker: usize,
     ) -> Option<(Arc<Connection>, u32)> {
+        let TakenSession { session: wire, late } = taken;
         let subprotocol = Subprotocol::from_name(&wire.subprotocol)?;
         let new = NewConnection {
             id: wire.connection_id.as_str().into(),
@@ -87,10 +87,13 @@ impl Hub {
             subprotocol_name: Some(wire.subprotocol.as_str().into()),
             mode: SimpleMode::default(),
             state: wire.state.as_deref().map(Arc::from),
+            link: None,
         };
         let connection = self.prepare(new, worker).ok()?;
+        // What arrived before the request came back is in the session.
+        self.shared.inboxes[connection.home].run_jobs();
         connection.details.is_announced.store(true, Relaxed);
-        let (epoch, is_kept) = self.insert_adopted(&connection, &wire, operations);
+        let (epoch, is_kept) = self.insert_adopted(&connection, &wire, late);
         self.schedule_adopted(&connection);
         if !is_kept {
             self.end_slow(&connection);
@@ -103,23 +106,25 @@ impl Hub {
         &self,
         connection: &Arc<Connection>,
         wire: &WireSession,
-        operations: &[Arc<Operation>],
+        late: Box<dyn LateOperations>,
     ) -> (u32, bool) {
         let mut shard = self.shard(connection.home);
         let mut session = connection.session();
         restore(&mut session, wire, connection.subprotocol);
         shard.insert(connection);
+        // From here on operations wait for this worker: what arrives is either among the late ones or applied after this.
+        self.counts[connection.home].fetch_add(1, Relaxed);
+        let late = late.end();
         let mut groups: HashSet<Arc<str>> = wire.groups.iter().map(|name| name.as_str().into()).collect();
         let limits = queue_limits(&self.context.load());
-        let mut is_kept = true;
-        for operation in operations {
+        let mut is_kept = late.is_some();
+        for operation in late.iter().flatten() {
             is_kept &= replay(connection, &mut session, &mut groups, operation, limits);
         }
         for group in &groups {
             let name = shard.add_member(group, connection);
             session.add_group(&name);
         }
-        self.counts[connection.home].fetch_add(1, Relaxed);
         (self.attach(connection, &mut session), is_kept)
     }
 

@@ -8,7 +8,7 @@ mod calls;
 mod client;
 pub mod connection;
 #[cfg(test)]
-mod scenario;
+pub(in crate::realtime) mod scenario;
 pub mod hub;
 mod handover;
 mod inbox;
@@ -22,6 +22,7 @@ mod tests;
 mod summary;
 mod timers;
 
+pub use inbox::{TimerKind, TimerTarget, current_worker};
 pub use summary::{ConnectionPage, ConnectionSummary, GroupSummary, HubSummary};
 
 use super::{
@@ -42,8 +43,9 @@ use crate::state::SharedState;
 use crate::telemetry::hubs::{HubClose, HubMetrics};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hub::{Hub, SessionEnd};
-use inbox::{TimerKind, lock};
+use inbox::lock;
 use shared::{QueueShedder, Shared};
+use socket::HubSocket;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -174,29 +176,34 @@ impl Engine {
         self.shared.set_backplane(node.map(|node| Arc::new(node) as Arc<dyn Backplane>));
     }
 
-    /// Waits until other nodes have taken the sessions over, or the clients are gone.
-    pub async fn wait_handed_over(&self, until: Instant) {
-        while self.shared.backplane().is_some()
-            && self.shared.connections.load(Relaxed) > 0
-            && Instant::now() < until
-        {
+    /// Waits until other nodes have taken the sessions over, or the clients are gone; then the node leaves the others.
+    pub async fn hand_over(&self, until: Instant) {
+        let Some(backplane) = self.shared.backplane() else { return };
+        while self.shared.connections.load(Relaxed) > 0 && Instant::now() < until {
             tokio::time::sleep(HANDOVER_CHECK_INTERVAL).await;
         }
+        backplane.leave().await;
     }
 
     /// Takes a session over from another node and attaches a socket; `None`: there is no such session.
     pub async fn take_over(
-        &self,
+        self: &Arc<Self>,
         context: Arc<HubContext>,
         take: Take,
         worker: usize,
-    ) -> Result<Option<(Arc<Hub>, Arc<connection::Connection>, u32)>, BackplaneUnavailable> {
+    ) -> Result<Option<HubSocket>, BackplaneUnavailable> {
         let Some(backplane) = self.shared.backplane() else { return Ok(None) };
         let (service, name) = (&context.service.config.name, &context.name);
-        let Some(taken) = backplane.take(service, name, take).await? else { return Ok(None) };
-        let hub = self.hub(&context);
-        let adopted = hub.adopt(context, taken.session, &taken.operations, worker);
-        Ok(adopted.map(|(connection, epoch)| (hub, connection, epoch)))
+        let taking = backplane.take(service, name, take);
+        let engine = self.clone();
+        let adopting = async move {
+            let Some(taken) = taking.await? else { return Ok(None) };
+            let hub = engine.hub(&context);
+            let adopted = hub.adopt(context, taken, worker);
+            Ok(adopted.map(|(connection, epoch)| HubSocket::new(hub, connection, epoch)))
+        };
+        // A task: the session would be lost with a client that leaves in the meantime.
+        tokio::spawn(adopting).await.unwrap_or(Ok(None))
     }
 
     /// Closes all connections with 1001, spread over this time; new ones are not accepted.

@@ -98,6 +98,11 @@ impl Jwt {
             }
             Credential::Value(token) => token,
         };
+        self.authenticate_token(token, exchange)
+    }
+
+    /// Authenticates a token.
+    pub fn authenticate_token(self: &Arc<Self>, token: &[u8], exchange: &Exchange) -> AuthOutcome {
         let cached = self.token_cache.get(token).filter(|cached| cached.generation == self.generation());
         match cached {
             Some(cached) if exchange.now < cached.expires_at => AuthOutcome::Authenticated(cached.user),
@@ -186,12 +191,20 @@ impl Jwt {
             Keys::Fixed(set) => Some(set.clone()),
             Keys::Remote(provider) => provider.keys(),
         };
-        // A token of another issuer does not cause a refresh of the keys.
-        self.check_issuer(&claims, set.as_deref())?;
+        if !self.settings.verifies_signature_first {
+            // A token of another issuer does not cause a refresh of the keys.
+            self.check_issuer(&claims, set.as_deref())?;
+        }
         let set = set.ok_or(Rejection::UnknownKey)?;
+        if self.settings.verifies_signature_first {
+            self.check_signature(&parts, algorithm, &set, budget)?;
+            self.check_issuer(&claims, Some(&set))?;
+        }
         let remaining = self.check_times(&claims)?;
         self.check_audience(&claims)?;
-        self.check_signature(&parts, algorithm, &set, budget)?;
+        if !self.settings.verifies_signature_first {
+            self.check_signature(&parts, algorithm, &set, budget)?;
+        }
         let user = Arc::new(identity_from_claims(self.name.clone(), &claims));
         let valid_until = now + remaining;
         if !is_dry_run {
@@ -307,7 +320,11 @@ impl Jwt {
     fn check_times(&self, claims: &JsonObject) -> Result<Duration, Rejection> {
         let now = self.clock.unix_time().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let skew = self.settings.clock_skew.as_secs_f64();
-        let expires_at = numeric_date(claims, "exp")?.ok_or_else(|| malformed("the token has no `exp`"))?;
+        let expires_at = match numeric_date(claims, "exp")? {
+            Some(at) => at,
+            None if self.settings.requires_expiry => return Err(malformed("the token has no `exp`")),
+            None => MAX_TIMESTAMP,
+        };
         let remaining = expires_at + skew - now;
         if remaining <= 0.0 {
             let ago = (now - expires_at).min(MAX_TIMESTAMP) as u64;

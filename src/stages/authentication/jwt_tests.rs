@@ -80,6 +80,8 @@ fn settings(algorithms: &[Algorithm]) -> JwtSettings {
         audiences: vec!["api".into()],
         clock_skew: Duration::from_secs(60),
         token_types: Vec::new(),
+        requires_expiry: true,
+        verifies_signature_first: false,
     }
 }
 

@@ -22,12 +22,12 @@ pub mod jwt;
 mod jwt_claims;
 pub mod keys;
 pub mod options;
-mod outcome;
+pub mod outcome;
 pub mod revocations;
 pub mod scheme_document;
 pub mod scheme_set;
 pub mod settings;
-mod state;
+pub mod state;
 #[cfg(test)]
 mod testing;
 pub mod verification_pool;

@@ -104,6 +104,8 @@ impl Scene {
             audiences: Vec::new(),
             clock_skew: Duration::ZERO,
             token_types: Vec::new(),
+            requires_expiry: true,
+            verifies_signature_first: false,
         };
         let clock = Clock::mock();
         let limits = PoolLimits { max_parallel: 2, max_queued: 64, max_queued_bytes: 1 << 20 };

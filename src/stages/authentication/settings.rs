@@ -57,6 +57,10 @@ pub struct JwtSettings {
     pub clock_skew: Duration,
     /// Empty: absent, `JWT` and `at+jwt`.
     pub token_types: Vec<String>,
+    /// Whether a token needs `exp`.
+    pub requires_expiry: bool,
+    /// Whether the signature is checked before the claims, which is more expensive for invalid tokens.
+    pub verifies_signature_first: bool,
 }
 
 /// The source of signing keys.

@@ -27,6 +27,8 @@ fn jwt(name: &str, secret: &[u8]) -> Arc<SchemeConfig> {
         audiences: Vec::new(),
         clock_skew: Duration::ZERO,
         token_types: Vec::new(),
+        requires_expiry: true,
+        verifies_signature_first: false,
     };
     Arc::new(SchemeConfig { name: name.into(), kind: SchemeKind::Jwt(Box::new(jwt)) })
 }

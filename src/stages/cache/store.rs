@@ -58,7 +58,8 @@ impl MemoryStore {
 
     /// Whether the key was requested before, among the last ones.
     fn was_requested(&self, key: Key) -> bool {
-        let marks = self.requested.get_or_init(|| (0..REQUESTED_CAPACITY).map(|_| AtomicU32::new(0)).collect());
+        let marks =
+            self.requested.get_or_init(|| (0..REQUESTED_CAPACITY).map(|_| AtomicU32::new(0)).collect());
         let Key([slot, mark]) = key;
         // Zero is the mark of an empty slot.
         let mark = (mark >> 32) as u32 | 1;
@@ -151,6 +152,9 @@ mod tests {
         assert!(store.is_worth_storing(one, 700));
         let _in_use = store.try_reserve(700).unwrap();
         assert!(!store.is_worth_storing(one, 1) && store.is_worth_storing(one, 1));
-        assert!(!store.is_worth_storing(other, 1) && !store.is_worth_storing(one, 1), "the slot has one mark");
+        assert!(
+            !store.is_worth_storing(other, 1) && !store.is_worth_storing(one, 1),
+            "the slot has one mark"
+        );
     }
 }

@@ -39,7 +39,10 @@ impl AddQueries {
         value: &mut Vec<u8>,
         buffer: &mut Vec<u8>,
     ) -> Result<(), GatewayError> {
-        let query = exchange.request.target().get(exchange.routing.path_len + 1..).unwrap_or_default();
+        let query = match exchange.routing.query.get(1..) {
+            Some(changed) => changed,
+            None => exchange.request.target().get(exchange.routing.path_len + 1..).unwrap_or_default(),
+        };
         let mut seen: SmallVec<[bool; 8]> = SmallVec::from_elem(false, self.entries.len());
         for param in query.split(|b| *b == b'&').filter(|param| !param.is_empty()) {
             let name = param.split(|b| *b == b'=').next().unwrap_or_default();
@@ -107,9 +110,7 @@ impl Stage for AddQueries {
     }
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
-        let (mut query, mut value) =
-            (std::mem::take(&mut exchange.routing.query), std::mem::take(&mut exchange.scratch));
-        query.clear();
+        let (mut query, mut value) = (Vec::new(), std::mem::take(&mut exchange.scratch));
         let result = self.write(exchange, &mut value, &mut query);
         (exchange.routing.query, exchange.scratch) = (query, value);
         match result {

@@ -129,6 +129,10 @@ impl Stage for RateLimit {
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
         let limits = &self.0;
+        // A SignalR connection counts once, when it is negotiated.
+        if exchange.routing.affinity.is_bound() {
+            return Step::Next;
+        }
         let mut counted = CountedRules::new();
         for (at, rule) in limits.rules.iter().enumerate() {
             // Without a shared state (as in a dry run of another process) each gateway counts.

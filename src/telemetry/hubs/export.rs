@@ -1,14 +1,18 @@
 //! Samples of the metrics of hubs.
 
 use super::{
-    HubAck, HubClose, HubDirection, HubEvent, HubEventOutcome, HubHandshake, HubMetrics, HubRecovery,
+    AffinityOutcome, HubAck, HubClose, HubDirection, HubEvent, HubEventOutcome, HubHandshake, HubMetrics,
+    HubRecovery,
 };
-use crate::telemetry::export::{counter, gauge, histogram};
+use crate::telemetry::samples::{counter, gauge, histogram};
 use prometheus::proto::Metric;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 /// The samples of a family; none before a hub is used.
 pub(in crate::telemetry) fn samples(name: &str, metrics: &HubMetrics) -> Vec<Metric> {
+    if name == "margay_signalr_affinity_total" {
+        return affinity(metrics);
+    }
     if !metrics.is_used() {
         return Vec::new();
     }
@@ -61,6 +65,17 @@ fn connections(metrics: &HubMetrics) -> Vec<Metric> {
         hub.protocols.entries().into_iter().map(sample).collect()
     };
     metrics.hubs.handles().into_iter().flat_map(of_hub).collect()
+}
+
+/// Once a request had or needed a tag.
+fn affinity(metrics: &HubMetrics) -> Vec<Metric> {
+    if metrics.affinity.iter().all(|count| count.load(Relaxed) == 0) {
+        return Vec::new();
+    }
+    let sample = |(outcome, count): (&AffinityOutcome, &AtomicU64)| {
+        counter(count.load(Relaxed), &[("outcome", outcome.name())])
+    };
+    AffinityOutcome::ALL.iter().zip(&metrics.affinity).map(sample).collect()
 }
 
 fn events(metrics: &HubMetrics) -> Vec<Metric> {

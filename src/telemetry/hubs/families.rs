@@ -50,6 +50,12 @@ pub(in crate::telemetry) const HUB_FAMILIES: &[(&str, &str, MetricType, &[&str])
         &["outcome"],
     ),
     (
+        "margay_signalr_affinity_total",
+        "Requests of SignalR connections by affinity: matched, missing or invalid tag, gone (the instance is not reachable).",
+        MetricType::COUNTER,
+        &["outcome"],
+    ),
+    (
         "margay_hub_events_total",
         "Events for event handlers: connect, connected, disconnected, joined, left, user, validate.",
         MetricType::COUNTER,

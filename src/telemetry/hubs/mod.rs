@@ -47,6 +47,8 @@ label_values! {
     HubAck { Success = "success", Duplicate = "duplicate", Forbidden = "forbidden", Failed = "failed" }
     /// The outcome of a recovery.
     HubRecovery { Recovered = "recovered", Rejected = "rejected", Unavailable = "unavailable" }
+    /// Where the affinity of a SignalR request led.
+    AffinityOutcome { Matched = "matched", Missing = "missing", Invalid = "invalid", Gone = "gone" }
     /// The kind of an event.
     HubEvent {
         Connect = "connect",
@@ -110,6 +112,7 @@ pub struct HubMetrics {
     message_bytes: [AtomicU64; 2],
     acks: [AtomicU64; 4],
     recoveries: [AtomicU64; 3],
+    affinity: [AtomicU64; 4],
     expired: AtomicU64,
     events: [[AtomicU64; 4]; 7],
     event_durations: SharedHistogram,
@@ -167,6 +170,11 @@ impl HubMetrics {
     /// Counts a recovery.
     pub fn count_recovery(&self, outcome: HubRecovery) {
         self.recoveries[outcome as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Counts a request of a SignalR connection.
+    pub fn count_affinity(&self, outcome: AffinityOutcome) {
+        self.affinity[outcome as usize].fetch_add(1, Relaxed);
     }
 
     /// Counts messages that expired before they were written.

@@ -6,15 +6,17 @@ use serde_json::{Map, Value, json};
 pub struct Case {
     pub id: String,
     pub feature: String,
+    /// Whether it is a case of API management.
+    pub is_api_management: bool,
     pub all: Value,
 }
 
 impl Case {
-    pub fn read(line: &str) -> Case {
+    pub fn read(line: &str, is_api_management: bool) -> Case {
         let all: Value =
             serde_json::from_str(line).unwrap_or_else(|e| panic!("a case is no JSON: {e}\n{line}"));
         let text = |key: &str| all[key].as_str().expect("id and feature").to_owned();
-        Case { id: text("id"), feature: text("feature"), all }
+        Case { id: text("id"), feature: text("feature"), is_api_management, all }
     }
 
     pub fn list(&self, key: &str) -> &[Value] {

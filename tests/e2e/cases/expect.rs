@@ -1,6 +1,7 @@
 //! Compares what happened with what a step expects.
 
 use super::environment::Environment;
+use super::fits::{canonical_xml, json_fits};
 use crate::support::client::{Request, Response};
 use crate::support::http1_reader::Head;
 use crate::support::origin::Seen;
@@ -60,7 +61,11 @@ fn short(text: &str) -> String {
 }
 
 fn response_fits(want: &Value, request: &Request, response: &Response, wrong: &mut Vec<String>) {
-    if want["status"].as_u64().is_some_and(|s| s != u64::from(response.status)) {
+    let status = u64::from(response.status);
+    let is_one = |list: &Vec<Value>| list.iter().any(|one| one.as_u64() == Some(status));
+    if want["status"].as_u64().is_some_and(|s| s != status)
+        || want["status"].as_array().is_some_and(|list| !is_one(list))
+    {
         wrong.push(format!(
             "status: expected {}, got {} {:?}",
             want["status"],
@@ -69,7 +74,11 @@ fn response_fits(want: &Value, request: &Request, response: &Response, wrong: &m
         ));
         return;
     }
-    if let Some(body) = want.get("body") {
+    if let Some(pattern) = want["body"]["regex"].as_str() {
+        if !regex::Regex::new(pattern).expect("a pattern").is_match(&response.text()) {
+            wrong.push(format!("body {:?} does not match {pattern}", short(&response.text())));
+        }
+    } else if let Some(body) = want.get("body") {
         same("body", &echoed(&text_of(body), request), &response.text(), wrong);
     }
     if want["body_length"].as_u64().is_some_and(|n| n != response.length) {
@@ -78,14 +87,38 @@ fn response_fits(want: &Value, request: &Request, response: &Response, wrong: &m
     if let Some(reason) = want["reason"].as_str() {
         same("reason", reason, &response.reason, wrong);
     }
-    json_fits(&want["json"], response, wrong);
+    if let Some(code) = want["problem"].as_str() {
+        let problem: Value = serde_json::from_str(&response.text()).unwrap_or_default();
+        let is_problem = response.header("Content-Type") == Some("application/problem+json");
+        if !is_problem || problem["code"] != code || problem["status"].as_u64() != Some(status) {
+            wrong.push(format!("problem: expected {code}, got {:?}", short(&response.text())));
+        }
+    }
+    content_fits("body", want, &response.text(), wrong);
     headers_fit("answer", want, &response.head, wrong);
 }
 
+/// The expected JSON or XML of a body.
+fn content_fits(what: &str, want: &Value, found: &str, wrong: &mut Vec<String>) {
+    let pointers = want["json"].as_object().filter(|want| want.keys().all(|key| key.starts_with('/')));
+    if let Some(pointers) = pointers {
+        pointers_fit(pointers, found, wrong);
+    } else if let Some(want) = want.get("json") {
+        match serde_json::from_str(found) {
+            Ok(found) => json_fits(want, &found, what, wrong),
+            Err(_) => wrong.push(format!("{what}: expected JSON, got {:?}", short(found))),
+        }
+    }
+    if let Some(want) = want["xml"].as_str()
+        && canonical_xml(want) != canonical_xml(found)
+    {
+        wrong.push(format!("{what}: expected {want:?}, got {:?}", short(found)));
+    }
+}
+
 /// JSON pointer → value, or a regular expression for a text.
-fn json_fits(want: &Value, response: &Response, wrong: &mut Vec<String>) {
-    let Some(want) = want.as_object() else { return };
-    let body: Value = serde_json::from_str(&response.text()).unwrap_or_default();
+fn pointers_fit(want: &serde_json::Map<String, Value>, text: &str, wrong: &mut Vec<String>) {
+    let body: Value = serde_json::from_str(text).unwrap_or_default();
     for (pointer, value) in want {
         let found = body.pointer(pointer).cloned().unwrap_or_default();
         let fits = match found.as_str().filter(|_| value["regex"].is_string()) {
@@ -93,7 +126,7 @@ fn json_fits(want: &Value, response: &Response, wrong: &mut Vec<String>) {
             None => found == *value,
         };
         if !fits {
-            wrong.push(format!("{pointer}: expected {value}, got {found} in {:?}", short(&response.text())));
+            wrong.push(format!("{pointer}: expected {value}, got {found} in {:?}", short(text)));
         }
     }
 }
@@ -174,9 +207,18 @@ fn calls_fit(environment: &Environment, expected: &Value, before: u64, wrong: &m
             wrong.push(format!("calls of {place}: expected {n}, got {found}"));
         }
     }
-    if expected["downstream_saw"].is_object() {
-        saw_fits(environment, &expected["downstream_saw"], &calls, wrong);
+    match &expected["downstream_saw"] {
+        Value::Array(all) => all.iter().for_each(|one| saw_one_fits(environment, one, &calls, wrong)),
+        one if one.is_object() => saw_fits(environment, one, &calls, wrong),
+        _ => {}
     }
+}
+
+/// One of several backends: its last call.
+fn saw_one_fits(environment: &Environment, expected: &Value, calls: &[(u16, Seen)], wrong: &mut Vec<String>) {
+    let port = environment.ports.fill(&expected["port"]).as_u64();
+    let own = calls.iter().filter(|(at, _)| port.is_none_or(|port| port == u64::from(*at)));
+    saw_fits(environment, expected, &own.cloned().collect::<Vec<_>>(), wrong);
 }
 
 fn saw_fits(environment: &Environment, expected: &Value, calls: &[(u16, Seen)], wrong: &mut Vec<String>) {
@@ -219,5 +261,6 @@ fn seen_fits(want: &Value, seen: &Seen, wrong: &mut Vec<String>) {
     if want["body_length"].as_u64().is_some_and(|n| n != seen.length) {
         wrong.push(format!("service saw body of {} bytes, expected {}", seen.length, want["body_length"]));
     }
+    content_fits("service saw body", want, &String::from_utf8_lossy(&seen.body), wrong);
     headers_fit("service saw", want, &seen.head, wrong);
 }

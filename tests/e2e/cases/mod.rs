@@ -8,7 +8,9 @@
 mod case;
 mod environment;
 mod expect;
+mod fits;
 mod known_failures;
+mod margay;
 mod own;
 mod run;
 mod tokens;
@@ -23,7 +25,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const FILES: [&str; 3] = ["ocelot.jsonl", "ocelot_recorded.jsonl", "service_fabric.jsonl"];
+const FILES: [&str; 4] =
+    ["ocelot.jsonl", "ocelot_recorded.jsonl", "service_fabric.jsonl", API_MANAGEMENT_FILE];
+
+/// The cases of API management.
+const API_MANAGEMENT_FILE: &str = "api_management.jsonl";
 
 /// The minimum number of passing cases; it only grows. "Not supported yet" must not hide what once worked.
 const MIN_PASSED: usize = 705;
@@ -46,7 +52,10 @@ fn load() -> Vec<Case> {
     }
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-        cases.extend(text.lines().filter(|l| !l.trim().is_empty()).map(Case::read));
+        let is_api_management = file.file_name().is_some_and(|name| name == API_MANAGEMENT_FILE);
+        cases.extend(
+            text.lines().filter(|l| !l.trim().is_empty()).map(|line| Case::read(line, is_api_management)),
+        );
     }
     cases
 }

@@ -14,6 +14,7 @@ use crate::support::stub_backend::{pairs, text_of};
 use crate::support::websocket::{open, opening};
 use base64::Engine;
 use serde_json::Value;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tungstenite::Message;
 use tungstenite::protocol::CloseFrame;
@@ -31,6 +32,9 @@ pub enum Outcome {
 const MUST_FAIL_WITHIN: Duration = Duration::from_secs(10);
 
 pub fn run(case: &Case) -> Outcome {
+    if case.is_api_management {
+        return super::margay::run(case);
+    }
     if case.is_for_another_build() {
         return Outcome::Skipped;
     }
@@ -99,6 +103,11 @@ fn refused(case: &Case, ended: &Ended) -> Outcome {
         ended.stdout,
         ended.stderr
     ))
+}
+
+/// The steps of a case.
+pub fn steps_of(case: &Case) -> &[Value] {
+    case.list("steps")
 }
 
 pub fn steps(case: &Case, environment: &Environment, mut gateway: Gateway) -> Outcome {
@@ -219,7 +228,12 @@ fn make(case: &Case, environment: &Environment, gateway: &Gateway, action: &Valu
 }
 
 fn ask(gateway: &Gateway, request: &Request, abort_after: &Value) -> expect::Answer {
-    let mut client = Client::try_connect(gateway.address).map_err(|e| format!("no connection: {e}"))?;
+    ask_at(gateway.address, request, abort_after)
+}
+
+/// Sends a request to an address on its own connection.
+pub fn ask_at(address: SocketAddr, request: &Request, abort_after: &Value) -> expect::Answer {
+    let mut client = Client::try_connect(address).map_err(|e| format!("no connection: {e}"))?;
     if let Some(after) = abort_after.as_u64() {
         client.send(request.bytes("localhost"));
         std::thread::sleep(Duration::from_millis(after));
@@ -228,11 +242,13 @@ fn ask(gateway: &Gateway, request: &Request, abort_after: &Value) -> expect::Ans
     client.ask(request).map_err(|fault| format!("{fault:?}"))
 }
 
-fn request(case: &Case, action: &Value, index: u64) -> Request {
+/// The request of a step.
+pub fn request(case: &Case, action: &Value, index: u64) -> Request {
     let target = match action["path"].as_array() {
         Some(list) => text_of(&list[usize::try_from(index).expect("fits") % list.len()]),
         None => text_of(&action["path"]),
     };
+    let target = header_value(case, &target);
     let mut request = Request::new(action["method"].as_str().unwrap_or("GET"), &target);
     request.headers =
         pairs(&action["headers"]).into_iter().map(|(n, v)| (n, header_value(case, &v))).collect();

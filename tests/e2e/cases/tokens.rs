@@ -1,6 +1,10 @@
 //! Tokens of the cases: port names, and the templates in headers.
 
 use super::case::Case;
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -51,7 +55,8 @@ pub fn header_value(case: &Case, value: &str) -> String {
         let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
         let claims = values.next().expect("claims").expect("claims are JSON");
         let end = start + 6 + values.byte_offset() + 2;
-        text.replace_range(start..end, &signed(case, claims));
+        let token = if case.is_own { own_token(case, claims) } else { signed(case, claims) };
+        text.replace_range(start..end, &token);
     }
     text
 }
@@ -62,13 +67,35 @@ fn random_to_50() -> u64 {
     ((x ^ (x >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 33) % 51
 }
 
+/// A token signed with the key of the case; `exp` is an hour from now unless given, null for none.
+fn own_token(case: &Case, mut claims: Value) -> String {
+    let key = STANDARD.decode(case.all["jwt"]["key"].as_str().unwrap_or_default()).expect("base64");
+    let mut head = json!({ "alg": "HS256", "typ": "JWT" });
+    let object = claims.as_object_mut().expect("claims");
+    for (name, value) in object.remove("$header").as_ref().and_then(Value::as_object).into_iter().flatten() {
+        head[name] = value.clone();
+    }
+    match object.get("exp") {
+        None => drop(object.insert("exp".into(), json!(in_an_hour()))),
+        Some(Value::Null) => drop(object.remove("exp")),
+        Some(_) => {}
+    }
+    let encoded = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let message = format!("{}.{}", encoded(&head), encoded(&claims));
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &key);
+    let signature = URL_SAFE_NO_PAD.encode(ring::hmac::sign(&key, message.as_bytes()));
+    format!("{message}.{signature}")
+}
+
+fn in_an_hour() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.expect("after 1970").as_secs() + 3600
+}
+
 fn signed(case: &Case, mut claims: Value) -> String {
     let scheme = &case.requires("auth_schemes")["Bearer"];
-    let in_an_hour =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs()
-            + 3600;
     for (claim, default) in
-        [("iss", scheme["issuer"].clone()), ("aud", scheme["audience"].clone()), ("exp", json!(in_an_hour))]
+        [("iss", scheme["issuer"].clone()), ("aud", scheme["audience"].clone()), ("exp", json!(in_an_hour()))]
     {
         if claims.get(claim).is_none() {
             claims[claim] = default;

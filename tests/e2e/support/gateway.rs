@@ -109,6 +109,15 @@ impl Setup {
         self
     }
 
+    /// Writes the files.
+    pub fn write_to(&self, directory: &Path) {
+        for (name, text) in &self.files {
+            let path = directory.join(name);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+            std::fs::write(path, text).expect("write the configuration");
+        }
+    }
+
     /// A further file next to the configuration (a policy, a secret).
     pub fn file(mut self, name: &str, text: &str) -> Setup {
         self.files.push((name.into(), text.into()));
@@ -141,11 +150,7 @@ impl Gateway {
     /// Starts it and reports how it ended if it did not become ready.
     pub fn try_start(setup: &Setup) -> Result<Gateway, Ended> {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        for (name, text) in &setup.files {
-            let path = directory.path().join(name);
-            std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
-            std::fs::write(path, text).expect("write the configuration");
-        }
+        setup.write_to(directory.path());
         let config = directory.path().join(&setup.config);
         for attempt in 0.. {
             let (listen, admin) = (ports::free_address(), ports::free_address());
@@ -188,9 +193,21 @@ impl Gateway {
 
     pub fn write_file(&self, name: &str, text: &str) {
         let path = self.directory.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
         let beside = path.with_extension("json.new~");
         std::fs::write(&beside, text).expect("write the configuration");
         std::fs::rename(&beside, &path).expect("rename the configuration");
+    }
+
+    /// Ends the process with a signal and starts it again on the same ports and directory.
+    pub fn restart(&mut self, setup: &Setup, signal: &str) -> Result<(), Ended> {
+        self.process.signal(&signal.to_uppercase());
+        self.process.ends_within(START).expect("the gateway ends");
+        let mut process =
+            Process::start(&mut command(setup, self.directory.path(), self.address, self.admin));
+        wait_ready(&mut process, self.admin, setup.secure_administration)?;
+        self.process = process;
+        Ok(())
     }
 
     /// Keeps the directory after the end, for the analysis of a failure.

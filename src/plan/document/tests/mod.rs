@@ -15,8 +15,8 @@ fn keys(schema: &serde_json::Value, name: &str) -> Vec<String> {
 #[test]
 fn a_route_document_is_small() {
     let size = size_of::<RouteDocument>();
-    // 16 bytes belong to the feature of the tests, 64 to the service and the negotiation of hubs.
-    assert!(size <= 1824 + 16 + 64, "{size} bytes");
+    // 16 bytes belong to the feature of the tests, 64 to the service and the negotiation of hubs, 16 to the affinity of SignalR.
+    assert!(size <= 1848 + 16 + 64 + 16, "{size} bytes");
 }
 
 #[test]

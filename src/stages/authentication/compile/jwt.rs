@@ -55,6 +55,8 @@ impl SchemeCompiler<'_, '_> {
             audiences,
             clock_skew: skew,
             token_types: items(&self.document.token_types).iter().map(|kind| kind.value.clone()).collect(),
+            requires_expiry: true,
+            verifies_signature_first: false,
         })
     }
 

@@ -1,0 +1,164 @@
+//! Compiles the entities and the policy documents.
+
+use super::{
+    api::ApiCompiler,
+    blueprint::ApisBlueprint,
+    documents::{DocumentCompiler, Documents, Owners},
+    entities::Ids,
+    lints,
+    named_values::NamedValues,
+    paths::table,
+    programs::ProgramBuilder,
+    services,
+    sources::{ApiSource, api_sources, read_operations},
+    subscriptions,
+};
+use crate::{
+    config::{Diagnostics, Node, Spanned, codes, policies::Policies},
+    plan::{
+        blueprint::RouteBlueprint, check::CheckContext, compile::route_compiler::DocumentContext,
+        document::Document,
+    },
+    stages::program::{
+        entities::{Deployment, Operation, Product, Subscription},
+        subscription::SubscriptionIndex,
+    },
+};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+const DEFAULT_MAX_BODY: u64 = 4 << 20;
+
+/// The compiled API management, and the programs of documents that routes name.
+pub struct CompiledApis {
+    pub apis: Option<ApisBlueprint<RouteBlueprint>>,
+    pub documents: Documents,
+}
+
+/// Compiles everything; `None` without entities and documents.
+pub fn compile(
+    scope: &CheckContext,
+    context: &DocumentContext,
+    policies: &Policies,
+    root: Option<&Node>,
+    diagnostics: &mut Diagnostics,
+) -> CompiledApis {
+    let document = scope.document;
+    if document.apis.is_none() && policies.documents.is_empty() && document.api_management.is_none() {
+        return CompiledApis { apis: None, documents: Documents::default() };
+    }
+    let values = NamedValues::read(document, diagnostics);
+    let entities = Entities::read(document, root, diagnostics);
+    let facts = services::facts(scope, &values, diagnostics);
+    let compiler = DocumentCompiler {
+        policies,
+        sources: scope.sources,
+        owners: &entities.owners,
+        facts: &facts,
+        named_values: &values,
+    };
+    let documents = compiler.compile(diagnostics);
+    let mut builder = ProgramBuilder::new(&documents);
+    let products = &entities.products;
+    let mut apis = Vec::new();
+    for (source, operations) in entities.sources.iter().zip(&entities.operations) {
+        let builder = &mut builder;
+        let mut compiler =
+            ApiCompiler { scope, context, values: &values, products, builder, documents: &documents };
+        apis.push(compiler.api(source, operations, diagnostics));
+    }
+    check_open_products(products, diagnostics, document);
+    lints::products(&documents, products, &entities.subscriptions, diagnostics);
+    let table = Arc::new(table(scope, &entities.sources, &apis, diagnostics));
+    let backends = services::backends(scope, &values, diagnostics);
+    let unmatched = builder.program(vec!["global".to_owned()]);
+    let subscriptions = Arc::new(entities.index);
+    let apis = ApisBlueprint { apis, table, backends, subscriptions, unmatched, ..settings(scope) };
+    CompiledApis { apis: Some(apis), documents }
+}
+
+/// The entities that documents and keys belong to.
+struct Entities {
+    sources: Vec<ApiSource>,
+    /// Of each API.
+    operations: Vec<Vec<Arc<Operation>>>,
+    products: Vec<Arc<Product>>,
+    subscriptions: Vec<Arc<Subscription>>,
+    index: SubscriptionIndex,
+    owners: Owners,
+}
+
+impl Entities {
+    fn read(document: &Document, root: Option<&Node>, diagnostics: &mut Diagnostics) -> Entities {
+        let sources = api_sources(root, diagnostics);
+        let ids = Ids::new(sources.iter().filter(|api| api.is_current).map(|api| api.base_id.as_str()));
+        let products = subscriptions::products(document, &ids, diagnostics);
+        let users = subscriptions::users(document, diagnostics);
+        let product_ids = Ids::new(products.iter().map(|product| product.id.as_str()));
+        let (index, subscriptions) =
+            subscriptions::subscriptions(document, (&ids, &product_ids), &users, diagnostics);
+        let operations: Vec<_> = sources.iter().map(|api| read_operations(api, diagnostics)).collect();
+        let owners = owners(&sources, &operations, product_ids);
+        Entities { sources, operations, products, subscriptions, index, owners }
+    }
+}
+
+/// The settings that hold for all APIs.
+fn settings(scope: &CheckContext) -> ApisBlueprint<RouteBlueprint> {
+    let management = scope.document.api_management.as_ref().map(|api| &api.value);
+    let text = |setting: Option<&Option<Spanned<String>>>, default: &str| {
+        setting.and_then(Option::as_ref).map_or_else(|| default.to_owned(), |text| text.value.clone())
+    };
+    let size =
+        management.and_then(|api| api.max_body_size.as_ref()).map_or(DEFAULT_MAX_BODY, |size| size.value.0);
+    let (allow, deny) = services::callouts(scope);
+    ApisBlueprint {
+        deployment: Deployment {
+            name: text(management.map(|api| &api.name), "margay"),
+            region: text(management.map(|api| &api.region), ""),
+        },
+        max_body_bytes: usize::try_from(size).unwrap_or(usize::MAX),
+        allow,
+        deny,
+        ..ApisBlueprint::default()
+    }
+}
+
+fn owners(sources: &[ApiSource], operations: &[Vec<Arc<Operation>>], products: Ids) -> Owners {
+    let by_api = sources.iter().zip(operations).map(|(api, operations)| {
+        let ids = Ids::new(operations.iter().map(|operation| operation.id.as_str()));
+        let names: HashSet<String> = operations
+            .iter()
+            .flat_map(|operation| operation.template.names().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        (api.id.to_lowercase(), (ids, names))
+    });
+    Owners {
+        apis: Ids::new(sources.iter().map(|api| api.id.as_str())),
+        operations: by_api.collect(),
+        products,
+        workspaces: Ids::new(
+            sources.iter().filter_map(|api| api.own.workspace.as_ref()).map(|name| name.as_str()),
+        ),
+    }
+}
+
+/// An API is in at most one open product.
+fn check_open_products(products: &[Arc<Product>], diagnostics: &mut Diagnostics, document: &Document) {
+    let mut open: HashMap<String, &str> = HashMap::new();
+    for product in products.iter().filter(|product| !product.requires_subscription) {
+        for api in &product.apis {
+            if let Some(other) = open.insert(api.to_lowercase(), &product.id) {
+                let entries = document.products.iter().flat_map(|map| map.iter());
+                let span = entries.into_iter().find(|(id, _)| id.value == product.id).map(|(id, _)| id.span);
+                let message =
+                    format!("the API \"{api}\" is in two open products, {other} and {}", product.id);
+                diagnostics
+                    .error(codes::API_ENTITY, span, message)
+                    .help("set SubscriptionRequired on one of them");
+            }
+        }
+    }
+}

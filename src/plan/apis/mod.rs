@@ -1,0 +1,21 @@
+//! API management: from entities and policy documents to programs, and the table that finds the operation of a request.
+//!
+//! [`compile::compile`] checks everything and makes the [`blueprint::ApisBlueprint`]; [`build::build`] attaches clusters,
+//! breakers and counters and makes a route for each operation; [`table::ApiTable`] finds it.
+
+mod api;
+pub mod blueprint;
+pub mod build;
+pub mod compile;
+mod documents;
+mod entities;
+mod identities;
+mod lints;
+mod named_values;
+mod operations;
+mod paths;
+pub mod programs;
+mod services;
+mod sources;
+mod subscriptions;
+pub mod table;

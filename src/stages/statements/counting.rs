@@ -1,0 +1,91 @@
+//! What rate limits and quotas have in common: keys, increments, parts for APIs and operations.
+
+use super::args::Args;
+use crate::{
+    base::expr::Usage,
+    stages::program::{Context, Failure, Template, template::usage_of},
+};
+use std::sync::Arc;
+
+/// Longest counter key.
+const MAX_KEY_BYTES: usize = 1024;
+
+/// The text of a counter key.
+pub(super) fn counter_key(template: &Template, context: &Context<'_>) -> Result<Arc<str>, Failure> {
+    let key = template.text_or_empty(context)?;
+    if key.len() > MAX_KEY_BYTES {
+        return Err(Failure::statement("a counter key is longer than 1 KiB"));
+    }
+    Ok(key)
+}
+
+/// How much a call counts; `None`: it is known with the response.
+#[derive(Clone, Debug)]
+pub(super) struct Increment {
+    pub(super) condition: Option<Template>,
+    pub(super) count: Option<Template>,
+}
+
+impl Increment {
+    pub(super) fn usage(&self) -> Usage {
+        usage_of(self.condition.iter().chain(&self.count))
+    }
+
+    pub(super) fn value(&self, context: &Context<'_>) -> Result<u64, Failure> {
+        let counts = self.condition.as_ref().map_or(Ok(true), |condition| condition.bool_value(context))?;
+        let count = self.count.as_ref().map_or(Ok(1), |count| count.int(context))?;
+        Ok(if counts { u64::try_from(count).unwrap_or(0) } else { 0 })
+    }
+
+    pub(super) fn at_once(&self, context: &Context<'_>) -> Result<Option<u64>, Failure> {
+        if self.usage().response { Ok(None) } else { self.value(context).map(Some) }
+    }
+}
+
+/// A limit of an API or an operation, in addition to the whole.
+#[derive(Clone, Debug)]
+pub(super) struct PartLimit {
+    /// In lower case; ids and display names.
+    pub(super) api: String,
+    pub(super) operation: Option<String>,
+    pub(super) calls: Option<u64>,
+    pub(super) bandwidth: Option<u64>,
+    pub(super) period: u64,
+}
+
+pub(super) fn parts(apis: &[Args]) -> Vec<PartLimit> {
+    let name = |args: &Args| args.text("id").or(args.text("name")).unwrap_or_default().to_lowercase();
+    let whole = |args: &Args, name: &str| args.number(name).map(|n| n as u64);
+    let part = |args: &Args, api: &str, operation: Option<String>| PartLimit {
+        api: api.to_owned(),
+        operation,
+        calls: whole(args, "calls"),
+        bandwidth: whole(args, "bandwidth").map(|kib| kib * 1024),
+        period: whole(args, "renewal-period").unwrap_or(0),
+    };
+    let mut all = Vec::new();
+    for api in apis {
+        let id = name(api);
+        all.push(part(api, &id, None));
+        all.extend(
+            api.objects("operations").iter().map(|operation| part(operation, &id, Some(name(operation)))),
+        );
+    }
+    all
+}
+
+impl PartLimit {
+    pub(super) fn applies(&self, context: &Context<'_>) -> bool {
+        let Some(target) = context.operation else { return false };
+        let is =
+            |known: &str, id: &str, name: &str| id.to_lowercase() == *known || name.to_lowercase() == *known;
+        is(&self.api, &target.api.base_id, &target.api.name)
+            && self.operation.as_ref().is_none_or(|known| {
+                target.operation.as_ref().is_some_and(|operation| is(known, &operation.id, &operation.name))
+            })
+    }
+
+    pub(super) fn key(&self) -> String {
+        format!("{}\n{}", self.api, self.operation.as_deref().unwrap_or_default())
+    }
+}

@@ -1,0 +1,34 @@
+//! The translator from C# to CEL, and names that both languages have.
+
+use super::syntax::Expr;
+
+/// Translates C# to CEL.
+#[derive(Clone, Copy, Debug)]
+pub struct Translator;
+
+/// A CEL string.
+pub fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// The dotted name of a static class or namespace.
+pub fn path(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Name(name) => Some(name.clone()),
+        Expr::Member(owner, name, false) => Some(format!("{}.{name}", path(owner)?)),
+        _ => None,
+    }
+}

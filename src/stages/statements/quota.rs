@@ -1,0 +1,197 @@
+//! `quota` and `quota-by-key`: calls and bandwidth of a period.
+
+use super::{
+    args::Args,
+    compiler::{StatementCompiler, done},
+    counting::{Increment, PartLimit, counter_key, parts},
+};
+use crate::{
+    base::expr::{Usage, parse_rfc3339},
+    config::codes,
+    pipeline::error::ErrorCode,
+    stages::program::{
+        Context, Failure, Flow, Statement, Template,
+        bandwidth::count_bytes,
+        context::AfterResponse,
+        counters::{QuotaLimits, QuotaRefusal},
+        template::usage_of,
+    },
+};
+use std::{sync::Arc, time::UNIX_EPOCH};
+
+/// 0001-01-01 in seconds since 1970.
+const FIRST_DAY: i64 = -62_135_596_800;
+
+pub(super) fn quota(
+    args: &Args,
+    compiler: &mut StatementCompiler<'_, '_>,
+    by_key: bool,
+) -> Option<Arc<dyn Statement>> {
+    if !args.has("calls") && !args.has("bandwidth") {
+        compiler.diagnostics.error(
+            codes::POLICY_ATTRIBUTE,
+            args.span,
+            "a quota needs `calls` or `bandwidth`",
+        );
+        return None;
+    }
+    if by_key && args.number("renewal-period").is_some_and(|period| period != 0.0 && period < 300.0) {
+        compiler
+            .diagnostics
+            .error(codes::OUT_OF_RANGE, args.span_of("renewal-period"), "invalid `renewal-period`")
+            .help("must be 0 or at least 300");
+        return None;
+    }
+    let anchor = anchor(args, compiler)?;
+    let origin = args.origin.as_ref()?;
+    done(Quota {
+        identity: format!("{}\n{}", origin.scope.name(), origin.file),
+        calls: args.template("calls"),
+        bandwidth: args.template("bandwidth"),
+        period: args.required("renewal-period"),
+        key: by_key.then(|| args.required("counter-key")),
+        increment: Increment {
+            condition: args.template("increment-condition"),
+            count: args.template("increment-count"),
+        },
+        anchor,
+        parts: parts(args.objects("apis")),
+    })
+}
+
+/// The start of a period, in seconds since 1970.
+fn anchor(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<i64> {
+    let Some(text) = args.text("first-period-start") else { return Some(FIRST_DAY) };
+    let at = parse_rfc3339(&text);
+    if at.is_none() {
+        compiler
+            .diagnostics
+            .error(codes::BAD_TEXT, args.span_of("first-period-start"), "invalid `first-period-start`")
+            .help("write a time such as 2024-01-01T00:00:00Z");
+    }
+    at.map(|at| at.div_euclid(1_000_000_000) as i64)
+}
+
+#[derive(Debug)]
+struct Quota {
+    identity: String,
+    calls: Option<Template>,
+    bandwidth: Option<Template>,
+    period: Template,
+    key: Option<Template>,
+    increment: Increment,
+    anchor: i64,
+    parts: Vec<PartLimit>,
+}
+
+impl Quota {
+    fn limits(&self, context: &Context<'_>) -> Result<QuotaLimits, Failure> {
+        let whole = |template: &Option<Template>| match template {
+            None => Ok(None),
+            Some(template) => template.int(context).map(|n| u64::try_from(n).ok()),
+        };
+        let anchor = match (&self.key, &context.caller.subscription) {
+            (None, Some(subscription)) => {
+                subscription.start.unwrap_or(subscription.created).div_euclid(1_000_000_000) as i64
+            }
+            _ => self.anchor,
+        };
+        let period = u64::try_from(self.period.int(context)?).unwrap_or(0);
+        if self.key.is_some() && period != 0 && period < 300 {
+            return Err(Failure::statement("renewal-period must be 0 or at least 300"));
+        }
+        let bandwidth = whole(&self.bandwidth)?.map(|kib| kib.saturating_mul(1024));
+        Ok(QuotaLimits { calls: whole(&self.calls)?, bandwidth, period, anchor })
+    }
+
+    fn check(&self, context: &mut Context<'_>) -> Result<Flow, Failure> {
+        let key = match (&self.key, &context.caller.subscription) {
+            (Some(key), _) => format!("key\n{}", counter_key(key, context)?),
+            (None, Some(subscription)) => format!("subscription\n{}\n{}", self.identity, subscription.id),
+            (None, None) => return Ok(Flow::Next),
+        };
+        let limits = self.limits(context)?;
+        self.count(context, key.clone(), limits)?;
+        for part in self.parts.iter().filter(|part| part.applies(context)).cloned().collect::<Vec<_>>() {
+            let own =
+                QuotaLimits { calls: part.calls, bandwidth: part.bandwidth, period: part.period, ..limits };
+            self.count(context, format!("{key}\n{}", part.key()), own)?;
+        }
+        Ok(Flow::Next)
+    }
+
+    fn count(&self, context: &mut Context<'_>, key: String, limits: QuotaLimits) -> Result<(), Failure> {
+        let increment = self.increment.at_once(context)?;
+        let now = context.now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+        let counters = context.shared.counters.clone();
+        let admitted = counters.quota(&key, |count| count.admit(&limits, increment.unwrap_or(0), now));
+        admitted.map_err(refusal)?;
+        if increment.is_none() {
+            let later = LaterQuota { key: key.clone(), limits, increment: self.increment.clone() };
+            context.after_response.push(Arc::new(later));
+        }
+        if limits.bandwidth.is_some() {
+            count_bytes(context, key, limits);
+        }
+        Ok(())
+    }
+}
+
+fn refusal(refusal: QuotaRefusal) -> Failure {
+    let (what, seconds) = match refusal {
+        QuotaRefusal::Calls { seconds } => ("call volume", seconds),
+        QuotaRefusal::Bandwidth { seconds } => ("bandwidth", seconds),
+    };
+    let detail = match seconds {
+        None => format!("Out of {what} quota."),
+        Some(n) => format!(
+            "Out of {what} quota. Quota will be replenished in {:02}:{:02}:{:02}.",
+            n / 3600,
+            n / 60 % 60,
+            n % 60
+        ),
+    };
+    let failure = Failure::new("QuotaExceeded", ErrorCode::QuotaExceeded, detail);
+    match seconds {
+        None => failure,
+        Some(seconds) => failure.with_header("Retry-After", seconds.to_string()),
+    }
+}
+
+impl Statement for Quota {
+    fn usage(&self) -> Usage {
+        let own = usage_of(self.key.iter().chain(&self.calls).chain(&self.bandwidth).chain([&self.period]));
+        if self.increment.usage().response { own } else { own.and(self.increment.usage()) }
+    }
+
+    fn run(&self, context: &mut Context<'_>) -> Result<Flow, Failure> {
+        self.check(context)
+    }
+
+    fn runs_dry(&self) -> bool {
+        false
+    }
+}
+
+/// A count that waits for the response.
+#[derive(Debug)]
+struct LaterQuota {
+    key: String,
+    limits: QuotaLimits,
+    increment: Increment,
+}
+
+impl AfterResponse for LaterQuota {
+    fn finish(&self, context: &mut Context<'_>) {
+        match self.increment.value(context) {
+            Ok(increment) => {
+                let now = context.now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+                context.shared.counters.quota(&self.key, |count| {
+                    count.advance(&self.limits, now);
+                    count.calls += increment;
+                });
+            }
+            Err(failure) => log::warn!("increment of a quota: {}", failure.log),
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! `validate-jwt` and `validate-azure-ad-token`: verified by the engine of `AuthenticationSchemes`.
+
+use super::{
+    args::Args,
+    compiler::{StatementCompiler, done},
+    schema::{Attribute, Kind, attribute, expression, flag, text},
+    spec::Spec,
+    validate_token::{RequiredClaim, TokenLocation, ValidateToken},
+};
+use crate::{
+    base::url::HttpUrl,
+    config::codes,
+    net::tls::trust::TrustAnchors,
+    stages::{
+        authentication::{
+            keys::{KeyData, Material},
+            settings::{CredentialLocations, JwtSettings, KeySource, RemoteKeys, SchemeConfig, SchemeKind},
+        },
+        program::Statement,
+    },
+};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use jsonwebtoken::Algorithm;
+use std::{sync::Arc, time::Duration};
+
+/// The end of the URL of a discovery document.
+const DISCOVERY: &str = "/.well-known/openid-configuration";
+
+/// How often keys are fetched again, and the shortest time between two fetches.
+const REFRESH: Duration = Duration::from_secs(3600);
+
+const MIN_REFRESH: Duration = Duration::from_secs(5);
+
+const CLAIM: &[Attribute] = &[
+    text("name", "The name of the claim.").required(),
+    attribute(
+        "match",
+        Kind::Choice(&["all", "any"]),
+        "Whether the claim has `all` values, or `any` of them. Default: `all`.",
+    ),
+    text("separator", "Parts the values of a text."),
+    attribute("values", Kind::Texts, "The values. Default: any.").dynamic(),
+];
+
+const KEY: &[Attribute] = &[
+    text("id", "The `kid` of the key."),
+    expression("value", "A secret in base64."),
+    text("certificate-id", "Not available yet: use `n` and `e`."),
+    text("n", "The modulus of an RSA key in base64url."),
+    text("e", "The exponent of an RSA key in base64url."),
+];
+
+const CONFIGURATION: &[Attribute] = &[text("url", "The URL of the discovery document.").required()];
+
+const STATUS: Attribute = attribute(
+    "failed-validation-httpcode",
+    Kind::Int(200, 599),
+    "The status of the response otherwise. Default: 401.",
+)
+.dynamic();
+
+const MESSAGE: Attribute =
+    expression("failed-validation-error-message", "The message of the response otherwise.");
+
+const OUTPUT: Attribute =
+    text("output-token-variable-name", "The variable with the token, as `AsJwt()` returns it.");
+
+const HEADER: Attribute = text("header-name", "The header with the token.");
+
+const QUERY: Attribute = text("query-parameter-name", "The query parameter with the token.");
+
+const TOKEN: Attribute = expression("token-value", "The token.");
+
+const AUDIENCES: Attribute =
+    attribute("audiences", Kind::Texts, "The audiences; one of them must fit. Default: any.").dynamic();
+
+const CLAIMS: Attribute =
+    attribute("required-claims", Kind::Objects(CLAIM), "Claims that the token must have.");
+
+/// The statements of this group.
+pub const SPECS: &[Spec] = &[
+    Spec {
+        name: "validate-jwt",
+        sections: "i",
+        scopes: &[],
+        is_once: false,
+        bare: None,
+        attributes: &[
+            HEADER,
+            QUERY,
+            TOKEN,
+            STATUS,
+            MESSAGE,
+            attribute("require-expiration-time", Kind::Bool, "Whether the token needs `exp`. Default: true."),
+            text("require-scheme", "The scheme in front of the token, such as `Bearer`."),
+            flag("require-signed-tokens", "Must be true."),
+            attribute(
+                "clock-skew",
+                Kind::Number(0.0, 9e15),
+                "Seconds by which clocks may differ. Default: 0.",
+            ),
+            OUTPUT,
+            attribute("openid-config", Kind::Objects(CONFIGURATION), "Discovery documents of issuers."),
+            attribute("issuer-signing-keys", Kind::Objects(KEY), "Keys."),
+            attribute("decryption-keys", Kind::Objects(KEY), "Not available: encrypted tokens are refused."),
+            AUDIENCES,
+            attribute("issuers", Kind::Texts, "The issuers; one of them must fit. Default: any.").dynamic(),
+            CLAIMS,
+            text(
+                "scheme",
+                "The name of one of `AuthenticationSchemes`, instead of keys, issuers and audiences.",
+            ),
+        ],
+        about: "Requires a valid token.",
+        compile: jwt,
+    },
+    Spec {
+        name: "validate-azure-ad-token",
+        sections: "i",
+        scopes: &[],
+        is_once: false,
+        bare: None,
+        attributes: &[
+            text("tenant-id", "The tenant: an id or a domain.").required(),
+            HEADER,
+            QUERY,
+            TOKEN,
+            STATUS,
+            MESSAGE,
+            OUTPUT,
+            attribute(
+                "client-application-ids",
+                Kind::Texts,
+                "The applications that may call (`azp`, else `appid`).",
+            )
+            .dynamic()
+            .required(),
+            attribute("backend-application-ids", Kind::Texts, "The audiences, as application ids.").dynamic(),
+            AUDIENCES,
+            CLAIMS,
+        ],
+        about: "Requires a valid token of Entra ID.",
+        compile: entra,
+    },
+];
+
+pub(super) fn place(
+    args: &Args,
+    default_header: Option<&str>,
+    compiler: &mut StatementCompiler<'_, '_>,
+) -> Option<TokenLocation> {
+    let (header, query, value) =
+        (args.text("header-name"), args.text("query-parameter-name"), args.template("token-value"));
+    match (header, query, value) {
+        (Some(name), None, None) => Some(TokenLocation::Header(name.to_string())),
+        (None, Some(name), None) => Some(TokenLocation::Query(name.to_string())),
+        (None, None, Some(value)) => Some(TokenLocation::Value(value)),
+        (None, None, None) if default_header.is_some() => Some(TokenLocation::Header("Authorization".into())),
+        _ => {
+            compiler.diagnostics.error(
+                codes::POLICY_ATTRIBUTE,
+                args.span,
+                "exactly one of `header-name`, `query-parameter-name` and `token-value` must be set",
+            );
+            None
+        }
+    }
+}
+
+pub(super) fn claims(args: &Args) -> Vec<RequiredClaim> {
+    let one = |claim: &Args| RequiredClaim {
+        name: claim.text("name").unwrap_or_default(),
+        any: claim.text("match").is_some_and(|mode| &*mode == "any"),
+        separator: claim.text("separator"),
+        values: claim.templates("values").unwrap_or_default(),
+    };
+    args.objects("required-claims").iter().map(one).collect()
+}
+
+pub(super) fn jwt(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<Arc<dyn Statement>> {
+    let place = place(args, None, compiler)?;
+    if !args.flag("require-signed-tokens", true) || args.has("decryption-keys") {
+        compiler
+            .diagnostics
+            .error(codes::POLICY_ATTRIBUTE, args.span, "tokens must be signed, and are not decrypted")
+            .help("remove `require-signed-tokens` and `decryption-keys`");
+        return None;
+    }
+    let sources = match args.text("scheme") {
+        Some(name) => vec![named_scheme(&name, args, compiler)?],
+        None => sources(args, compiler)?,
+    };
+    done(ValidateToken {
+        place,
+        status: args.template("failed-validation-httpcode"),
+        message: args.template("failed-validation-error-message"),
+        scheme: args.text("require-scheme"),
+        variable: args.text("output-token-variable-name"),
+        sources,
+        audiences: args.templates("audiences"),
+        issuers: args.templates("issuers"),
+        applications: None,
+        claims: claims(args),
+    })
+}
+
+fn named_scheme(
+    name: &str,
+    args: &Args,
+    compiler: &mut StatementCompiler<'_, '_>,
+) -> Option<Arc<SchemeConfig>> {
+    let found = compiler.facts.schemes.as_ref().and_then(|schemes| schemes.get(name));
+    match found {
+        Some(scheme) if matches!(scheme.kind, SchemeKind::Jwt(_)) => Some(scheme.clone()),
+        _ => {
+            compiler
+                .diagnostics
+                .error(
+                    codes::UNKNOWN_AUTHENTICATION_SCHEME,
+                    args.span_of("scheme"),
+                    format!("\"{name}\" is not a JwtBearer scheme"),
+                )
+                .help("add it to AuthenticationSchemes with Type JwtBearer");
+            None
+        }
+    }
+}
+
+/// The schemes of keys and of discovery documents.
+pub(super) fn sources(
+    args: &Args,
+    compiler: &mut StatementCompiler<'_, '_>,
+) -> Option<Vec<Arc<SchemeConfig>>> {
+    let mut keys = Vec::new();
+    for key in args.objects("issuer-signing-keys") {
+        keys.push(signing_key(key, compiler)?);
+    }
+    let mut all = Vec::new();
+    if !keys.is_empty() {
+        all.push(KeySource::Fixed(keys));
+    }
+    for configuration in args.objects("openid-config") {
+        all.push(discovery(&configuration.text("url").unwrap_or_default(), configuration, compiler)?);
+    }
+    if all.is_empty() {
+        compiler.diagnostics.error(
+            codes::POLICY_ATTRIBUTE,
+            args.span,
+            "`validate-jwt` needs `issuer-signing-keys`, `openid-config` or `scheme`",
+        );
+        return None;
+    }
+    let expiry = args.flag("require-expiration-time", true);
+    let skew = args.number("clock-skew").unwrap_or(0.0);
+    Some(all.into_iter().map(|keys| scheme(keys, expiry, skew)).collect())
+}
+
+fn signing_key(key: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<KeyData> {
+    let kid = key.text("id").map(|id| id.to_string());
+    let material = match (key.text("value"), key.text("n"), key.text("e")) {
+        (Some(secret), None, None) => STANDARD.decode(secret.trim()).ok().map(Material::Secret),
+        (None, Some(n), Some(e)) => {
+            match (URL_SAFE_NO_PAD.decode(n.trim()), URL_SAFE_NO_PAD.decode(e.trim())) {
+                (Ok(n), Ok(e)) => Some(Material::Rsa { n, e }),
+                _ => None,
+            }
+        }
+        _ => None,
+    };
+    let usable = material.filter(|material| !material.algorithms().is_empty());
+    if usable.is_none() {
+        compiler
+            .diagnostics
+            .error(codes::POLICY_ATTRIBUTE, key.span, "invalid signing key")
+            .help("must be a secret of at least 32 bytes in base64 as `value`, or `n` and `e` of an RSA key in base64url");
+    }
+    Some(KeyData { kid, material: usable?, algorithm: None })
+}
+
+fn discovery(url: &str, args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<KeySource> {
+    let authority = url.trim().strip_suffix(DISCOVERY).and_then(|authority| HttpUrl::parse(authority).ok());
+    let Some(url) = authority else {
+        compiler
+            .diagnostics
+            .error(codes::POLICY_ATTRIBUTE, args.span_of("url"), "invalid URL of a discovery document")
+            .help(format!("must end with {DISCOVERY}"));
+        return None;
+    };
+    Some(KeySource::Remote(RemoteKeys {
+        url,
+        use_discovery: true,
+        requires_own_issuer: false,
+        trust: TrustAnchors::default(),
+        refresh: REFRESH,
+        min_refresh_interval: MIN_REFRESH,
+    }))
+}
+
+pub(super) fn scheme(keys: KeySource, requires_expiry: bool, skew: f64) -> Arc<SchemeConfig> {
+    let algorithms = match &keys {
+        KeySource::Fixed(keys) => {
+            keys.iter().flat_map(|key| key.material.algorithms().iter().copied()).collect()
+        }
+        KeySource::Remote(_) => vec![
+            Algorithm::RS256,
+            Algorithm::RS384,
+            Algorithm::RS512,
+            Algorithm::PS256,
+            Algorithm::PS384,
+            Algorithm::PS512,
+            Algorithm::ES256,
+            Algorithm::ES384,
+            Algorithm::EdDSA,
+        ],
+    };
+    let settings = JwtSettings {
+        locations: CredentialLocations::default(),
+        keys,
+        algorithms,
+        issuers: Vec::new(),
+        max_keys_tried: 4,
+        audiences: Vec::new(),
+        clock_skew: Duration::from_secs_f64(skew.min(9e11)),
+        token_types: Vec::new(),
+        requires_expiry,
+        verifies_signature_first: true,
+    };
+    Arc::new(SchemeConfig { name: "validate-jwt".to_owned(), kind: SchemeKind::Jwt(Box::new(settings)) })
+}
+
+fn entra(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<Arc<dyn Statement>> {
+    let place = place(args, Some("Authorization"), compiler)?;
+    let tenant = args.text("tenant-id").unwrap_or_default();
+    let url = format!("{}/{tenant}/v2.0{DISCOVERY}", compiler.facts.entra_authority.trim_end_matches('/'));
+    let keys = discovery(&url, args, compiler)?;
+    let audiences = match (args.templates("audiences"), args.templates("backend-application-ids")) {
+        (Some(mut all), Some(more)) => {
+            all.extend(more);
+            Some(all)
+        }
+        (all, more) => all.or(more),
+    };
+    done(ValidateToken {
+        place,
+        status: args.template("failed-validation-httpcode"),
+        message: args.template("failed-validation-error-message"),
+        scheme: None,
+        variable: args.text("output-token-variable-name"),
+        sources: vec![scheme(keys, true, 0.0)],
+        audiences,
+        issuers: None,
+        applications: args.templates("client-application-ids"),
+        claims: claims(args),
+    })
+}

@@ -169,19 +169,7 @@ pub async fn open_forward_stream(
         return Err(GatewayError::new(ErrorCode::GatewayConnectionLimit, detail));
     };
     let deadline = Instant::now() + timeout;
-    let connected = match target.addr {
-        ConnectAddr::Tcp { name, preferred } => {
-            let addresses =
-                name.addresses(deadline).await.map_err(|reason| resolve_error(target, &reason))?;
-            let connected = connect(&addresses, target.port, preferred, deadline).await;
-            connected.map(|(stream, _)| SocketStream::Tcp(stream))
-        }
-        ConnectAddr::Unix(path) => connect_unix(path, deadline).await.map(SocketStream::Unix),
-        ConnectAddr::Agent(endpoint) => {
-            Ok(SocketStream::Agent(Box::new(endpoint.open(target.client, timeout).await?)))
-        }
-    };
-    let mut socket = connected.map_err(|error| connect_error(target, &error, timeout))?;
+    let (mut socket, _) = connect_socket(target, deadline, timeout).await?;
     socket.prepare();
     if let Some(header) = &target.proxy_header {
         write_proxy_header(&mut socket, header, deadline)
@@ -199,12 +187,12 @@ pub async fn open_forward_stream(
     }
 }
 
-async fn connect_stream(
+/// A connected socket, and the address behind a name.
+async fn connect_socket(
     target: &ConnectTarget<'_>,
-    offer: AlpnOffer,
+    deadline: Instant,
     timeout: Duration,
-) -> Result<(Stream, Option<ResolvedPeer>), GatewayError> {
-    let deadline = Instant::now() + timeout;
+) -> Result<(SocketStream, Option<ResolvedPeer>), GatewayError> {
     let connected = match target.addr {
         ConnectAddr::Tcp { name, preferred } => {
             let generation = name.generation();
@@ -223,7 +211,16 @@ async fn connect_stream(
             Ok((SocketStream::Agent(Box::new(stream)), None))
         }
     };
-    let (mut connected, peer) = connected.map_err(|error| connect_error(target, &error, timeout))?;
+    connected.map_err(|error| connect_error(target, &error, timeout))
+}
+
+async fn connect_stream(
+    target: &ConnectTarget<'_>,
+    offer: AlpnOffer,
+    timeout: Duration,
+) -> Result<(Stream, Option<ResolvedPeer>), GatewayError> {
+    let deadline = Instant::now() + timeout;
+    let (mut connected, peer) = connect_socket(target, deadline, timeout).await?;
     if let Some(header) = &target.proxy_header {
         write_proxy_header(&mut connected, header, deadline)
             .await

@@ -169,13 +169,8 @@ pub async fn open_forward_stream(
         return Err(GatewayError::new(ErrorCode::GatewayConnectionLimit, detail));
     };
     let deadline = Instant::now() + timeout;
-    let (mut socket, _) = connect_socket(target, deadline, timeout).await?;
+    let (socket, _) = connect_socket(target, deadline, timeout).await?;
     socket.prepare();
-    if let Some(header) = &target.proxy_header {
-        write_proxy_header(&mut socket, header, deadline)
-            .await
-            .map_err(|error| connect_error(target, &error, timeout))?;
-    }
     let Some(tls) = target.tls else { return Ok(ForwardStream::new(socket).counted(descriptor)) };
     match tokio::time::timeout_at(deadline.into(), tls.connect_forwarded(socket, &target.label())).await {
         Ok(stream) => Ok(stream?.counted(descriptor)),
@@ -187,7 +182,7 @@ pub async fn open_forward_stream(
     }
 }
 
-/// A connected socket, and the address behind a name.
+/// A connected socket on which the PROXY header was sent, and the address behind a name.
 async fn connect_socket(
     target: &ConnectTarget<'_>,
     deadline: Instant,
@@ -211,7 +206,13 @@ async fn connect_socket(
             Ok((SocketStream::Agent(Box::new(stream)), None))
         }
     };
-    connected.map_err(|error| connect_error(target, &error, timeout))
+    let (mut socket, peer) = connected.map_err(|error| connect_error(target, &error, timeout))?;
+    if let Some(header) = &target.proxy_header {
+        write_proxy_header(&mut socket, header, deadline)
+            .await
+            .map_err(|error| connect_error(target, &error, timeout))?;
+    }
+    Ok((socket, peer))
 }
 
 async fn connect_stream(
@@ -220,12 +221,7 @@ async fn connect_stream(
     timeout: Duration,
 ) -> Result<(Stream, Option<ResolvedPeer>), GatewayError> {
     let deadline = Instant::now() + timeout;
-    let (mut connected, peer) = connect_socket(target, deadline, timeout).await?;
-    if let Some(header) = &target.proxy_header {
-        write_proxy_header(&mut connected, header, deadline)
-            .await
-            .map_err(|error| connect_error(target, &error, timeout))?;
-    }
+    let (connected, peer) = connect_socket(target, deadline, timeout).await?;
     let Some(tls) = target.tls else { return Ok((Stream::new(connected), peer)) };
     match tokio::time::timeout_at(deadline.into(), tls.connect(connected.into(), &target.label(), offer))
         .await

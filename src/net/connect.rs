@@ -29,7 +29,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    io::{AsyncWrite, AsyncWriteExt},
+    io::AsyncWriteExt,
     net::{TcpStream, UnixStream},
 };
 
@@ -208,9 +208,8 @@ async fn connect_socket(
     };
     let (mut socket, peer) = connected.map_err(|error| connect_error(target, &error, timeout))?;
     if let Some(header) = &target.proxy_header {
-        write_proxy_header(&mut socket, header, deadline)
-            .await
-            .map_err(|error| connect_error(target, &error, timeout))?;
+        let written = write_header(&mut socket, header, deadline).await;
+        written.map_err(|error| connect_error(target, &error, timeout))?;
     }
     Ok((socket, peer))
 }
@@ -264,11 +263,7 @@ fn connect_error(target: &ConnectTarget, error: &io::Error, timeout: Duration) -
 }
 
 /// Writes the PROXY header before TLS and everything else.
-async fn write_proxy_header(
-    stream: &mut (impl AsyncWrite + Unpin),
-    header: &ProxyHeader,
-    deadline: Instant,
-) -> io::Result<()> {
+async fn write_header(stream: &mut SocketStream, header: &ProxyHeader, deadline: Instant) -> io::Result<()> {
     let mut bytes = Vec::with_capacity(64);
     write_proxy(&mut bytes, header);
     tokio::time::timeout_at(deadline.into(), stream.write_all(&bytes)).await?

@@ -39,6 +39,7 @@ pub mod upgraded;
 pub mod websocket;
 pub mod pool;
 pub mod pool_key;
+mod socket;
 pub mod proxy_protocol;
 pub mod pingora;
 pub mod client_io;

@@ -197,6 +197,6 @@ fn switch_protocols(
         );
         return Err(GatewayError::new(ErrorCode::GatewayInternal, detail));
     };
-    let upgrade = Some(Upgrade { peer: UpgradePeer::Backend(backend), guards: SmallVec::new() });
+    let upgrade = Some(Box::new(Upgrade { peer: UpgradePeer::Backend(backend), guards: SmallVec::new() }));
     Ok(Response { head: to_head(&response), upgrade, ..Response::default() })
 }

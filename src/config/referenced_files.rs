@@ -11,7 +11,10 @@ use std::path::{Path, PathBuf};
 
 /// The settings that reference files: the path of keys to their object, `*` for every member or item, and their names.
 const FILE_SETTINGS: [(&[&str], &[&str]); 16] = [
-    (&["AuthenticationSchemes", "*"], &["PublicKeyFile", "JwksFile", "KeysFile", "UsersFile", "CaFile", "ClientKeyFile"]),
+    (
+        &["AuthenticationSchemes", "*"],
+        &["PublicKeyFile", "JwksFile", "KeysFile", "UsersFile", "CaFile", "ClientKeyFile"],
+    ),
     (&["Listeners", "*", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
     (&["Listeners", "*", "Tls", "ClientCertificates"], &["CaFile"]),
     (&["Administration", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),

@@ -263,12 +263,12 @@ impl SchemeChain {
                     let chain = chain.clone();
                     return Step::Suspend(Box::pin(async move {
                         match wait.await {
-                            Step::ResumeAt(resume) => Step::ResumeAt(Box::new(move |exchange| {
-                                match resume(exchange) {
+                            Step::ResumeAt(resume) => {
+                                Step::ResumeAt(Box::new(move |exchange| match resume(exchange) {
                                     Step::Next => SchemeChain::authorize(&chain, index + 1, exchange),
                                     step => step,
-                                }
-                            })),
+                                }))
+                            }
                             step => step,
                         }
                     }));

@@ -19,7 +19,9 @@ impl SchemeCompiler<'_, '_> {
         let allow_on_failure = self.choice("OnFailure", &document.on_failure, &failures)?;
         if let Some(set) = document.on_failure.as_ref().filter(|_| allow_on_failure) {
             let message = "requests pass without authorization while the authorizer does not respond";
-            self.diagnostics.warning(codes::EXTERNAL_ALLOWS, set.span, message).help("set \"OnFailure\": \"Deny\"");
+            self.diagnostics
+                .warning(codes::EXTERNAL_ALLOWS, set.span, message)
+                .help("set \"OnFailure\": \"Deny\"");
         }
         let url = self.needed("Url", &document.url)?;
         let is_grpc = url.trim().get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("grpc"));

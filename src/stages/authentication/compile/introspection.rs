@@ -20,7 +20,11 @@ impl SchemeCompiler<'_, '_> {
         let response_keys = if is_signed { Some(self.published_keys(&tls.trust)?) } else { None };
         if let Some(jwks_uri) = non_blank(&document.jwks_uri).filter(|_| !is_signed) {
             self.diagnostics
-                .error(codes::SCHEME_SETTING, jwks_uri.span, "\"JwksUri\" has no effect without SignedResponses")
+                .error(
+                    codes::SCHEME_SETTING,
+                    jwks_uri.span,
+                    "\"JwksUri\" has no effect without SignedResponses",
+                )
                 .help("remove it, or set \"SignedResponses\": true");
         }
         Some(IntrospectionSettings {

@@ -125,7 +125,9 @@ impl SchemeCompiler<'_, '_> {
         let secret = own.and_then(|own| own.nonce_secret.as_ref());
         if let Some(secret) = secret.filter(|secret| secret.reveal().len() < 32) {
             let message = format!("DPoP.NonceSecret has {} bytes", secret.reveal().len());
-            self.diagnostics.error(codes::SCHEME_SECRET, secret.span, message).help("must be at least 32 bytes");
+            self.diagnostics
+                .error(codes::SCHEME_SECRET, secret.span, message)
+                .help("must be at least 32 bytes");
         }
         PossessionSettings {
             dpop,

@@ -56,7 +56,7 @@ async fn check(external: &Arc<External>, exchange: &mut Exchange) -> Option<Gate
             Step::Suspend(wait) => wait.await,
             Step::ResumeAt(resume) => resume(exchange),
             Step::Fail(cause) => return Some(cause),
-            Step::Respond(_) | Step::ReadBody(_) => panic!("unexpected step"),
+            Step::Respond(_) | Step::ReadBody(_) | Step::InspectBody(_) => panic!("unexpected step"),
         };
     }
 }

@@ -27,7 +27,7 @@ use tokio::{sync::watch, task::JoinSet};
 /// How often the number of connections is checked.
 const TICK: Duration = Duration::from_millis(100);
 /// A connection in excess is closed after this time without streams.
-const SPARE_TIMEOUT: Duration = Duration::from_secs(60);
+const EXCESS_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The pause after a connection in reserve could not be opened.
 const RESERVE_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// A refusal that does not change is logged again after this time.
@@ -239,7 +239,7 @@ impl GatewayConnections {
             connection.idle_since = now;
         }
         let is_idle = |connection: &OpenConnection| {
-            now.saturating_duration_since(connection.idle_since) >= SPARE_TIMEOUT
+            now.saturating_duration_since(connection.idle_since) >= EXCESS_IDLE_TIMEOUT
         };
         let idle = open.iter().filter(|(_, connection)| is_idle(connection)).count();
         let running = open.iter().filter(|(_, c)| *c.stop.borrow() == AgentStop::No).count();

@@ -244,11 +244,7 @@ impl AgentRegistry {
     }
 }
 
-fn summary(
-    agent: &Arc<str>,
-    connections: &[Arc<AgentConnection>],
-    config: &TunnelsConfig,
-) -> AgentSummary {
+fn summary(agent: &Arc<str>, connections: &[Arc<AgentConnection>], config: &TunnelsConfig) -> AgentSummary {
     let open: Vec<_> = connections.iter().filter(|connection| connection.is_open()).cloned().collect();
     let (mut instances, mut services): (Vec<&str>, Vec<Box<str>>) = (Vec::new(), Vec::new());
     let is_allowed = |service: &str| config.agent(agent).is_some_and(|entry| entry.allows_service(service));

@@ -32,7 +32,6 @@ use crate::{
     backend::{
         Cluster,
         attempt::{AttemptConfig, Http2},
-        endpoint::Endpoint,
         health::{HealthConfig, ProbeKind},
     },
     config::{Sources, Span},
@@ -48,7 +47,7 @@ use crate::{
 };
 use std::future::Future;
 use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Maximum number of near misses that are listed.
 const MAX_NEAR_MISSES: usize = 5;

@@ -100,5 +100,5 @@ fn listeners_of_devices_need_device_streams_and_tls() {
     let without = listener("127.0.0.1:1883", "").replace("DeviceStreams", "DeviceStream");
     assert!(faults(&without).contains(&"MG1609"));
     let invalid = listener("127.0.0.1:1883", "").replace("wss://hub", "https://hub");
-    assert_eq!(faults(&invalid), ["MG1613"]);
+    assert_eq!(faults(&invalid), ["MG1612"]);
 }

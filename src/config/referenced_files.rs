@@ -10,13 +10,18 @@ use super::span::Span;
 use std::path::{Path, PathBuf};
 
 /// The settings that reference files: the path of keys to their object, `*` for every member or item, and their names.
-const FILE_SETTINGS: [(&[&str], &[&str]); 16] = [
+const FILE_SETTINGS: [(&[&str], &[&str]); 21] = [
     (&["AuthenticationSchemes", "*"], &["PublicKeyFile", "JwksFile", "KeysFile", "UsersFile", "CaFile"]),
     (&["Listeners", "*", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
     (&["Listeners", "*", "Tls", "ClientCertificates"], &["CaFile"]),
     (&["Administration", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
     (&["Administration", "Tls", "ClientCertificates"], &["CaFile"]),
     (&["Routes", "*", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
+    (&["TransportRoutes", "*", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
+    (&["Roles", "*", "Endpoints", "*", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
+    (&["Roles", "*", "Endpoints", "*", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
+    (&["RoleOptions", "InternalListener", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
+    (&["RoleOptions", "InternalListener", "Tls", "ClientCertificates"], &["CaFile"]),
     (&["Clusters", "*", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
     (&["GlobalConfiguration", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
     (&["GlobalConfiguration", "ServiceDiscoveryProvider"], &["CaFile"]),

@@ -10,7 +10,7 @@ use super::span::Span;
 use std::path::{Path, PathBuf};
 
 /// The settings that reference files: the path of keys to their object, `*` for every member or item, and their names.
-const FILE_SETTINGS: [(&[&str], &[&str]); 16] = [
+const FILE_SETTINGS: [(&[&str], &[&str]); 21] = [
     (
         &["AuthenticationSchemes", "*"],
         &["PublicKeyFile", "JwksFile", "KeysFile", "UsersFile", "CaFile", "ClientKeyFile"],
@@ -20,6 +20,11 @@ const FILE_SETTINGS: [(&[&str], &[&str]); 16] = [
     (&["Administration", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
     (&["Administration", "Tls", "ClientCertificates"], &["CaFile"]),
     (&["Routes", "*", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
+    (&["TransportRoutes", "*", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
+    (&["Roles", "*", "Endpoints", "*", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
+    (&["Roles", "*", "Endpoints", "*", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
+    (&["RoleOptions", "InternalListener", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
+    (&["RoleOptions", "InternalListener", "Tls", "ClientCertificates"], &["CaFile"]),
     (&["Clusters", "*", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
     (&["GlobalConfiguration", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
     (&["GlobalConfiguration", "ServiceDiscoveryProvider"], &["CaFile"]),

@@ -12,6 +12,7 @@ pub mod devices;
 pub mod mqtt;
 pub mod background;
 pub mod client_hello;
+pub mod backend_datagram;
 pub mod datagram;
 pub mod forward_stream;
 pub mod socket_stream;

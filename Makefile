@@ -52,6 +52,7 @@ bench: ## margay next to nginx and HAProxy under wrk, and the criterion benches
 	cargo build --release --locked
 	benches/proxy/run.sh
 	benches/shared_state/run.py target/release/margay
+	benches/waf/run.py target/release/margay
 	cargo bench --locked --no-run --bench hub_clients
 	benches/hub/run.py target/release/margay "$$(ls -t target/release/deps/hub_clients-* | grep -v '\.d$$' | head -n 1)"
 	cargo bench --locked --quiet --bench '*'

@@ -3,7 +3,7 @@
 
 pub use super::cluster_spec::ClusterSpec;
 use super::{
-    balance::{Balancer, BalancerKind, EndpointSet},
+    balance::{Balancer, BalancerKind, Caller, EndpointSet},
     balancer_states::BalancerStates,
     cluster_state::ClusterState,
     discovery::{InstanceTarget, ServiceWatch},
@@ -148,11 +148,15 @@ impl Cluster {
     }
 
     /// Selects an endpoint for an attempt, avoiding those already tried as long as there is another.
-    pub fn pick(&self, exchange: &Exchange, tried: &[Arc<Endpoint>]) -> Result<Selection, GatewayError> {
+    pub fn pick<'c>(
+        &self,
+        caller: impl Into<Caller<'c>>,
+        tried: &[Arc<Endpoint>],
+    ) -> Result<Selection, GatewayError> {
         let members = self.members.load();
         let mut selection = self
             .balancer
-            .pick(&members.candidates, exchange, tried)
+            .pick(&members.candidates, caller.into(), tried)
             .ok_or_else(|| self.no_endpoint_error())?;
         if selection.in_flight.is_none() && !self.health.is_disabled() {
             selection.in_flight = Some(InFlightGuard::new(&selection.endpoint));

@@ -4,7 +4,8 @@ use super::endpoint_state::EndpointState;
 use crate::{
     base::weak_map::WeakMap,
     net::{
-        connect::{ConnectAddr, ConnectTarget},
+        agents::address::AgentAddress,
+        connect::{AgentEndpoint, ConnectAddr, ConnectTarget},
         connection_limit::{ConnectionLimiter, PoolConfig},
         pool_key::PoolSlot,
         proxy_protocol::{ProxyAddresses, ProxyHeader, Version},
@@ -32,6 +33,14 @@ impl Instance {
     /// An instance with weight 1.
     pub fn new(host: impl Into<String>, port: u16) -> Instance {
         Instance { host: host.into(), port, weight: 1 }
+    }
+
+    /// The label of its endpoint: host and port, the path of a Unix domain socket, or the service of an agent.
+    pub fn label(&self) -> String {
+        match UnixAddress::has_unix_scheme(&self.host) || AgentAddress::has_agent_scheme(&self.host) {
+            true => self.host.clone(),
+            false => format!("{}:{}", authority_host(&self.host), self.port),
+        }
     }
 }
 
@@ -65,7 +74,7 @@ pub struct Transport {
 impl Transport {
     /// The target of a new connection.
     pub fn connect_target(&self, port: u16, proxy_header: Option<ProxyHeader>) -> ConnectTarget<'_> {
-        ConnectTarget { addr: &self.addr, port, proxy_header, tls: self.tls.as_ref() }
+        ConnectTarget { addr: &self.addr, port, proxy_header, tls: self.tls.as_ref(), client: None }
     }
 
     /// The PROXY protocol header of a connection for this exchange.
@@ -157,14 +166,10 @@ impl EndpointRegistry {
             TlsMode::Always(tls) => (transport(Some(tls)), None),
             TlsMode::SameAsClient(tls) => (transport(None), Some(transport(Some(tls)))),
         };
-        let is_unix = UnixAddress::has_unix_scheme(host);
+        let is_portless = UnixAddress::has_unix_scheme(host) || AgentAddress::has_agent_scheme(host);
         Arc::new(Endpoint {
-            port: (is_unix || *port != 0).then_some(*port),
-            label: if is_unix {
-                host.as_str().into()
-            } else {
-                format!("{}:{port}", authority_host(host)).into()
-            },
+            port: (is_portless || *port != 0).then_some(*port),
+            label: instance.label().into(),
             weight: *weight,
             primary,
             tls_variant,
@@ -182,15 +187,21 @@ impl EndpointRegistry {
         let key = (host.to_owned(), port, tls.cloned(), identity.clone());
         // The configuration was checked, so a parse error cannot occur here; such a name would not resolve.
         let unix_path = UnixAddress::parse(host, None).and_then(Result::ok);
-        let host_name = if unix_path.is_some() { "localhost" } else { host };
+        let agent = AgentAddress::parse(host).zip(self.resolver.agents());
+        let host_name = if unix_path.is_some() || agent.is_some() { "localhost" } else { host };
         let transport = self.transports.get_or_insert_with(key, || {
             let pool = PoolSlot::claim();
             Transport {
                 limiter: identity.pooling.limit.map(|limit| ConnectionLimiter::new(limit, pool.key())),
                 max_lifetime: identity.pooling.max_lifetime,
                 proxy_protocol: identity.pooling.proxy_protocol,
-                addr: unix_path
-                    .map_or_else(|| ConnectAddr::from_name(self.resolver.get(host)), ConnectAddr::Unix),
+                addr: match (unix_path, agent) {
+                    (Some(path), _) => ConnectAddr::Unix(path),
+                    (None, Some((address, registry))) => {
+                        ConnectAddr::Agent(AgentEndpoint { registry: registry.clone(), address })
+                    }
+                    (None, None) => ConnectAddr::from_name(self.resolver.get(host)),
+                },
                 pool,
                 tls: tls.map(|tls| self.tls_configs.target(tls, host_name)),
             }

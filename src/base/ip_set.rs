@@ -32,6 +32,24 @@ impl IpRange {
         Some(IpRange { first: address, last: address })
     }
 
+    /// Whether it contains all addresses of the other range.
+    pub fn includes(&self, other: &IpRange) -> bool {
+        self.contains(other.first) && self.contains(other.last)
+    }
+
+    /// The network of this range: its first address and the length of its prefix; `None` if it is no network.
+    pub fn as_network(&self) -> Option<(IpAddr, u8)> {
+        let (first, last, bits) = match (self.first, self.last) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => (first.to_bits().into(), last.to_bits().into(), 32),
+            (IpAddr::V6(first), IpAddr::V6(last)) => (first.to_bits(), last.to_bits(), 128),
+            _ => return None,
+        };
+        let host: u128 = first ^ last;
+        let host_bits = 128 - host.leading_zeros();
+        let is_network = host == u128::MAX.checked_shr(128 - host_bits).unwrap_or(0) && first & host == 0;
+        is_network.then_some((self.first, (bits - host_bits) as u8))
+    }
+
     /// Whether it contains an address.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.first.is_ipv4() == address.is_ipv4() && self.first <= address && address <= self.last

@@ -25,6 +25,7 @@ pub mod memory;
 pub mod method;
 pub mod weak_map;
 pub mod path_params;
+pub mod port_range;
 pub mod percent;
 pub mod secret;
 pub mod hash;

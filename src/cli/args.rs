@@ -1,14 +1,20 @@
 //! The command line. The texts here are the help.
 
+use super::agent::arguments::AgentCommand;
 use super::client::arguments::{
     ApplyCommand, ClustersCommand, EndpointCommand, HistoryCommand, RollbackCommand, RoutesCommand,
     StatusCommand, TailCommand, TopCommand,
 };
+pub(super) use super::configuration::{Compat, Configuration};
+use super::connect::arguments::ConnectCommand;
+use super::explain_topics::ExplainTopic;
 use super::import::arguments::Import;
+use super::policies::Policies;
+use super::roles::Roles;
+use super::waf::args::Waf;
 use crate::net::{listener::Address, unix_address::UnixAddress};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::net::IpAddr;
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 /// margay, an API gateway: one binary, one JSON route table, in front of your backends.
 #[derive(Debug, Parser)]
@@ -34,6 +40,10 @@ pub(super) enum Command {
     Run(Run),
     /// Start the sample services, then run the gateway as `run` does.
     Demo(Demo),
+    /// Keep an outbound connection to a gateway, and connect its streams to services near this machine.
+    Agent(AgentCommand),
+    /// Reach the service of an agent through a gateway.
+    Connect(ConnectCommand),
     /// Report all errors and warnings of the configuration.
     Check(Check),
     /// Print the JSON Schema of the configuration, for editors.
@@ -52,10 +62,14 @@ pub(super) enum Command {
     New(New),
     /// Format configuration files; comments, order and the spelling of values are kept.
     Fmt(Fmt),
-    /// Convert an OpenAPI document, or the configuration of YARP or Kong, into gateway.json.
+    /// Convert an OpenAPI document, or the configuration of YARP, Kong or Azure Cloud Services, into gateway.json.
     Import(Import),
+    /// Policy documents: convert those of Azure API Management.
+    Policies(Policies),
     /// The web application firewall: its rules, and proposals for exclusions from its log.
     Waf(Waf),
+    /// Export the roles of the configuration.
+    Roles(Roles),
     /// Report the status of a running gateway.
     Status(StatusCommand),
     /// List the routes of a running gateway with their traffic.
@@ -82,27 +96,6 @@ pub(super) enum Command {
     Man(Man),
     /// Explain an error code: `margay help error identity.expired`.
     Help(Help),
-}
-
-/// The location of the configuration.
-#[derive(Args, Clone, Debug, Default)]
-pub(super) struct Configuration {
-    /// A file, or a directory of gateway.*.json or ocelot.*.json; several are merged. Default: gateway.json, then
-    /// ocelot.json.
-    #[arg(long, value_name = "FILE|DIR")]
-    pub config: Vec<PathBuf>,
-    /// The directory of policy files. Default: policies/ next to the configuration.
-    #[arg(long, value_name = "DIR")]
-    pub policies: Option<PathBuf>,
-    /// Behave exactly as Ocelot does; implied by files named ocelot*.json.
-    #[arg(long, value_name = "WITH", ignore_case = true)]
-    pub compat: Option<Compat>,
-}
-
-/// The gateway to be compatible with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Compat {
-    Ocelot,
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -270,14 +263,22 @@ pub(super) struct Schema {
 }
 
 #[derive(Args, Clone, Debug)]
+#[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 pub(super) struct Explain {
+    #[command(subcommand)]
+    pub topic: Option<ExplainTopic>,
     /// The method, such as GET.
-    pub method: String,
+    #[arg(required = true)]
+    pub method: Option<String>,
     /// The URL as the client would send it, or just a path.
-    pub url: String,
+    #[arg(required = true)]
+    pub url: Option<String>,
     /// A header of the request.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
+    /// The body of the request; `@FILE` reads it from a file. Without a Content-Type it is a form.
+    #[arg(short = 'd', long, value_name = "TEXT")]
+    pub data: Option<String>,
     /// The address of the client.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub from: IpAddr,
@@ -289,50 +290,6 @@ pub(super) struct Explain {
     pub json: bool,
     #[command(flatten)]
     pub configuration: Configuration,
-}
-
-/// A command of the firewall.
-#[derive(Args, Clone, Debug)]
-pub(super) struct Waf {
-    #[command(subcommand)]
-    pub command: WafCommand,
-}
-
-#[derive(Clone, Debug, Subcommand)]
-pub(super) enum WafCommand {
-    /// Print directory, version and number of the managed rules in force.
-    Rules(WafRules),
-    /// Propose exclusions for matches that the firewall logged in Detection.
-    Replay(WafReplay),
-}
-
-#[derive(Args, Clone, Debug)]
-pub(super) struct WafRules {
-    /// The directory of the rules. Default: as for a gateway without `WafEngine.Rules`.
-    #[arg(long, value_name = "DIR")]
-    pub rules: Option<PathBuf>,
-    /// Load the rules of another directory and report whether it succeeds.
-    #[arg(long, value_name = "DIR", conflicts_with = "rules")]
-    pub check: Option<PathBuf>,
-    /// List the rules with their ids, levels and messages.
-    #[arg(long)]
-    pub list: bool,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(super) struct WafReplay {
-    /// Files with lines of the log of the firewall.
-    #[arg(value_name = "LOG", required = true)]
-    pub logs: Vec<PathBuf>,
-    /// The number of distinct clients without which nothing is proposed.
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    pub min_clients: usize,
-    /// The number of requests without which nothing is proposed.
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub min_requests: usize,
-    /// Print the exclusions only, as JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// The help topic.

@@ -1,6 +1,7 @@
 //! `margay diff`: what changes for traffic between two configurations.
 
-use super::args::{Compat, Configuration, Diff};
+use super::args::Diff;
+use super::configuration::{Compat, Configuration};
 use super::{Exit, output, settings};
 use crate::control::candidate::Candidate;
 use crate::plan::diff;

@@ -1,15 +1,18 @@
 //! `margay explain`: a dry run of one request.
 
 use super::args::Explain;
-use super::{Exit, output, settings};
+use super::{Exit, explain_topics, output, settings};
 use crate::control::candidate::Candidate;
 use crate::control::dry_run::DryRun;
 use crate::pipeline::exchange::Exchange;
-use crate::plan::explain::parse_request_from;
+use crate::plan::explain::{add_body, parse_request_from};
 use crate::stages::custom::StageRegistry;
 
 /// Loads the configuration, runs the request through its plan, and prints the explanation.
 pub(super) fn run(arguments: &Explain, stages: &StageRegistry) -> Exit {
+    if let Some(topic) = &arguments.topic {
+        return explain_topics::run(topic, stages);
+    }
     let request = match request(arguments) {
         Ok(request) => request,
         Err(error) => return Exit::usage(&error),
@@ -38,13 +41,23 @@ fn request(arguments: &Explain) -> Result<Exchange, String> {
     };
     let headers: Vec<_> = arguments.headers.iter().map(header).collect::<Result<_, _>>()?;
     let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    parse_request_from(
-        &arguments.method,
-        &arguments.url,
+    let mut exchange = parse_request_from(
+        arguments.method.as_deref().unwrap_or_default(),
+        arguments.url.as_deref().unwrap_or_default(),
         &headers,
         arguments.from,
         arguments.listener.as_deref(),
-    )
+    )?;
+    add_body(&mut exchange, body(arguments)?);
+    Ok(exchange)
+}
+
+fn body(arguments: &Explain) -> Result<Vec<u8>, String> {
+    match arguments.data.as_deref().map(|data| (data, data.strip_prefix('@'))) {
+        None => Ok(Vec::new()),
+        Some((_, Some(file))) => std::fs::read(file).map_err(|error| format!("--data {file}: {error}")),
+        Some((data, None)) => Ok(data.as_bytes().to_vec()),
+    }
 }
 
 #[cfg(test)]

@@ -5,27 +5,34 @@
 //! Standard output has data only, standard error has the log. Calls `control` to serve and to read a configuration. Owns nothing
 //! that outlives a reload: settings of the command line are passed to `control`, which applies them to each plan.
 
+mod agent;
 mod args;
 mod builder;
 mod check;
 mod client;
 mod completions;
+mod configuration;
+mod connect;
 pub mod demo;
 mod diff;
 mod exit;
 mod explain;
+mod explain_topics;
 mod fmt;
 mod format;
 mod import;
 mod log;
 mod new;
 mod output;
+mod policies;
 mod progress;
+mod roles;
 mod run;
 mod schema;
 mod settings;
 mod show;
 mod test;
+mod tunnel;
 mod error_codes;
 mod waf;
 
@@ -60,6 +67,8 @@ fn command(command: &Command, stages: &StageRegistry) -> Exit {
     match command {
         Command::Run(run) => run::run(run, stages),
         Command::Demo(demo) => demo::run(demo, stages),
+        Command::Agent(arguments) => agent::run(arguments),
+        Command::Connect(arguments) => connect::run(arguments),
         Command::Check(check) => check::run(check, stages),
         Command::Schema(schema) => schema::run(schema),
         Command::Help(help) => match &help.topic {
@@ -70,11 +79,13 @@ fn command(command: &Command, stages: &StageRegistry) -> Exit {
         Command::Test(arguments) => test::run(arguments, stages),
         Command::Fmt(arguments) => fmt::run(arguments),
         Command::Import(arguments) => import::run(arguments),
+        Command::Policies(arguments) => policies::run(arguments),
+        Command::Roles(arguments) => roles::run(arguments, stages),
         Command::Show(arguments) => show::run(arguments, stages),
         Command::New(arguments) => new::run(arguments),
         Command::Completions(arguments) => completions::completions(arguments),
         Command::Man(arguments) => completions::man(arguments),
-        Command::Waf(arguments) => waf::run(arguments),
+        Command::Waf(arguments) => waf::run(arguments, stages),
         Command::Status(arguments) => client::status(arguments),
         Command::Routes(arguments) => client::routes(arguments),
         Command::Clusters(arguments) => client::clusters(arguments),

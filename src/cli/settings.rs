@@ -1,6 +1,7 @@
 //! Settings from flags and environment variables; flags have precedence.
 
-use super::args::{Configuration, Run, address};
+use super::args::{Run, address};
+use super::configuration::Configuration;
 use crate::config::{DotnetEnvironment, Request, render::Style};
 use crate::net::listener::Address;
 use std::io::IsTerminal;

@@ -2,7 +2,8 @@
 //!
 //! Families: MG00 reading files and syntax, MG01 keys and types, MG02 placeholders, merge and policies,
 //! MG03 routes and templates, MG04 options, MG05 aggregates, MG06 listeners and limits, MG07 discovery, MG08 hubs, MG09 not supported
-//! yet, MG10 API management, MG11 shared state.
+//! yet, MG10 API management, MG11 shared state, MG12 administration and telemetry, MG13 web application firewall, MG14 transport routes
+//! and roles, MG15 services with partitions.
 //! Keep the table sorted.
 
 use super::diagnostics::Code;
@@ -188,15 +189,15 @@ codes! {
     UNKNOWN_STORE = "MG0710", "Unknown configuration store", "ConfigurationStore is Consul, or absent.";
     UNKNOWN_HUB_SERVICE = "MG0801", "Unknown hub service", "DownstreamHubService is the name of one of HubServices. Names are case-sensitive.";
     HUB_SERVICE_AND_ENDPOINTS = "MG0802", "Backend settings on a route with DownstreamHubService", "A route with DownstreamHubService has no backend, and none of the options that concern one: addresses, cluster, service, scheme, HTTP version, load balancing, health checks, TLS, QoS, retries, fallback, cache and compression.";
-    HUB_SERVICE_INCOMPLETE = "MG0803", "Incomplete hub service", "A hub service needs a Type, WebPubSub, and at least one entry in Hubs; the name * applies to every hub without an entry.";
+    HUB_SERVICE_INCOMPLETE = "MG0803", "Incomplete hub service", "A hub service needs a Type, WebPubSub or SignalR, and at least one entry in Hubs; the name * applies to every hub without an entry.";
     BAD_HUB_KEY = "MG0804", "Invalid keys of a hub service", "Keys are one or two different secrets of at least 32 bytes; the first one signs, both verify.";
     BAD_HUB_NAME = "MG0805", "Invalid hub name", "A hub name is a letter, then up to 127 letters, digits and _`,.[]; names are case-insensitive.";
     BAD_PUBLIC_URL = "MG0806", "Invalid public URL of a hub service", "PublicUrls are absolute http or https URLs without a query; with a path if the service is mounted below one.";
     NO_PUBLIC_URLS = "MG0807", "Hub service without public URLs", "Without PublicUrls tokens for any host are accepted, and the path of the request is compared: a token for another installation with the same keys is valid here too.";
-    BAD_HANDLER_URL = "MG0808", "Invalid URL of an event handler", "UrlTemplate is an absolute http or https URL, with DownstreamCluster a path; {hub} and {event} may be in path and query, never in scheme, host or port.";
-    BAD_EVENT_PATTERN = "MG0809", "Invalid events of an event handler", "UserEventPattern is * or names separated by commas; SystemEvents are connect, connected, disconnected, joined and left.";
+    BAD_HANDLER_URL = "MG0808", "Invalid URL of an event handler", "UrlTemplate is an absolute http or https URL, with DownstreamCluster a path; {hub}, {event} and for SignalR {category} may be in path and query, never in scheme, host or port.";
+    BAD_EVENT_PATTERN = "MG0809", "Invalid events of an event handler", "UserEventPattern is * or names separated by commas; SystemEvents are connect, connected, disconnected, joined and left. Of SignalR: CategoryPattern and EventPattern are * or names separated by commas; categories are connections and messages.";
     SHADOWED_EVENT_HANDLER = "MG0810", "Event handler without events", "Only the first handler that matches an event receives it: earlier handlers match all events of this one.";
-    BAD_HANDLER_HEADER = "MG0811", "Invalid header of an event handler", "Headers are names and values of HTTP header fields; Host, Connection, Content-*, ce-* and WebHook-* are set by the gateway.";
+    BAD_HANDLER_HEADER = "MG0811", "Invalid header of an event handler", "Headers are names and values of HTTP header fields; Host, Connection, Content-*, ce-*, WebHook-* and X-ASRS-* are set by the gateway.";
     HUB_RANGE = "MG0812", "Hub setting out of range", "The message contains the range. Limits of a hub apply to open connections when the configuration is reloaded.";
     BAD_SERVER_SCHEME = "MG0813", "Invalid server scheme of a hub service", "ServerSchemes are names of AuthenticationSchemes of the type JwtBearer.";
     BAD_NODE_NAME = "MG0814", "Invalid node name", "Realtime.NodeName is 1 to 32 letters, digits and _; unique among the nodes.";
@@ -207,6 +208,8 @@ codes! {
     BAD_SIGNALR = "MG0820", "Invalid SignalR options", "SignalROptions belong to a route with a cluster of SignalR servers: Affinity is Token, Cookie or None, Key has at least 32 bytes, CookieName is the name of a cookie.";
     SIGNALR_KEY = "MG0821", "SignalR affinity without a key", "Without SignalROptions.Key every gateway process generates one: connections do not survive a restart, and several gateways do not accept the tags of each other.";
     SIGNALR_TIMEOUT = "MG0822", "Timeout shorter than a long poll", "SignalR servers hold a long poll for 90 to 100 seconds; a shorter Timeout of the route ends each poll with 504.";
+    FOREIGN_HUB_SETTING = "MG0823", "Setting of another type of hub service", "Some settings of hubs and event handlers exist for Web PubSub only, others for SignalR only; the reference lists them.";
+    BAD_TRANSPORT = "MG0824", "Unknown transport", "Transports of a SignalR hub are WebSockets, ServerSentEvents and LongPolling.";
     POLICY_NOT_YET = "MG0910", "Not supported yet: policy statement", "This version does not have the statement or the attribute of a policy document; it is refused rather than ignored.";
     PENDING_PROTOCOLS = "MG0921", "Not supported yet: HTTP/3", "This version does not support HTTP/3 as the only acceptable version; the setting is rejected rather than ignored.";
     POLICY_STATEMENT = "MG1001", "Unknown statement", "A policy document contains statements of the table in docs/policy-statements.md; an object has one statement, apart from id, // and x-... members.";
@@ -221,6 +224,7 @@ codes! {
     UNKNOWN_ENTITY = "MG1010", "Unknown API management entity", "The setting contains the id of another entity, which does not exist.";
     POLICY_BACKEND = "MG1011", "Unknown backend, logger or identity", "A statement names an entry of Backends, Clusters, Loggers or Identities that does not exist.";
     POLICY_XML = "MG1012", "Malformed policy XML", "The document is not well-formed in the form that Azure API Management accepts, or it contains a DTD.";
+    STORED_ENTITY_IGNORED = "MG1013", "Entity of the store ignored", "An entity or a policy document has one owner: the files or the store. The files have precedence.";
     PROTECTION_LOST = "MG1020", "Inherited protection lost", "The inbound section has no base, and a broader document has a statement that protects.";
     NO_FORWARD_REQUEST = "MG1021", "No forward-request", "The effective backend section has no forward-request, and no statement of it answers: every response is empty.";
     LIMIT_WITHOUT_SUBSCRIPTION = "MG1022", "Limit without subscription", "rate-limit and quota count by subscription; without one they do nothing.";
@@ -233,7 +237,7 @@ codes! {
     NO_SHARED_STATE = "MG1103", "Shared scope without shared state", "A setting that several gateways share needs the section SharedState with the Url of a Redis server.";
     USELESS_LEASE = "MG1104", "Lease without shared scope", "Lease is the number of calls that a gateway may count ahead on the shared state: it needs Scope Shared.";
     BAD_LEASE = "MG1105", "Invalid lease", "Lease is Adaptive, or a number of calls from 1 to 100000.";
-    UNKNOWN_SERVICE = "MG1201", "Unknown internal service", "DownstreamService is the name of a service of the gateway itself: administration or ServiceFabricNaming. Names are case-sensitive.";
+    UNKNOWN_SERVICE = "MG1201", "Unknown internal service", "DownstreamService is the name of a service of the gateway itself: administration, ServiceFabricNaming, or Roles for the directory of roles. Names are case-sensitive.";
     SERVICE_AND_ENDPOINTS = "MG1202", "Endpoint settings on a route with DownstreamService", "A route with DownstreamService has no endpoints, and none of the options that concern them: addresses, cluster, scheme, HTTP version, load balancing, health checks, TLS, QoS, retries and fallback.";
     ADMINISTRATION_UNPROTECTED = "MG1203", "Administration address without credentials", "An address that is neither loopback nor a Unix domain socket needs Administration.Tokens, or Administration.Tls with ClientCertificates. Health.Address serves /live, /ready and /metrics alone, without credentials.";
     BAD_ADMIN_TOKEN = "MG1204", "Invalid administration token", "An entry of Administration.Tokens has a unique Name, and a Hash: sha256: and the SHA-256 of the token in 64 hexadecimal digits.";
@@ -264,6 +268,33 @@ codes! {
     WAF_RULES = "MG1310", "Rules of the firewall cannot be loaded", "A rule file is missing, older than version 3.3, or has a directive that is not supported; the message contains file and line.";
     WAF_RULES_WARNING = "MG1311", "Rules of the firewall", "A directive of a rule file has no effect, or the rule set is old.";
     WAF_COUNTRY_FILE = "MG1312", "Country database cannot be read", "WafEngine.CountryFile is a MaxMind DB file with countries.";
+    TRANSPORT_OPTION = "MG1401", "Invalid transport option", "TransportOptions: a timeout or a limit is out of its range, or has no effect on the transport of the listener. HalfCloseTimeout is at most IdleTimeout; the PROXY protocol is not sent to UDP services.";
+    ACCESS_RULE = "MG1402", "Invalid access rule", "An entry of AccessRules has a unique Order (0 to 65535), an Action (Permit or Deny) and a Remote (an address or a network). AccessRules and SecurityOptions are not set together.";
+    UNREACHABLE_RULE = "MG1403", "Access rule that never decides", "A rule with a lower Order contains all addresses of this one.";
+    TRANSPORT_LISTENER = "MG1404", "Setting without effect on a transport listener", "Listeners with Protocol Tcp have no settings of HTTP; those with Udp have neither Tls nor ProxyProtocol, and no Unix domain socket.";
+    PORT_RANGE = "MG1405", "Invalid range of ports", "A range has the lower port first, and at most 1024 ports between 1 and 65535.";
+    TRANSPORT_ROUTE = "MG1406", "Invalid transport route", "A transport route names at least one listener, all with Protocol Tcp or all with Udp. An HTTP listener with Tls may be named by routes with TlsMode Passthrough and UpstreamServerNames. UDP has neither server names nor ALPN.";
+    TRANSPORT_SERVER_NAME = "MG1407", "Invalid server name", "UpstreamServerNames are host names without a dot at the end, or *. and a host name.";
+    TRANSPORT_UNREACHABLE = "MG1408", "Transport route that never matches", "The conditions of the route hold for no connection.";
+    TRANSPORT_TLS = "MG1409", "Transport route and TLS do not fit", "TlsMode Terminate needs Tls on the listener. A route that passes TLS through on a listener with Tls needs UpstreamServerNames. TlsOptions need TLS to the service.";
+    TRANSPORT_DUPLICATE = "MG1410", "Transport routes with the same conditions", "Two transport routes of one listener have the same server name and the same protocol, or neither.";
+    TRANSPORT_UNUSED = "MG1411", "Listener without a transport route", "No transport route names the listener, so all its connections are refused.";
+    TRANSPORT_BALANCER = "MG1412", "Load balancer needs requests", "CookieStickySessions, and ConsistentHash with another HashOn than IP, select by the content of requests; a transport route forwards bytes.";
+    ROLE_NAME = "MG1420", "Invalid name of a role or endpoint", "Names of roles and endpoints have 1 to 63 letters, digits, - and _; they differ by more than their case, from the names of clusters, and as server names of the internal listener.";
+    ROLE_COUNT = "MG1421", "Too many roles", "A document has at most 1000 roles and 10000 instances, a role at most 64 endpoints.";
+    ROLE_INSTANCE = "MG1422", "Invalid instance", "An instance has a Host, and an Id of 1 to 128 letters, digits, -, _ and . that is unique in its role. Ports name endpoints whose port is dynamic.";
+    ROLE_IDENTITY = "MG1423", "Invalid or shared identity", "A certificate name, a subject or a network (with the same prefix length) identifies instances of one role only.";
+    ROLE_WITHOUT_IDENTITY = "MG1424", "Instance without identity", "Traffic rules never recognize the instance: its Host is no address, and it has no Identity.";
+    ROLE_ENDPOINT = "MG1425", "Invalid endpoint of a role", "An endpoint has a Kind, a Protocol of that kind, and only settings of that kind. https needs Tls unless it is passed through; any needs a Port or a PortRange.";
+    ROLE_PORTS = "MG1426", "Fewer public ports than instances", "Instances for which PublicPorts has no port are not reachable from outside.";
+    ROLE_OPTION = "MG1427", "Invalid role option", "RoleOptions: InternalListener needs an Address, a Domain, and Tls with ClientCertificates; RegistrationTtl is 10s to 1d.";
+    TRAFFIC_RULE = "MG1430", "Invalid traffic rule", "From names roles or *, To names internal endpoints as Role.Endpoint, or Role.*.";
+    EMPTY_RULE = "MG1431", "Traffic rule without a source", "From is empty: the rule admits no role.";
+    RULES_OPEN = "MG1432", "Traffic rules admit every source", "UnknownSource and DefaultAction are both Allow.";
+    RULES_WITHOUT_EFFECT = "MG1433", "Traffic rules without effect", "No internal endpoint has a GatewayPort, and there is no InternalListener: no traffic that the rules are about passes through the gateway.";
+    OPEN_REGISTRATION = "MG1434", "Registration without authentication", "RoleOptions.Registration is Any, and a route to the directory has no AuthenticationOptions: every client of the route can register instances.";
+    PORT_IN_USE_BY_SYSTEM = "MG1435", "Port of the ephemeral range", "The kernel assigns ports of this range (net.ipv4.ip_local_port_range) to outgoing connections, so that the listener may not start.";
+    PRIVILEGED_PORT = "MG1436", "Privileged port", "Ports below net.ipv4.ip_unprivileged_port_start need the capability CAP_NET_BIND_SERVICE.";
     FABRIC_RESOLVER = "MG1501", "Invalid resolver of services", "A resolver of ServiceFabric.Resolvers has a Type and the settings of that type: File for a Registry, Endpoints for a Cluster.";
     FABRIC_UNKNOWN_RESOLVER = "MG1502", "Unknown resolver of services", "ServiceFabricOptions.Resolver is the name of one of ServiceFabric.Resolvers; it may be absent if there is exactly one.";
     FABRIC_UNUSED_RESOLVER = "MG1503", "Unused resolver of services", "No route uses this resolver.";
@@ -275,6 +306,19 @@ codes! {
     FABRIC_PLAIN_CREDENTIALS = "MG1509", "Credentials of a cluster sent over plain HTTP", "An attacker on the network can read what is sent to the HTTP gateway of the cluster. Use https.";
     FABRIC_CERTIFICATES = "MG1510", "Invalid ServiceCertificates", "Policy is None, Thumbprints with Thumbprints, or NameAndIssuer with Names; a thumbprint has 40 or 64 hexadecimal digits.";
     FABRIC_ANY_CERTIFICATE = "MG1511", "Any certificate of a service is accepted", "An attacker on the network can read and change the traffic to services whose certificates are not verified.";
+    BAD_AGENT = "MG1601", "Invalid agent", "Tunnels.Agents maps ids to agents: an id has 1 to 128 letters, digits and -._~:@, a pattern ends with *. Services are 1 to 64 letters, digits and -_., Certificates are SHA-256 in hexadecimal digits or name:NAME, Instances is 1 to 1000.";
+    BAD_AGENT_KEY = "MG1602", "Invalid key of an agent or a policy", "Keys are the Base64 of 32 to 128 bytes, one or two: openssl rand -base64 32.";
+    AGENT_WITHOUT_PROOF = "MG1603", "Agent without a proof of identity", "An agent needs Keys, Certificates or Subjects: without a proof it could never connect.";
+    SHARED_AGENT_KEY = "MG1604", "Key used twice", "The holder of a key can be every agent and every policy with it. Use one key for each, or a pattern, whose agents have derived keys.";
+    BAD_CONNECT_RULE = "MG1605", "Unknown rule in Connect", "Connect contains policy:NAME (a policy of Tunnels.Policies), policy:*, sub:VALUE, routes and *.";
+    UNUSED_TUNNEL_POLICY = "MG1606", "Policy without agents", "No agent names the policy in Connect, so its keys open no streams.";
+    BAD_AGENT_HOST = "MG1607", "Invalid host of an agent", "The service of an agent is agent:ID/SERVICE, without a Port. The id may have placeholders on routes, not in Clusters.";
+    UNKNOWN_AGENT = "MG1608", "Unknown agent", "The id in agent:ID/SERVICE needs an entry of Tunnels.Agents, or a pattern that fits it.";
+    NO_TUNNELS = "MG1609", "Service of tunnels without Tunnels", "The service accepts agents of the section Tunnels; without it there are none.";
+    OPEN_TUNNEL = "MG1610", "Tokens sent without TLS", "An attacker on the network can read the tokens of agents. Use Tls on the listener, or an address of this machine.";
+    BAD_TUNNEL_LIMIT = "MG1611", "Limit of tunnels out of range", "MaxAgents and MaxStreams 1 to 1000000000, only in Tunnels.Limits; MaxStreamsPerAgent 1 to 1024; NewStreamsPerSecond 1 to 1000000; BytesPerSecond and BytesPerDay 1KiB or more; IdleTimeout and MaxStreamDuration 1s to 30d; ConnectTimeout 100ms to 1m; MaxStreamWindow 64KiB to 64MiB; MaxConnectionWindow 1MiB to 1GiB; WaitForAgent 0s to 1m.";
+    BAD_TUNNEL_POLICY = "MG1612", "Incomplete policy of tunnels", "A policy needs Rights (ServiceConnect, DeviceConnect, RegistryRead) and Keys.";
+    BAD_DEVICE_STREAMS = "MG1613", "Invalid DeviceStreams", "DeviceStreams needs HostNames and PublicUrl (ws(s)://host[:port]); ConnectTimeout and ResponseTimeout are 0s to 5m, HandshakeTimeout is 1s to 5m.";
 }
 
 #[cfg(test)]
@@ -283,7 +327,7 @@ mod tests {
     use std::fmt::Write;
     use std::path::Path;
 
-    const FAMILIES: [(&str, &str); 15] = [
+    const FAMILIES: [(&str, &str); 17] = [
         ("MG00", "Reading files, syntax"),
         ("MG01", "Keys and types"),
         ("MG02", "Placeholders, merge, policies"),
@@ -298,7 +342,9 @@ mod tests {
         ("MG11", "Shared state"),
         ("MG12", "Administration and telemetry"),
         ("MG13", "Web application firewall"),
+        ("MG14", "Transport routes and roles"),
         ("MG15", "Services with partitions"),
+        ("MG16", "Tunnels"),
     ];
 
     const HEAD: &str = "# Diagnostics\n\nErrors and warnings of the configuration, reported by `margay check`, at startup and on reload, by code. \

@@ -12,7 +12,7 @@ use super::node::{Member, Node, Value};
 use super::source::Sources;
 use super::vocabulary::has_name;
 
-const CONCATENATED_SECTIONS: [&str; 3] = ["Routes", "DynamicRoutes", "Aggregates"];
+const CONCATENATED_SECTIONS: [&str; 4] = ["Routes", "DynamicRoutes", "Aggregates", "TransportRoutes"];
 const GLOBAL_CONFIGURATION: &str = "GlobalConfiguration";
 
 /// The tree of one file.

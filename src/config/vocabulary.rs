@@ -13,6 +13,8 @@ pub struct Vocabulary {
     pub global: &'static [&'static str],
     pub route: &'static [&'static str],
     pub dynamic_route: &'static [&'static str],
+    /// The settings of routes of connections and datagrams; empty if the document has none.
+    pub transport_route: &'static [&'static str],
     pub policy: &'static [&'static str],
     /// Deserializes a policy file for its diagnostics.
     pub check_policy: fn(&Node, &mut Diagnostics, Options),
@@ -33,6 +35,7 @@ impl Vocabulary {
             global: field_names::<Global>(),
             route: field_names::<Route>(),
             dynamic_route: field_names::<DynamicRoute>(),
+            transport_route: &[],
             policy: field_names::<Policy>(),
             check_policy: |tree, diagnostics, options| drop(read::<Policy>(tree, diagnostics, options)),
         }

@@ -1,6 +1,7 @@
 //! A candidate: the checked blueprint of the current configuration files. The only path from files to a blueprint, used
 //! at startup, on reload, by `check` and by `explain`.
 
+use super::port_checks::PortFacts;
 use super::service_names::NAMES;
 use crate::config::render::{self, Style};
 use crate::config::{Environment, Loaded, Request, files};
@@ -41,6 +42,12 @@ impl Candidate {
         watched_paths.dedup();
         let id = format!("{:016x}", environment.hash(&loaded, request));
         let blueprint = compile_with_stages(&mut loaded, stages, &NAMES);
+        if let Some(roles) =
+            blueprint.as_ref().map(|blueprint| &blueprint.roles).filter(|roles| !roles.is_empty())
+            && let Some(facts) = PortFacts::of_process()
+        {
+            facts.check(roles, &mut loaded.diagnostics);
+        }
         Candidate { loaded, blueprint, id, watched_paths }
     }
 

@@ -6,22 +6,23 @@ use super::{
     candidate::Candidate,
     change::{ApplyFn, Baseline, ConfigManager, History, ManagerParts},
     config_store::{self, StoredConfig},
+    entities::EntityStore,
     gateway_handle::GatewayHandle,
     log_signal::reopen_logs,
-    services,
+    role_ports, roles, services,
     watch::{self, WatchGuard},
 };
 use crate::{
     base::data_directory::DataDirectory,
     base::memory,
     config::{Request, render::Style},
-    net::{descriptors, listener::Address, reserved::reserve},
+    net::{datagram, descriptors, listener::Address, reserved::reserve},
     pipeline::internal::{InternalService, ServiceRegistry},
     plan::{
         ListenerPlan, Plan, ProcessState,
         administration::Administration,
         administration_listener,
-        blueprint::{Blueprint, Listener},
+        blueprint::{Blueprint, Listener, ListenerProtocol},
         build,
     },
     server::{
@@ -64,6 +65,8 @@ pub struct Settings {
     /// The custom stages of the program.
     pub stages: StageRegistry,
     pub style: Style,
+    /// The entities that are made at run time.
+    pub entities: Arc<EntityStore>,
 }
 
 /// Serves until a signal ends the process.
@@ -76,6 +79,7 @@ pub fn serve(
     blueprint: &Blueprint,
     settings: Settings,
 ) -> Result<(), String> {
+    datagram::set_group_size(settings.threads);
     let metrics = Metrics::new(settings.threads);
     let first = settings.override_addresses(blueprint)?;
     let handle = GatewayHandle::default();
@@ -83,8 +87,8 @@ pub fn serve(
         .with_telemetry()
         .with_shared_state()
         .with_services(services::registry(&handle));
-    let plan = build(&first, candidate.id.clone(), &state)?;
-    let listeners = Sender::new(rebind_listeners(&Arc::from([]), &plan)?);
+    settings.entities.attach(&state.programs.counters);
+    let (plan, listeners) = first_plan(&first, candidate.id.clone(), &state)?;
     let gateway = Gateway::new(plan, state);
     handle.set(&gateway);
     let bound = rebind_admin(&Arc::from([]), &first.administration, &gateway.shared_state)?;
@@ -93,21 +97,33 @@ pub fn serve(
     log_started(&listeners.borrow(), &administration.listeners.borrow(), blueprint);
     let traffic = Served { gateway, listeners };
     let baseline = Arc::<Baseline>::default();
-    let serving = Serving {
-        traffic: &traffic,
-        administration: &administration,
-        active: &state.active,
-        baseline: &baseline,
-    };
+    let (served, active) = ((&traffic, &administration), &state.active);
+    let serving = Serving { traffic: served.0, administration: served.1, active, baseline: &baseline };
     let (manager, watching) = follow_changes(request, candidate, blueprint, &settings, &serving)?;
-    state.set_changes(manager.clone());
+    state.set_changes(manager.clone(), settings.entities.clone());
+    roles::follow_registrations(&traffic.gateway, &manager);
     let background = background(traffic.gateway.clone(), baseline);
     let stop = Box::pin(shutdown_signal(watching));
     // The blueprint of a large configuration takes more memory than its plan.
     drop(first);
     run::run(traffic, administration, settings.threads, background, stop);
     manager.stop();
+    settings.entities.stop();
     Ok(())
+}
+
+/// The first plan and its listeners.
+fn first_plan(
+    blueprint: &Blueprint,
+    id: String,
+    state: &ProcessState,
+) -> Result<(Plan, Sender<Listeners>), String> {
+    role_ports::load(blueprint, &state.roles);
+    let plan = build(blueprint, id, state)?;
+    role_ports::save(blueprint, &plan.roles.ports, &state.roles)?;
+    let listeners = Sender::new(rebind_listeners(&Arc::from([]), &plan)?);
+    state.roles.set_ports(plan.roles.ports.clone());
+    Ok((plan, listeners))
 }
 
 /// What a reload changes.
@@ -194,7 +210,9 @@ impl Settings {
             let named = |(at, address): (usize, &Address)| {
                 Listener::plain(format!("--listen {}", at + 1), address.clone())
             };
-            blueprint.listeners = self.listen.iter().enumerate().map(named).collect();
+            // Listeners of transport routes stay.
+            blueprint.listeners.retain(|listener| listener.protocol != ListenerProtocol::Http);
+            blueprint.listeners.splice(..0, self.listen.iter().enumerate().map(named));
         }
         if let Some(address) = &self.admin {
             let administration =
@@ -250,8 +268,16 @@ fn rebind_admin(
 
 fn log_started(listeners: &Listeners, admin: &Listeners, blueprint: &Blueprint) {
     for listener in listeners.iter() {
-        let scheme = if listener.plan().tls.is_some() { "https" } else { "http" };
-        notice(&format!("serving {} routes on {}", blueprint.routes.len(), listener.address().url(scheme)));
+        let plan = listener.plan();
+        let (scheme, address) = (if plan.tls.is_some() { "https" } else { "http" }, listener.address());
+        notice(&match plan.protocol {
+            ListenerProtocol::Http => {
+                format!("serving {} routes on {}", blueprint.routes.len(), address.url(scheme))
+            }
+            ListenerProtocol::Tcp => format!("forwarding {} on {}", plan.name, address.url("tcp")),
+            ListenerProtocol::Udp => format!("forwarding {} on {}", plan.name, address.url("udp")),
+            ListenerProtocol::Mqtt => format!("serving devices on {}", address.url("mqtt")),
+        });
     }
     for listener in admin.iter() {
         let plan = listener.plan();
@@ -269,7 +295,11 @@ fn apply_fn(
 ) -> ApplyFn {
     Box::new(move |blueprint, id| {
         let blueprint = settings.override_addresses(blueprint)?;
+        let roles = &gateway.shared_state.roles;
         let plan = build(&blueprint, id.to_owned(), &gateway.shared_state)?;
+        if let Err(error) = role_ports::save(&blueprint, &plan.roles.ports, roles) {
+            log::warn!("{error}");
+        }
         let bound = rebind_listeners(&listeners.borrow().clone(), &plan)?;
         let bound_admin =
             rebind_admin(&admin.borrow().clone(), &blueprint.administration, &gateway.shared_state)?;
@@ -277,6 +307,7 @@ fn apply_fn(
         while !plan.is_resolved() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
         }
+        roles.set_ports(plan.roles.ports.clone());
         gateway.replace_plan(plan);
         for (sockets, bound) in [(&listeners, bound), (&admin, bound_admin)] {
             retire(&sockets.send_replace(bound.clone()), &bound);

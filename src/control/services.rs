@@ -5,7 +5,9 @@ use super::{
     admin::{self, AdminContext},
     fabric_naming,
     gateway_handle::GatewayHandle,
+    roles,
     service_names::NAMES,
+    tunnels,
 };
 use crate::pipeline::internal::{InternalService, ServiceRegistry};
 use axum::Router;
@@ -13,8 +15,13 @@ use axum::Router;
 type MakeService = fn(&GatewayHandle) -> Router;
 
 /// In the order of `NAMES`.
-const SERVICES: [MakeService; NAMES.len()] =
-    [|gateway| admin::router(AdminContext::health(gateway)), |_| fabric_naming::router()];
+const SERVICES: [MakeService; NAMES.len()] = [
+    |gateway| admin::router(AdminContext::health(gateway)),
+    |_| fabric_naming::router(),
+    |gateway| roles::router(gateway.clone()),
+    tunnels::agents::router,
+    tunnels::device_streams::router,
+];
 
 /// All services.
 pub fn registry(gateway: &GatewayHandle) -> ServiceRegistry {

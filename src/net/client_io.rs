@@ -79,8 +79,8 @@ pub trait ClientIo: ClientBody {
     /// Begins a response with this framing; `keep_alive` is whether another request may follow.
     fn send_head(&mut self, head: &Head, framing: Framing, keep_alive: bool);
 
-    /// Sends a 101 response head. Does nothing where the protocol has no upgrade.
-    fn send_upgrade(&mut self, _head: &Head) {}
+    /// Sends a 101 response head with this `Upgrade`. Does nothing where the protocol has no upgrade.
+    fn send_upgrade(&mut self, _head: &Head, _protocol: &str) {}
 
     /// Sends some of the response body.
     fn poll_send(&mut self, cx: &mut Context, data: &[u8]) -> Poll<io::Result<usize>>;

@@ -1,11 +1,17 @@
 //! Connecting to backends: address selection, PROXY header, TLS handshake.
 
 use super::{
+    agents::{
+        access::Requester, address::AgentAddress, open::StreamRequest, registry::AgentRegistry,
+        virtual_stream::AgentStream,
+    },
     descriptors,
-    io::{L4Stream, Stream},
+    forward_stream::ForwardStream,
+    io::Stream,
     proxy_protocol::{ProxyHeader, write_proxy},
     reserved::{self, ReservedAddress},
     resolver::{ResolvedName, ResolvedPeer},
+    socket_stream::SocketStream,
     tls::{alpn::AlpnOffer, client::TlsTarget},
     unix_address::UnixAddress,
 };
@@ -13,6 +19,7 @@ use crate::{
     base::backoff,
     pipeline::error::{ErrorCode, GatewayError},
 };
+use pingora::protocols::l4::virt::VirtualSocketStream;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -23,7 +30,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncWrite, AsyncWriteExt},
     net::{TcpStream, UnixStream},
 };
 
@@ -39,6 +46,28 @@ pub enum ConnectAddr {
     Tcp { name: Arc<ResolvedName>, preferred: AtomicUsize },
     /// A Unix domain socket.
     Unix(UnixAddress),
+    /// The service of an agent: a stream on one of its connections.
+    Agent(AgentEndpoint),
+}
+
+/// The service of an agent, and where the agent is connected.
+#[derive(Debug)]
+pub struct AgentEndpoint {
+    pub registry: Arc<AgentRegistry>,
+    pub address: AgentAddress,
+}
+
+impl AgentEndpoint {
+    /// Opens a stream to the service.
+    pub(in crate::net) async fn open(
+        &self,
+        client: Option<SocketAddr>,
+        timeout: Duration,
+    ) -> Result<AgentStream, GatewayError> {
+        let AgentAddress { agent, service } = &self.address;
+        let request = StreamRequest { agent, service, requester: &Requester::Route, client, timeout };
+        self.registry.open(request).await.map_err(|error| error.into_gateway_error(agent, service))
+    }
 }
 
 impl ConnectAddr {
@@ -51,7 +80,26 @@ impl ConnectAddr {
     pub fn is_resolved(&self) -> bool {
         match self {
             ConnectAddr::Tcp { name, .. } => name.current().is_some(),
-            ConnectAddr::Unix(_) => true,
+            ConnectAddr::Unix(_) | ConnectAddr::Agent(_) => true,
+        }
+    }
+
+    /// The address for datagrams; `None`: the name is not resolved, or this is a Unix domain socket.
+    pub fn current(&self) -> Option<IpAddr> {
+        match self {
+            ConnectAddr::Tcp { name, preferred } => {
+                let addresses = name.current()?;
+                addresses.get(preferred.load(Ordering::Relaxed)).or(addresses.first()).copied()
+            }
+            ConnectAddr::Unix(_) | ConnectAddr::Agent(_) => None,
+        }
+    }
+
+    /// Waits until the name is resolved; whether it is.
+    pub async fn resolve(&self, deadline: Instant) -> bool {
+        match self {
+            ConnectAddr::Tcp { name, .. } => name.addresses(deadline).await.is_ok(),
+            ConnectAddr::Unix(_) | ConnectAddr::Agent(_) => true,
         }
     }
 
@@ -60,7 +108,7 @@ impl ConnectAddr {
         match (self, peer) {
             (ConnectAddr::Tcp { name, .. }, Some(peer)) => name.still_contains(peer),
             (ConnectAddr::Tcp { .. }, None) => false,
-            (ConnectAddr::Unix(_), _) => true,
+            (ConnectAddr::Unix(_) | ConnectAddr::Agent(_), _) => true,
         }
     }
 }
@@ -75,6 +123,8 @@ pub struct ConnectTarget<'a> {
     pub proxy_header: Option<ProxyHeader>,
     /// TLS settings; `None`: plain.
     pub tls: Option<&'a TlsTarget>,
+    /// The client that the connection is for, if it is for one only; agents get it.
+    pub client: Option<SocketAddr>,
 }
 
 impl ConnectTarget<'_> {
@@ -83,6 +133,7 @@ impl ConnectTarget<'_> {
         match self.addr {
             ConnectAddr::Tcp { name, .. } => format!("{}:{}", name.text(), self.port),
             ConnectAddr::Unix(path) => path.to_string(),
+            ConnectAddr::Agent(endpoint) => endpoint.address.to_string(),
         }
     }
 }
@@ -105,6 +156,50 @@ pub(in crate::net) async fn open_stream(
     Ok((stream.counted(descriptor), peer))
 }
 
+/// Opens a connection whose bytes are forwarded as they are, within `timeout`.
+///
+/// # Errors
+///
+/// The error of the attempt, with its code.
+pub async fn open_forward_stream(
+    target: &ConnectTarget<'_>,
+    timeout: Duration,
+) -> Result<ForwardStream, GatewayError> {
+    let Some(descriptor) = descriptors::PROCESS.try_backend() else {
+        let detail = format!("no descriptor is free for a connection to the backend {}", target.label());
+        return Err(GatewayError::new(ErrorCode::GatewayConnectionLimit, detail));
+    };
+    let deadline = Instant::now() + timeout;
+    let connected = match target.addr {
+        ConnectAddr::Tcp { name, preferred } => {
+            let addresses =
+                name.addresses(deadline).await.map_err(|reason| resolve_error(target, &reason))?;
+            let connected = connect(&addresses, target.port, preferred, deadline).await;
+            connected.map(|(stream, _)| SocketStream::Tcp(stream))
+        }
+        ConnectAddr::Unix(path) => connect_unix(path, deadline).await.map(SocketStream::Unix),
+        ConnectAddr::Agent(endpoint) => {
+            Ok(SocketStream::Agent(Box::new(endpoint.open(target.client, timeout).await?)))
+        }
+    };
+    let mut socket = connected.map_err(|error| connect_error(target, &error, timeout))?;
+    socket.prepare();
+    if let Some(header) = &target.proxy_header {
+        write_proxy_header(&mut socket, header, deadline)
+            .await
+            .map_err(|error| connect_error(target, &error, timeout))?;
+    }
+    let Some(tls) = target.tls else { return Ok(ForwardStream::new(socket).counted(descriptor)) };
+    match tokio::time::timeout_at(deadline.into(), tls.connect_forwarded(socket, &target.label())).await {
+        Ok(stream) => Ok(stream?.counted(descriptor)),
+        Err(_) => Err(timeout_error(
+            target,
+            "accepted a connection but did not complete the TLS handshake",
+            timeout,
+        )),
+    }
+}
+
 async fn connect_stream(
     target: &ConnectTarget<'_>,
     offer: AlpnOffer,
@@ -117,9 +212,13 @@ async fn connect_stream(
             let addresses =
                 name.addresses(deadline).await.map_err(|reason| resolve_error(target, &reason))?;
             let connected = connect(&addresses, target.port, preferred, deadline).await;
-            connected.map(|(stream, address)| (stream, Some(ResolvedPeer { address, generation })))
+            connected.map(|(stream, address)| (stream.into(), Some(ResolvedPeer { address, generation })))
         }
         ConnectAddr::Unix(path) => connect_unix(path, deadline).await.map(|stream| (stream.into(), None)),
+        ConnectAddr::Agent(endpoint) => {
+            let stream = Box::pin(endpoint.open(target.client, timeout)).await?;
+            Ok((VirtualSocketStream::new(Box::new(stream)).into(), None))
+        }
     };
     let (mut connected, peer) = connected.map_err(|error| connect_error(target, &error, timeout))?;
     if let Some(header) = &target.proxy_header {
@@ -168,7 +267,7 @@ fn connect_error(target: &ConnectTarget, error: &io::Error, timeout: Duration) -
 
 /// Writes the PROXY header before TLS and everything else.
 async fn write_proxy_header(
-    stream: &mut L4Stream,
+    stream: &mut (impl AsyncWrite + Unpin),
     header: &ProxyHeader,
     deadline: Instant,
 ) -> io::Result<()> {
@@ -202,7 +301,7 @@ async fn connect(
     port: u16,
     preferred: &AtomicUsize,
     deadline: Instant,
-) -> io::Result<(L4Stream, IpAddr)> {
+) -> io::Result<(TcpStream, IpAddr)> {
     let first = preferred.load(Ordering::Relaxed) % addresses.len().max(1);
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for (tried, at) in (first..addresses.len()).chain(0..first).enumerate() {
@@ -216,7 +315,7 @@ async fn connect(
             Ok(Ok(stream)) => {
                 stream.set_nodelay(true)?;
                 preferred.store(at, Ordering::Relaxed);
-                return Ok((stream.into(), addresses[at]));
+                return Ok((stream, addresses[at]));
             }
             Ok(Err(error)) => last = error,
             Err(_) => last = io::ErrorKind::TimedOut.into(),
@@ -253,7 +352,7 @@ mod tests {
         let name = Resolver::default().get("two.addresses");
         name.publish(vec![FIRST, SECOND]);
         let addr = ConnectAddr::from_name(name.clone());
-        let target = ConnectTarget { addr: &addr, port, proxy_header: None, tls: None };
+        let target = ConnectTarget { addr: &addr, port, proxy_header: None, tls: None, client: None };
         let connected = async || {
             open_stream(&target, AlpnOffer::Http1, Duration::from_millis(400))
                 .await
@@ -281,7 +380,7 @@ mod tests {
         socket.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
         socket.listen(0).unwrap();
         let addr = ConnectAddr::Unix(UnixAddress::Path(path));
-        let target = ConnectTarget { addr: &addr, port: 0, proxy_header: None, tls: None };
+        let target = ConnectTarget { addr: &addr, port: 0, proxy_header: None, tls: None, client: None };
         let connected = async |ms| {
             open_stream(&target, AlpnOffer::Http1, Duration::from_millis(ms)).await.map_err(|c| c.code)
         };

@@ -1,7 +1,9 @@
 //! Listening sockets: bound once, shared by all workers, each of which accepts connections itself.
 
 use super::{
-    io::{L4Stream, Stream},
+    datagram::{self, DatagramListener},
+    io::Stream,
+    socket_stream::SocketStream,
     unix_address::UnixAddress,
 };
 use socket2::{Domain, Protocol, SockAddr, SockFilter, SockRef, Socket as Raw, Type};
@@ -9,7 +11,7 @@ use std::{
     fmt,
     fs::{self, File, Permissions},
     io,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     os::{
         fd::OwnedFd,
         unix::{
@@ -31,6 +33,7 @@ pub const UNIX_PEER_ADDR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     Tcp(SocketAddr),
+    Udp(SocketAddr),
     Unix(UnixAddress),
 }
 
@@ -38,20 +41,20 @@ impl Address {
     /// Whether only local clients can connect.
     pub fn is_local(&self) -> bool {
         match self {
-            Address::Tcp(address) => address.ip().is_loopback(),
+            Address::Tcp(address) | Address::Udp(address) => address.ip().is_loopback(),
             Address::Unix(_) => true,
         }
     }
 
     /// Whether the kernel chooses the port.
     pub fn is_wildcard_port(&self) -> bool {
-        matches!(self, Address::Tcp(address) if address.port() == 0)
+        matches!(self, Address::Tcp(address) | Address::Udp(address) if address.port() == 0)
     }
 
     /// The address with its scheme, for log lines.
     pub fn url(&self, scheme: &str) -> String {
         match self {
-            Address::Tcp(address) => format!("{scheme}://{address}"),
+            Address::Tcp(address) | Address::Udp(address) => format!("{scheme}://{address}"),
             Address::Unix(path) => format!("{path} ({scheme})"),
         }
     }
@@ -59,7 +62,7 @@ impl Address {
     /// Suggested fix for an error of [`bind`].
     pub fn help(&self, error: &io::Error) -> &'static str {
         match (self, error.kind()) {
-            (Address::Tcp(_), _) => "free the port, or choose another",
+            (Address::Tcp(_) | Address::Udp(_), _) => "free the port, or choose another",
             (Address::Unix(_), io::ErrorKind::AddrInUse) => {
                 "end the process that uses it, or choose another name"
             }
@@ -79,6 +82,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Address::Tcp(address) => address.fmt(f),
+            Address::Udp(address) => write!(f, "{address} (UDP)"),
             Address::Unix(path) => path.fmt(f),
         }
     }
@@ -95,6 +99,8 @@ pub struct BoundSocket {
 #[derive(Debug)]
 enum Kind {
     Tcp(TcpListener),
+    /// One socket for each worker.
+    Udp(Vec<UdpSocket>),
     Unix(UnixListener, UnixAddress),
 }
 
@@ -123,6 +129,9 @@ pub fn bind(address: &Address, mode: Option<u32>) -> io::Result<BoundSocket> {
     match address {
         Address::Tcp(address) => {
             Ok(BoundSocket { kind: Kind::Tcp(bind_tcp(*address)?), file: Mutex::default() })
+        }
+        Address::Udp(address) => {
+            Ok(BoundSocket { kind: Kind::Udp(datagram::bind_group(*address)?), file: Mutex::default() })
         }
         Address::Unix(path) => {
             let listener = bind_unix(path, mode)?;
@@ -192,8 +201,23 @@ impl BoundSocket {
     pub fn address(&self) -> io::Result<Address> {
         match &self.kind {
             Kind::Tcp(listener) => listener.local_addr().map(Address::Tcp),
+            Kind::Udp(group) => {
+                let first = group.first().ok_or(io::ErrorKind::NotConnected)?;
+                first.local_addr().map(Address::Udp)
+            }
             Kind::Unix(_, path) => Ok(Address::Unix(path.clone())),
         }
+    }
+
+    /// The socket of a worker, if this is a UDP listener that has one for it.
+    ///
+    /// # Errors
+    ///
+    /// If the socket cannot be registered with the runtime of the worker.
+    pub fn datagrams(&self, worker: usize) -> io::Result<Option<DatagramListener>> {
+        let Kind::Udp(group) = &self.kind else { return Ok(None) };
+        let Some(socket) = group.get(worker) else { return Ok(None) };
+        DatagramListener::new(socket.try_clone()?).map(Some)
     }
 
     /// Whether the socket file still exists and was not replaced.
@@ -215,6 +239,7 @@ impl BoundSocket {
     pub fn stop_handshakes(&self) {
         let stopped = match &self.kind {
             Kind::Tcp(listener) => drop_syn(SockRef::from(listener)),
+            Kind::Udp(_) => Ok(()),
             Kind::Unix(listener, _) => SockRef::from(listener).listen(0),
         };
         if let Err(error) = stopped {
@@ -269,6 +294,16 @@ pub enum Acceptor {
     Unix(tokio::net::UnixListener),
 }
 
+/// An accepted connection, as a plain socket.
+#[derive(Debug)]
+pub struct AcceptedSocket {
+    pub socket: SocketStream,
+    pub peer: SocketAddr,
+    pub local: SocketAddr,
+    /// The client connected through a Unix domain socket; both addresses are [`UNIX_PEER_ADDR`].
+    pub unix: bool,
+}
+
 /// An accepted connection.
 #[derive(Debug)]
 pub struct Accepted {
@@ -279,11 +314,18 @@ pub struct Accepted {
     pub unix: bool,
 }
 
+impl From<AcceptedSocket> for Accepted {
+    fn from(AcceptedSocket { socket, peer, local, unix }: AcceptedSocket) -> Accepted {
+        Accepted { io: socket.into_stream(&[]), peer, local, unix }
+    }
+}
+
 impl Acceptor {
     /// Registers the socket with the runtime of the worker; must be called on that runtime.
     pub fn new(socket: &BoundSocket) -> io::Result<Acceptor> {
         Ok(match &socket.kind {
             Kind::Tcp(listener) => Acceptor::Tcp(tokio::net::TcpListener::from_std(listener.try_clone()?)?),
+            Kind::Udp(_) => return Err(io::ErrorKind::Unsupported.into()),
             Kind::Unix(listener, _) => {
                 Acceptor::Unix(tokio::net::UnixListener::from_std(listener.try_clone()?)?)
             }
@@ -291,84 +333,23 @@ impl Acceptor {
     }
 
     /// Accepts the next connection.
-    pub async fn accept(&self) -> io::Result<Accepted> {
+    pub async fn accept(&self) -> io::Result<AcceptedSocket> {
         match self {
             Acceptor::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 let local = stream.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
-                Ok(Accepted { io: Stream::new(L4Stream::from(stream)), peer, local, unix: false })
+                Ok(AcceptedSocket { socket: SocketStream::Tcp(stream), peer, local, unix: false })
             }
             Acceptor::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                let io = Stream::new(L4Stream::from(stream));
-                Ok(Accepted { io, peer: UNIX_PEER_ADDR, local: UNIX_PEER_ADDR, unix: true })
+                let (peer, local) = (UNIX_PEER_ADDR, UNIX_PEER_ADDR);
+                Ok(AcceptedSocket { socket: SocketStream::Unix(stream), peer, local, unix: true })
             }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::net::UnixStream;
-
-    fn path(folder: &tempfile::TempDir) -> (Address, PathBuf) {
-        let path = folder.path().join("a.sock");
-        (Address::Unix(UnixAddress::Path(path.clone())), path)
-    }
-
-    #[test]
-    fn a_socket_file_has_its_mode_and_is_removed_with_the_socket() {
-        let folder = tempfile::tempdir().unwrap();
-        let (address, path) = path(&folder);
-        let socket = bind(&address, Some(0o666)).unwrap();
-        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(), socket.address().unwrap()), (0o666, address));
-        socket.set_mode(0o600).unwrap();
-        assert_eq!(mode(), 0o600);
-        assert!(UnixStream::connect(&path).is_ok());
-        drop(socket);
-        assert!(!path.exists());
-    }
-
-    #[test]
-    fn a_stale_socket_is_replaced_but_a_live_one_or_a_file_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let (address, path) = path(&folder);
-        drop(UnixListener::bind(&path).unwrap());
-        assert!(path.exists(), "its process died");
-        let live = bind(&address, None).unwrap();
-        let error = bind(&address, None).unwrap_err();
-        assert_eq!(
-            (error.kind(), &*error.to_string()),
-            (io::ErrorKind::AddrInUse, "another process listens there")
-        );
-        assert!(UnixStream::connect(&path).is_ok(), "it still serves");
-        drop(live);
-        fs::write(&path, "precious").unwrap();
-        assert!(bind(&address, None).unwrap_err().to_string().contains("not a socket"));
-        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
-    }
-
-    #[test]
-    fn a_file_that_replaced_the_socket_is_not_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let (address, path) = path(&folder);
-        let bound = bind(&address, None).unwrap();
-        fs::remove_file(&path).unwrap();
-        let replacement = UnixListener::bind(&path).unwrap();
-        drop(bound);
-        assert!(UnixStream::connect(&path).is_ok());
-        drop(replacement);
-    }
-
-    #[test]
-    fn an_abstract_name_is_bound_once() {
-        let address = Address::Unix(UnixAddress::Abstract(format!("margay-test-{}", std::process::id())));
-        let first = bind(&address, None).unwrap();
-        assert!(bind(&address, None).is_err());
-        drop(first);
-        assert!(bind(&address, None).is_ok());
-    }
-}
+#[path = "listener_tests.rs"]
+mod tests;

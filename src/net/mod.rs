@@ -7,7 +7,15 @@
 //! endpoints outlive a reload.
 
 pub mod deadline;
+pub mod agents;
+pub mod devices;
+pub mod mqtt;
 pub mod background;
+pub mod client_hello;
+pub mod datagram;
+pub mod forward_stream;
+pub mod socket_stream;
+pub mod splice;
 pub mod buffer;
 pub mod buffered_client;
 pub mod backend_request;
@@ -26,6 +34,7 @@ pub mod otlp;
 pub mod resolver;
 pub mod http_client;
 pub mod unix_address;
+pub mod upgraded;
 pub mod websocket;
 pub mod pool;
 pub mod pool_key;

@@ -52,7 +52,7 @@ pub fn check_tcp(target: SocketAddr) -> io::Result<()> {
     let reserved = RESERVED.load();
     let reaches = |address: &Address| match address {
         Address::Tcp(address) => may_reach(target, *address) || reaches_wildcard(target, *address),
-        Address::Unix(_) => false,
+        Address::Udp(_) | Address::Unix(_) => false,
     };
     if reserved.iter().any(reaches) { Err(ReservedAddress::error()) } else { Ok(()) }
 }
@@ -66,7 +66,7 @@ pub fn check_unix(target: &UnixAddress) -> io::Result<()> {
     let reserved = RESERVED.load();
     let is_same = |address: &Address| match address {
         Address::Unix(address) => address == target || is_same_file(address, target),
-        Address::Tcp(_) => false,
+        Address::Tcp(_) | Address::Udp(_) => false,
     };
     if reserved.iter().any(is_same) { Err(ReservedAddress::error()) } else { Ok(()) }
 }
@@ -90,7 +90,7 @@ pub fn is_named_by(bound: &Address, host: &str, port: u16, base_dir: Option<&Pat
             let addresses = resolver::parse_literal(host);
             addresses.is_some_and(|all| all.iter().any(|ip| may_reach(SocketAddr::new(*ip, port), *bound)))
         }
-        Address::Tcp(_) => false,
+        Address::Tcp(_) | Address::Udp(_) => false,
     }
 }
 

@@ -2,6 +2,7 @@
 //! was never resolved waits for DNS.
 
 use super::{
+    agents::registry::AgentRegistry,
     background::BackgroundRuntime,
     dns::{Dns, DnsSettings},
 };
@@ -138,12 +139,25 @@ pub struct Resolver {
     addresses: Arc<Mutex<HashMap<Box<str>, Weak<ResolvedName>>>>,
     background: BackgroundRuntime,
     dns: Dns,
+    /// The agents whose services endpoints may name.
+    agents: Option<Arc<AgentRegistry>>,
 }
 
 impl Resolver {
     /// A resolver whose lookups run on this runtime.
     pub fn new(background: BackgroundRuntime) -> Resolver {
-        Resolver { addresses: Arc::default(), background, dns: Dns::default() }
+        Resolver { addresses: Arc::default(), background, dns: Dns::default(), agents: None }
+    }
+
+    /// The same resolver, which finds agents here.
+    #[must_use]
+    pub fn with_agents(self, agents: Arc<AgentRegistry>) -> Resolver {
+        Resolver { agents: Some(agents), ..self }
+    }
+
+    /// The registry of agents.
+    pub fn agents(&self) -> Option<&Arc<AgentRegistry>> {
+        self.agents.as_ref()
     }
 
     /// The DNS client.

@@ -94,6 +94,27 @@ error_codes! {
     SubscriptionMissing = "subscription.missing", Client, 401, 401, "Subscription key missing";
     /// The subscription key opens nothing here.
     SubscriptionInvalid = "subscription.invalid", Client, 401, 401, "Invalid subscription key";
+    /// A connection to a transport listener: no ClientHello within `HelloTimeout`.
+    HelloTimeout = "hello.timeout", Client, 408, 408, "ClientHello not received in time";
+    HelloSize = "hello.size", Client, 431, 431, "ClientHello too large";
+    /// No TLS, or a malformed ClientHello, where every route has conditions.
+    HelloMalformed = "hello.malformed", Client, 400, 400, "Missing or malformed ClientHello";
+    /// The connections of the transport route.
+    RouteConnectionLimit = "route.connection_limit", Gateway, 503, 503, "Too many connections of the route";
+    /// UDP sessions, in total or of the client's address.
+    LimitSessions = "limit.sessions", Client, 503, 503, "Too many UDP sessions";
+    /// Traffic rules do not allow the source to reach the endpoint.
+    RoleDenied = "role.denied", Client, 403, 403, "Denied by traffic rules";
+    /// The server name or the path leads to no role, endpoint or instance that the caller may see.
+    RoleUnknown = "role.unknown", Client, 404, 404, "Unknown role";
+    /// The directory accepts no registrations.
+    RoleRegistration = "role.registration", Client, 403, 403, "Registration is off";
+    /// The caller is not the instance that it changes.
+    RoleSelf = "role.self", Client, 403, 403, "Not the caller's own instance";
+    /// The registration of a new instance has no usable host.
+    RoleHost = "role.host", Client, 400, 400, "Invalid host of an instance";
+    /// The instance is part of the configuration.
+    RoleStatic = "role.static", Client, 409, 409, "Instance of the configuration";
     /// The response of Ocelot for a configuration with which it starts but which it cannot serve.
     RouteMisconfigured = "route.misconfigured", Gateway, 500, 500, "Route misconfigured";
     RouteUnsupported = "route.unsupported", Gateway, 500, 404, "Route not supported";
@@ -151,6 +172,8 @@ error_codes! {
     /// The body does not have the format that the request declares.
     WafMalformed = "waf.malformed", Client, 400, 400, "Malformed body";
     WafBody = "waf.body", Client, 413, 413, "Body too large for the firewall";
+    /// The rules of the firewall for responses.
+    WafResponse = "waf.response", Backend, 502, 502, "Response blocked by the firewall";
     /// The queue of the firewall is full, or too slow.
     WafOverload = "waf.overload", Gateway, 503, 503, "Firewall overloaded";
     WafFailed = "waf.failed", Gateway, 500, 500, "Firewall failed";
@@ -245,6 +268,31 @@ error_codes! {
     /// The request does not fit the transport of the connection; 405 and 409 for other conflicts.
     SignalRTransportMismatch = "signalr.transport_mismatch", Client, 400, 400, "Transport mismatch";
     HubBackplaneUnavailable = "hub.backplane_unavailable", Gateway, 503, 503, "Nodes of the hub not reachable";
+    /// No entry of `Tunnels.Agents` fits the id.
+    AgentUnknown = "agent.unknown", Client, 404, 404, "Unknown agent";
+    AgentDisabled = "agent.disabled", Client, 403, 403, "Agent disabled";
+    AgentOffline = "agent.offline", Backend, 503, 503, "Agent not connected";
+    /// The agent does not offer the service, or may not offer it.
+    AgentService = "agent.service", Backend, 502, 502, "Service not offered by the agent";
+    AgentAccess = "agent.access", Client, 403, 403, "Agent not allowed for this caller";
+    AgentConnect = "agent.connect", Backend, 502, 502, "Service behind the agent not reachable";
+    AgentConnectTimeout = "agent.connect_timeout", Backend, 504, 504, "Service behind the agent timed out";
+    AgentStreamLimit = "agent.stream_limit", Gateway, 503, 503, "Too many streams to the agent";
+    /// The instance of the agent has 16 connections.
+    AgentInstance = "agent.instance", Client, 409, 409, "Too many connections of the instance";
+    AgentUpgrade = "agent.upgrade_required", Client, 426, 426, "Upgrade to a tunnel required";
+    AgentRequest = "agent.invalid_request", Client, 400, 400, "Invalid handshake of an agent";
+    LimitAgents = "limit.agents", Gateway, 503, 503, "Too many agents";
+    /// The address of the client presented too many wrong proofs.
+    LimitProofs = "limit.proofs", Client, 429, 429, "Too many failed proofs of identity";
+    DeviceNotFound = "device.not_found", Client, 404, 404, "Unknown device";
+    DeviceOffline = "device.offline", Client, 404, 404, "Device not online";
+    DeviceTimeout = "device.timeout", Backend, 504, 504, "Device did not answer in time";
+    DeviceDisabled = "device.disabled", Client, 403, 403, "Device disabled";
+    DeviceThrottled = "device.throttled", Client, 429, 429, "Too many device streams";
+    DeviceRequest = "device.invalid_request", Client, 400, 400, "Invalid request for a device stream";
+    BridgeToken = "bridge.token", Client, 401, 401, "Invalid bridge token";
+    BridgeNotFound = "bridge.not_found", Client, 404, 404, "Unknown bridge";
     GatewayDraining = "gateway.draining", Gateway, 503, 503, "Gateway is shutting down";
     GatewayInternal = "gateway.internal", Gateway, 500, 500, "Internal error";
 }

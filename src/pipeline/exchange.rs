@@ -3,8 +3,14 @@
 pub use super::peer::Peer;
 pub use super::record::AccessRecord;
 use super::{
-    affinity::Affinity, body::Framing, client_certificate::ClientCertificate, guard::ResponseGuard,
-    head::Head, identity::Identity, inspection::RelayedBody, response::RouteResult,
+    affinity::Affinity,
+    body::Framing,
+    client_certificate::ClientCertificate,
+    guard::ResponseGuard,
+    head::Head,
+    identity::Identity,
+    inspection::{RelayedBody, ResponseInspector},
+    response::RouteResult,
 };
 use crate::base::{
     budget::{Budget, BufferCharge},
@@ -124,8 +130,10 @@ pub struct Routing {
     pub balancer_key: Option<u64>,
     /// Of an API: the path behind its own, as the client spelled it.
     pub operation_path: Vec<u8>,
-    /// Of an API: the methods of the path, if none of its operations takes the method of the request.
+    /// Of an API: the methods of the operations with the path.
     pub allowed_methods: Vec<u8>,
+    /// The hosts of the endpoints, if the path names their agents.
+    pub agent_hosts: Vec<String>,
 }
 
 impl Routing {
@@ -137,6 +145,7 @@ impl Routing {
         self.query.clear();
         self.operation_path.clear();
         self.allowed_methods.clear();
+        self.agent_hosts.clear();
     }
 }
 
@@ -163,6 +172,10 @@ pub struct ResponseContext {
     pub accepted_coding: AcceptedCoding,
     /// The state that the cache stage keeps from request to response.
     pub cache_context: Option<Box<dyn Any + Send + Sync>>,
+    /// What a stage found in a dry run, for its explanation.
+    pub note: Option<Box<str>>,
+    /// Inspects the response before the client receives it.
+    pub inspector: Option<Box<dyn ResponseInspector>>,
     /// What the subscription check found, for the program behind it.
     pub caller_context: Option<Box<dyn Any + Send + Sync>>,
     /// The memory of an earlier response head, for the next one.
@@ -176,6 +189,7 @@ impl ResponseContext {
         self.cors_origin.clear();
         self.accepted_coding = AcceptedCoding::default();
         self.cache_context = None;
+        (self.inspector, self.note) = (None, None);
         self.caller_context = None;
     }
 }
@@ -301,6 +315,7 @@ impl Exchange {
                 balancer_key: None,
                 operation_path: routing.operation_path.clone(),
                 allowed_methods: Vec::new(),
+                agent_hosts: Vec::new(),
             },
             response: ResponseContext {
                 cors_origin: self.response.cors_origin.clone(),

@@ -2,7 +2,7 @@
 //! inspection goes on, so that a large upload needs no memory.
 
 use super::{
-    body::{BodyRead, Chunk, ClientBody, Framing},
+    body::{Body, BodyRead, Chunk, ClientBody, Framing},
     collect::{BodyPace, CollectedBody},
     error::{ErrorCode, GatewayError},
     head::Head,
@@ -10,7 +10,8 @@ use super::{
 };
 use std::{
     fmt,
-    future::poll_fn,
+    future::{Future, poll_fn},
+    pin::Pin,
     sync::{Mutex, PoisonError},
     task::{Context, Poll, ready},
     time::Instant,
@@ -77,6 +78,21 @@ pub async fn inspect_chunks(
     .await
 }
 
+/// The decision about a response.
+pub type ResponseDecision = Pin<Box<dyn Future<Output = Result<(), GatewayError>> + Send>>;
+
+/// Inspects a response before the client receives its head.
+pub trait ResponseInspector: fmt::Debug + Send + Sync {
+    /// The bytes at the beginning of the body that are held back and inspected.
+    fn body_limit(&mut self, head: &Head) -> usize;
+
+    /// Decides about the head and the beginning of the body; an error replaces the response.
+    fn decide(self: Box<Self>, head: &Head, beginning: &[u8]) -> ResponseDecision;
+
+    /// There is no response to inspect.
+    fn skip(self: Box<Self>);
+}
+
 /// The beginning of a body that is relayed, and the inspector of the rest.
 pub struct RelayedBody {
     /// The bytes that were held back.
@@ -95,35 +111,32 @@ impl fmt::Debug for RelayedBody {
 /// rejected body never ends cleanly.
 pub struct InspectedBody<'c> {
     client: &'c mut dyn ClientBody,
+    upload: InspectedUpload,
+}
+
+/// A body between its client and its backend.
+struct InspectedUpload {
     held: CollectedBody,
     /// The bytes of `held` that were relayed, and those that may be.
     relayed: usize,
     released: usize,
-    inspector: Option<Box<dyn BodyInspector>>,
+    inspector: Option<Mutex<Box<dyn BodyInspector>>>,
     is_ended: bool,
 }
 
-impl<'c> InspectedBody<'c> {
-    /// Continues a body.
-    pub fn new(client: &'c mut dyn ClientBody, body: RelayedBody) -> InspectedBody<'c> {
-        let RelayedBody { held, inspector } = body;
-        let inspector =
-            inspector.map(|inspector| inspector.into_inner().unwrap_or_else(PoisonError::into_inner));
-        let released = held.as_slice().len();
-        InspectedBody { client, held, relayed: 0, released, inspector, is_ended: false }
-    }
-
+impl InspectedUpload {
     /// Inspects the next bytes of the client; the bytes before them are released.
-    fn poll_next(&mut self, cx: &mut Context) -> Poll<Result<(), GatewayError>> {
+    fn poll_next(&mut self, cx: &mut Context, client: &mut dyn BodyRead) -> Poll<Result<(), GatewayError>> {
         let Some(inspector) = &mut self.inspector else { return Poll::Ready(Ok(())) };
-        match ready!(self.client.poll_fill(cx))? {
+        let inspector = inspector.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match ready!(client.poll_fill(cx))? {
             Chunk::Data(data) => {
                 inspector.inspect(data)?;
                 self.held.remove_first(self.relayed);
                 (self.relayed, self.released) = (0, self.held.as_slice().len());
                 self.held.push(data)?;
                 let count = data.len();
-                self.client.consume(count);
+                client.consume(count);
             }
             Chunk::End => {
                 ready!(inspector.poll_end(cx))?;
@@ -134,12 +147,15 @@ impl<'c> InspectedBody<'c> {
         }
         Poll::Ready(Ok(()))
     }
-}
 
-impl BodyRead for InspectedBody<'_> {
-    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
+    /// The bytes that may be relayed.
+    fn poll_fill<'b>(
+        &'b mut self,
+        cx: &mut Context,
+        client: &'b mut dyn BodyRead,
+    ) -> Poll<Result<Chunk<'b>, GatewayError>> {
         while self.relayed == self.released && self.inspector.is_some() {
-            ready!(self.poll_next(cx))?;
+            ready!(self.poll_next(cx, client))?;
         }
         if self.relayed < self.released {
             return Poll::Ready(Ok(Chunk::Data(&self.held.as_slice()[self.relayed..self.released])));
@@ -147,15 +163,48 @@ impl BodyRead for InspectedBody<'_> {
         if self.is_ended {
             return Poll::Ready(Ok(Chunk::End));
         }
-        self.client.poll_fill(cx)
+        client.poll_fill(cx)
     }
 
-    fn consume(&mut self, n: usize) {
+    fn consume(&mut self, n: usize, client: &mut dyn BodyRead) {
         if self.relayed < self.released {
             self.relayed += n;
         } else {
-            self.client.consume(n);
+            client.consume(n);
         }
+    }
+}
+
+impl<'c> InspectedBody<'c> {
+    /// Continues a body.
+    pub fn new(client: &'c mut dyn ClientBody, body: RelayedBody) -> InspectedBody<'c> {
+        let RelayedBody { held, inspector } = body;
+        let released = held.as_slice().len();
+        InspectedBody {
+            client,
+            upload: InspectedUpload { held, relayed: 0, released, inspector, is_ended: false },
+        }
+    }
+
+    /// The response body, which continues the inspection if it arrived before the request was sent completely.
+    pub fn with_remaining_upload(self, body: Body) -> Body {
+        let is_complete = self.upload.is_ended && self.upload.relayed == self.upload.released;
+        match body {
+            Body::Stream(body) if !is_complete => {
+                Body::Stream(Box::new(EarlyResponseBody { body, upload: self.upload }))
+            }
+            body => body,
+        }
+    }
+}
+
+impl BodyRead for InspectedBody<'_> {
+    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
+        self.upload.poll_fill(cx, self.client.as_body())
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.upload.consume(n, self.client.as_body());
     }
 
     fn trailers(&mut self) -> Option<&mut Head> {
@@ -164,6 +213,63 @@ impl BodyRead for InspectedBody<'_> {
 
     fn framing(&self) -> Framing {
         self.client.framing()
+    }
+}
+
+/// A response body that arrived before the inspected request was sent completely.
+struct EarlyResponseBody {
+    body: Box<dyn BodyRead>,
+    upload: InspectedUpload,
+}
+
+/// The rest of an inspected body.
+struct RemainingUpload<'a> {
+    upload: &'a mut InspectedUpload,
+    client: &'a mut dyn BodyRead,
+}
+
+impl BodyRead for RemainingUpload<'_> {
+    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
+        self.upload.poll_fill(cx, self.client)
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.upload.consume(n, self.client);
+    }
+
+    fn trailers(&mut self) -> Option<&mut Head> {
+        self.client.trailers()
+    }
+
+    fn framing(&self) -> Framing {
+        self.client.framing()
+    }
+}
+
+impl BodyRead for EarlyResponseBody {
+    fn poll_fill(&mut self, cx: &mut Context) -> Poll<Result<Chunk<'_>, GatewayError>> {
+        self.body.poll_fill(cx)
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.body.consume(n);
+    }
+
+    fn trailers(&mut self) -> Option<&mut Head> {
+        self.body.trailers()
+    }
+
+    fn framing(&self) -> Framing {
+        self.body.framing()
+    }
+
+    fn poll_upload(&mut self, cx: &mut Context, from: &mut dyn BodyRead) -> Poll<Result<(), GatewayError>> {
+        let mut from = RemainingUpload { upload: &mut self.upload, client: from };
+        self.body.poll_upload(cx, &mut from)
+    }
+
+    fn finish(self: Box<Self>) {
+        self.body.finish();
     }
 }
 

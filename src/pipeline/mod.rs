@@ -8,6 +8,7 @@
 //! reload.
 
 pub mod response;
+pub mod response_inspection;
 pub mod affinity;
 pub mod body;
 pub mod cancel;
@@ -29,6 +30,7 @@ pub mod problem;
 pub mod record;
 pub mod guard;
 pub mod replay;
+pub mod sas;
 pub mod stage;
 pub mod trace_parent;
 pub mod trailer_filter;

@@ -1,9 +1,9 @@
 //! The access log entry of an exchange while it is collected.
 
 use super::error::{ErrorCode, Fault, GatewayError};
-use crate::telemetry::{ClientAddressPolicy, HeaderValues, Leg};
+use crate::telemetry::{ClientAddressPolicy, HeaderValues, Leg, firewall::FirewallRecord};
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -97,6 +97,8 @@ pub struct AccessRecord {
     pub endpoint_secure: bool,
     /// The replica that got the request, on routes to services with partitions; `None` unless `enabled`.
     pub fabric: Option<Box<FabricRecord>>,
+    /// What the web application firewall has found, once it is known; `None` without inspection.
+    pub firewall: Option<Arc<OnceLock<FirewallRecord>>>,
     /// The status of the last response of the backend; 0 if there was none.
     pub backend_status: u16,
     /// The time of all attempts until their response heads; `None` without an attempt.
@@ -118,7 +120,7 @@ impl AccessRecord {
         (self.enabled, self.policy, self.status, self.error_code) = Default::default();
         (self.stage, self.attempts, self.bytes_out) = Default::default();
         (self.endpoint, self.endpoint_secure, self.backend_status) = Default::default();
-        self.fabric = None;
+        (self.fabric, self.firewall) = (None, None);
         (self.backend, self.backend_ended_at, self.client_wait) = Default::default();
     }
 

@@ -8,6 +8,7 @@ pub mod discovery;
 pub mod endpoint;
 pub mod fabric;
 pub mod https_redirect;
+pub mod listener;
 pub mod protocol;
 pub mod sourced;
 pub mod telemetry;
@@ -16,27 +17,29 @@ use super::administration::Administration;
 use super::aggregate::{AggregateConfig, PartTerms};
 use super::clusters::{buffering::BufferingConfig, data_rate::DataRateConfig};
 use super::hubs::{HubRouteBlueprint, HubsBlueprint};
+use super::roles::RolesBlueprint;
 use super::route_tests::RouteTest;
 use super::routing::{EscapedSeparators, RouteTable, RoutingRules, UrlTemplate, without_query_rest};
+use super::transport::TransportRouteBlueprint;
 pub use crate::backend::{balance::BalancerKind, health::HealthConfig};
 use crate::base::{data_rate::MinDataRate, stream_limit::StreamLimits};
 use crate::config::Span;
+use crate::net::agents::config::TunnelsConfig;
 use crate::net::dns::DnsSettings;
 use crate::net::h1::client::ClientLimits;
-use crate::net::proxy_protocol::ProxyProtocolConfig;
-use crate::net::tls::server::ServerTls;
-use crate::net::{h2, listener::Address};
+use crate::net::h2;
 pub use crate::pipeline::client_fields::{RequestTrailers, UnderscoresInHeaders};
 pub use crate::stages::feature::UnservableRoute;
 use crate::stages::{GatewayStages, StageConfigs};
 use crate::state::SharedStateConfig;
-pub use cluster::ClusterBlueprint;
+pub use cluster::{ClusterBlueprint, RoleTarget};
 pub use endpoint::Endpoint;
 pub use https_redirect::HttpsRedirect;
+pub use listener::{Listener, ListenerProtocol};
 pub use protocol::{HttpVersion, Scheme};
 pub use sourced::Sourced;
 use std::path::PathBuf;
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::Arc;
 use std::time::Duration;
 use telemetry::TelemetryConfig;
 
@@ -53,6 +56,8 @@ pub struct Blueprint {
     pub telemetry: TelemetryConfig,
     /// The state that several gateways share.
     pub shared_state: Option<SharedStateConfig>,
+    /// Agents, and who may reach them.
+    pub tunnels: Arc<TunnelsConfig>,
     /// Maximum memory for cached responses.
     pub cache: crate::stages::cache::MemoryConfig,
     /// The stages that all routes have.
@@ -74,6 +79,10 @@ pub struct Blueprint {
     pub dynamic: Option<DynamicBlueprint>,
     /// The resolvers of services with partitions.
     pub resolvers: Vec<crate::backend::fabric::ResolverConfig>,
+    /// Connections and datagrams that are forwarded as they are.
+    pub transport_routes: Vec<TransportRouteBlueprint>,
+    /// Roles, their endpoints, and the rules between them.
+    pub roles: Arc<RolesBlueprint>,
     /// The configuration store, if the configuration is not in files.
     pub store: Option<discovery::StoreBlueprint>,
     /// The directory of what is kept between two starts.
@@ -83,68 +92,6 @@ pub struct Blueprint {
     /// The tests of the configuration, and whether it must pass them before it is applied.
     pub tests: Vec<RouteTest>,
     pub tests_before_apply: bool,
-}
-
-/// An address on which the gateway accepts requests. `Tls` is the configuration of TLS, in a plan the acceptor built from it.
-#[derive(Clone, Debug)]
-pub struct Listener<Tls = Arc<ServerTls>> {
-    pub name: Arc<str>,
-    pub address: Address,
-    /// Mode of the socket file; `None`: by the umask.
-    pub mode: Option<u32>,
-    /// The PROXY protocol, if enabled.
-    pub proxy: Option<Arc<ProxyProtocolConfig>>,
-    /// Where the document declares it; `None`: the default listener.
-    pub span: Option<Span>,
-    /// `None`: plain HTTP.
-    pub tls: Option<Tls>,
-    /// The value of `Strict-Transport-Security` in responses.
-    pub hsts: Option<Box<str>>,
-    /// Where every request is redirected to, over https.
-    pub redirect: Option<HttpsRedirect>,
-    /// Set when the listener is removed or its security settings change: open connections end with their next response.
-    pub outdated: Arc<AtomicBool>,
-    /// None: as the document has it.
-    pub escaped_separators: Option<EscapedSeparators>,
-    /// It accepts no more while the gateway has so many connections.
-    pub max_connections: usize,
-}
-
-impl<Tls> Listener<Tls> {
-    /// A plain HTTP listener.
-    pub fn plain(name: impl Into<Arc<str>>, address: impl Into<Address>) -> Self {
-        Listener {
-            name: name.into(),
-            address: address.into(),
-            mode: None,
-            proxy: None,
-            span: None,
-            tls: None,
-            hsts: None,
-            redirect: None,
-            outdated: Arc::default(),
-            escaped_separators: None,
-            max_connections: usize::MAX,
-        }
-    }
-
-    /// The same listener with other TLS.
-    pub fn with_tls<Other>(&self, tls: Option<Other>) -> Listener<Other> {
-        let Listener { name, address, mode, proxy, span, hsts, redirect, escaped_separators, .. } = self;
-        Listener {
-            name: name.clone(),
-            address: address.clone(),
-            mode: *mode,
-            proxy: proxy.clone(),
-            span: *span,
-            tls,
-            hsts: hsts.clone(),
-            redirect: redirect.clone(),
-            outdated: Arc::default(),
-            escaped_separators: *escaped_separators,
-            max_connections: self.max_connections,
-        }
-    }
 }
 
 impl Blueprint {
@@ -178,6 +125,9 @@ pub struct Limits {
     pub connections: Option<usize>,
     /// The same for one client address; `usize::MAX`: a part of the default, or no limit.
     pub connections_per_client: usize,
+    /// Maximum number of UDP sessions; `None`: half of the descriptors.
+    pub udp_sessions: Option<usize>,
+    pub udp_sessions_per_client: usize,
     pub streams: StreamLimits,
     pub requests_per_connection: u32,
     /// Maximum bytes of memory for all streaming encoders together.
@@ -190,6 +140,9 @@ pub struct Limits {
     pub trailers: RequestTrailers,
 }
 
+/// Descriptors that UDP sessions leave free by default.
+const UDP_RESERVE: usize = 512;
+
 impl Limits {
     /// The limits in a process that may have `max_connections` client connections.
     pub fn in_process(self, max_connections: usize) -> Limits {
@@ -200,7 +153,10 @@ impl Limits {
             limit => limit,
         };
         let streams = StreamLimits { capacity: connections, ..self.streams };
-        Limits { connections: Some(connections), connections_per_client, streams, ..self }
+        // Clients may use 90 % of the descriptors.
+        let half = (max_connections / 9 * 5).saturating_sub(UDP_RESERVE).max(1);
+        let udp_sessions = Some(self.udp_sessions.unwrap_or(half));
+        Limits { connections: Some(connections), connections_per_client, streams, udp_sessions, ..self }
     }
 }
 

@@ -3,12 +3,15 @@
 
 use super::{
     aggregate,
-    apis::{self, blueprint::ApisBlueprint, build::PlanApis},
-    blueprint::{
-        self, Blueprint, ClusterBlueprint, DynamicBlueprint, HttpVersion, RouteBlueprint, Scheme,
-        discovery::DiscoveredService,
+    apis::{
+        self,
+        around::{is_catch_all, with_program},
+        blueprint::ApisBlueprint,
+        build::PlanApis,
     },
+    blueprint::{Blueprint, ClusterBlueprint, DynamicBlueprint, HttpVersion, RouteBlueprint},
     client_fields,
+    cluster_builder::{Clusters, agent_clusters, all_clusters},
     compiled::{ClientPace, PathHashKey, Plan, Route, Target},
     connection_affinity,
     dynamic_routes::DynamicRoutes,
@@ -16,20 +19,18 @@ use super::{
     hubs::{self, HubRouteBlueprint, build::PlanHubs},
     internal_target, listeners,
     process_state::ProcessState,
+    roles::RolesPlan,
     routing::UrlTemplate,
-    shared_sessions::SharedSessions,
     telemetry::PlanTelemetry,
+    transport::build::TransportBuilder,
+    tunnels::target::AgentTarget,
 };
 use crate::{
     backend::{
-        Cluster,
         attempt::{AttemptConfig, Http2, Resilience},
-        balance::{BalancerKind, HashPolicy, SessionDirectories},
-        cluster::ClusterSpec,
-        endpoint::{Instance, TlsMode},
+        balance::{BalancerKind, HashPolicy},
         fabric::Resolver,
     },
-    net::tls::trust::TrustAnchors,
     pipeline::{
         error::ErrorCode,
         head::Version,
@@ -41,11 +42,7 @@ use crate::{
     },
     telemetry::Metrics,
 };
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 /// Time for the complete response of an event handler, unless its own is set.
 const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -57,12 +54,19 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
     let telemetry = PlanTelemetry::open(&blueprint.telemetry, &process_state.telemetry)?;
     let shared_state = blueprint.shared_state.as_ref().map(|config| process_state.shared_states.get(config));
     let resolvers = fabric_target::open_resolvers(blueprint, process_state);
-    let mut clusters = Clusters::default();
+    let roles =
+        RolesPlan::new(blueprint.roles.clone(), process_state.roles.clone(), process_state.metrics.clone());
+    let mut clusters = Clusters::new(roles.clone());
     let hubs =
         hubs::build::services(&blueprint.hubs, shared_state.as_ref(), process_state, |cluster, label| {
             (clusters.get(cluster, label, blueprint, process_state), attempts(blueprint, process_state))
         });
     let (routes, apis) = routes(blueprint, process_state, (&resolvers, &hubs), &mut clusters);
+    let mut make =
+        |cluster: &Arc<ClusterBlueprint>, route: &str| clusters.get(cluster, route, blueprint, process_state);
+    let transport =
+        TransportBuilder::new(&blueprint.transport_routes, &roles, &process_state.metrics, &mut make);
+    let listeners = listeners::listeners(blueprint, &transport, &mut make, process_state)?;
     Ok(Plan {
         resolvers,
         id,
@@ -71,16 +75,18 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
         proxies: blueprint.stages.forwarded_headers.clone().unwrap_or_default().proxies,
         limits: blueprint.limits.in_process(process_state.connections),
         buffering_memory: process_state.buffering_memory.clone(),
-        listeners: listeners::listeners(blueprint, process_state)?,
         administration: blueprint.administration.clone(),
         expiries: listeners::certificate_expiries(blueprint),
         telemetry,
         shared_state,
+        tunnels: blueprint.tunnels.clone(),
         preflight: blueprint.routes.iter().any(|route| route.stages.cors.is_some()),
         matches_by_listener: blueprint.by_listener(),
         table: blueprint.table.clone(),
         escaped_separators: blueprint.escaped_separators,
-        clusters: all_clusters(&routes, &hubs),
+        clusters: all_clusters(&routes, &hubs, &listeners),
+        listeners,
+        roles,
         hubs,
         routes,
         apis,
@@ -99,17 +105,20 @@ fn routes(
     let shared = apis::build::shared(blueprint.apis.as_deref().unwrap_or(&nothing), blueprint, process_state);
     let (mut routes, mut parts) = (Vec::new(), Vec::new());
     for (at, route) in blueprint.routes.iter().enumerate() {
+        let names = blueprint.table.names(at);
         let (role, target) = match &route.aggregate {
             None => match &route.hub {
                 Some(hub) => (RouteRole::Standalone, hub_target(route, hub, hubs)),
-                None => (RouteRole::Standalone, target(route, blueprint, resolvers, process_state, clusters)),
+                None => (
+                    RouteRole::Standalone,
+                    target((route, names), blueprint, resolvers, process_state, clusters),
+                ),
             },
             Some(several) => (
                 RouteRole::Aggregate,
                 aggregate::build::build_aggregate(several, &routes, &mut parts, blueprint, process_state),
             ),
         };
-        let names = blueprint.table.names(at);
         let url = route.url(names, &blueprint.rules);
         let program = route.documents.clone().map(|program| {
             Arc::new(RouteProgram::Route { program, shared: shared.clone(), names: names.into() })
@@ -127,15 +136,6 @@ fn routes(
     (routes.into(), apis)
 }
 
-/// The route with a policy program around its target.
-fn with_program(route: Arc<Route>, program: Option<Arc<RouteProgram>>) -> Arc<Route> {
-    match (program, Arc::try_unwrap(route)) {
-        (program @ Some(_), Ok(route)) => Arc::new(Route { program, ..route }),
-        (_, Ok(route)) => Arc::new(route),
-        (_, Err(route)) => route,
-    }
-}
-
 /// The routes of the operations of all APIs.
 fn api_routes(
     apis: &Arc<ApisBlueprint<RouteBlueprint>>,
@@ -147,7 +147,7 @@ fn api_routes(
     let targets: Vec<Target> = apis
         .apis
         .iter()
-        .map(|api| target(&api.route, blueprint, resolvers, process_state, clusters))
+        .map(|api| target((&api.route, &[]), blueprint, resolvers, process_state, clusters))
         .collect();
     let (routes, plan) = apis::build::routes(apis, shared, &targets, first);
     let build = |one: apis::build::ApiRoute| {
@@ -189,7 +189,7 @@ fn dynamic_routes(
 
 fn service_route(route: &RouteBlueprint, blueprint: &Blueprint, process_state: &ProcessState) -> Arc<Route> {
     let url = UrlTemplate::after_first_segment(&blueprint.rules);
-    let target = target(route, blueprint, &[], process_state, &mut Clusters::default());
+    let target = target((route, &[]), blueprint, &[], process_state, &mut Clusters::default());
     self::route(route, RouteRole::Standalone, url, &[], target, blueprint, process_state)
 }
 
@@ -232,15 +232,21 @@ pub(super) fn route(
 impl Plan {
     /// Whether every name of the plan is resolved, and every registry has reported the endpoints of its services.
     pub fn is_resolved(&self) -> bool {
-        self.routes.iter().all(|route| match &route.target {
-            Target::Cluster { cluster, .. } => {
+        let fabric = self.routes.iter().all(|route| match &route.target {
+            Target::Fabric(fabric) => fabric.resolver.is_loaded(),
+            _ => true,
+        });
+        fabric
+            && self.clusters.iter().all(|cluster| {
                 cluster.source.get().is_none_or(|source| source.has_responded())
                     && cluster.members().endpoints.iter().all(|e| e.primary.transport.addr.is_resolved())
-            }
-            // The routes of its parts are among the routes.
-            Target::Fabric(fabric) => fabric.resolver.is_loaded(),
-            Target::Aggregate(_) | Target::Internal { .. } | Target::Hub(_) | Target::Fail(..) => true,
-        })
+            })
+    }
+
+    /// The metric labels of the transport routes; all others may be dropped.
+    pub fn transport_labels(&self) -> HashSet<&str> {
+        let handlers = self.listeners.iter().filter_map(|listener| listener.handler.as_ref());
+        handlers.flat_map(|handler| handler.routes.iter().map(|route| &*route.label)).collect()
     }
 
     /// The metric labels of the plan; all others may be dropped.
@@ -248,12 +254,6 @@ impl Plan {
         let dynamic = self.dynamic.iter().flat_map(DynamicRoutes::labels);
         self.routes.iter().map(|route| &*route.label).chain(dynamic).collect()
     }
-}
-
-/// Whether a template is `/{name}`.
-fn is_catch_all(template: &str) -> bool {
-    let name = template.strip_prefix("/{").and_then(|rest| rest.strip_suffix('}'));
-    name.is_some_and(|name| !name.contains(['{', '}', '/']))
 }
 
 /// What the features of a route need to build their stages.
@@ -293,7 +293,7 @@ fn with_metrics(stages: Box<[BoxStage]>, metrics: &Metrics) -> Box<[StageEntry]>
 }
 
 fn target(
-    route: &RouteBlueprint,
+    (route, names): (&RouteBlueprint, &[Box<str>]),
     blueprint: &Blueprint,
     resolvers: &[Arc<Resolver>],
     process_state: &ProcessState,
@@ -305,10 +305,10 @@ fn target(
         return Target::Fail(code, broken.reason.clone());
     }
     if let Some(service) = &route.service {
-        let timeout = route.timeout.value;
+        let timeout = &route.timeout;
         return match &route.naming {
             Some(naming) => {
-                fabric_target::naming_target(naming, &service.value, timeout, resolvers, process_state)
+                fabric_target::naming_target(naming, &service.value, timeout.value, resolvers, process_state)
             }
             None => internal_target::target(service, timeout, process_state),
         };
@@ -316,6 +316,10 @@ fn target(
     let terms = attempt_config(route, blueprint, process_state, clusters);
     if let Some(fabric) = &route.fabric {
         return fabric_target::target(route, fabric, terms, resolvers, process_state);
+    }
+    if let Some(spec) = agent_clusters(route, blueprint) {
+        let (states, agents) = (&process_state.cluster_states, &process_state.agents);
+        return Target::Agent(Arc::new(AgentTarget::new(spec, names, terms, states, agents)));
     }
     Target::Cluster { cluster: clusters.get(&route.cluster, &route.name, blueprint, process_state), terms }
 }
@@ -369,82 +373,6 @@ fn attempts(blueprint: &Blueprint, process_state: &ProcessState) -> AttemptConfi
         version: Version::Http11,
         http2: Http2::Never,
         resilience: None,
-    }
-}
-
-/// The target clusters of the routes and of event handlers, each once.
-fn all_clusters(routes: &[Arc<Route>], hubs: &PlanHubs) -> Box<[Arc<Cluster>]> {
-    let mut seen = HashSet::new();
-    let targets = routes.iter().filter_map(|route| route.cluster().ok());
-    let clusters = targets.flat_map(|(cluster, terms)| [Some(cluster), terms.fallback()]).flatten();
-    let handlers = hubs.services.iter().flat_map(|service| service.backends.iter());
-    let clusters = clusters.chain(handlers.map(|backend| &backend.cluster));
-    clusters.filter(|cluster| seen.insert(Arc::as_ptr(cluster))).cloned().collect()
-}
-
-/// The clusters of a plan: a named cluster is built once, however many routes use it.
-#[derive(Default)]
-struct Clusters(HashMap<*const ClusterBlueprint, Arc<Cluster>>);
-
-impl Clusters {
-    fn get(
-        &mut self,
-        cluster: &Arc<ClusterBlueprint>,
-        route: &str,
-        blueprint: &Blueprint,
-        process_state: &ProcessState,
-    ) -> Arc<Cluster> {
-        let name = cluster.name.as_deref().unwrap_or(route);
-        let make = || {
-            let shared =
-                blueprint.shared_state.as_ref().map(|config| process_state.shared_states.get(config));
-            let sessions =
-                shared.map(|shared| Arc::new(SharedSessions(shared)) as Arc<dyn SessionDirectories>);
-            let spec = ClusterSpec { sessions, ..cluster_config(cluster, name, blueprint) };
-            let made = process_state.cluster_states.cluster(&spec);
-            if let Some(found) = &cluster.discovery {
-                let DiscoveredService { registry, service, is_unnamed } = found;
-                made.attach_source(&process_state.registries.watch(registry, service, *is_unnamed));
-            }
-            made
-        };
-        match cluster.name {
-            Some(_) => self.0.entry(Arc::as_ptr(cluster)).or_insert_with(make).clone(),
-            None => make(),
-        }
-    }
-}
-
-fn cluster_config(cluster: &ClusterBlueprint, name: &str, blueprint: &Blueprint) -> ClusterSpec {
-    let instance = |endpoint: &blueprint::Endpoint| Instance {
-        weight: endpoint.weight,
-        ..Instance::new(&endpoint.host, endpoint.port.unwrap_or(0))
-    };
-    ClusterSpec {
-        key: cluster.key.clone(),
-        label: name.to_owned(),
-        health: cluster.health.value.clone(),
-        tls_mode: tls_mode(cluster, name, blueprint),
-        pooling: cluster.pooling,
-        instances: cluster.discovery.is_none().then(|| cluster.endpoints.iter().map(instance).collect()),
-        balancer: cluster.balancer.value.clone(),
-        sessions: None,
-    }
-}
-
-/// Whether connections to the backend use TLS. Where the client's scheme decides, TLS is prepared only if a listener
-/// accepts it.
-fn tls_mode(cluster: &ClusterBlueprint, name: &str, blueprint: &Blueprint) -> TlsMode {
-    if cluster.scheme != Scheme::Http && cluster.tls.trust == TrustAnchors::DangerousAcceptAny {
-        log::warn!("{name} accepts any certificate of its backend: traffic can be intercepted");
-    }
-    let forwarded = blueprint.stages.forwarded_headers.as_ref();
-    let tls_possible = forwarded.is_some_and(|forwarded| forwarded.proxies.may_change_scheme());
-    let tls_possible = tls_possible || blueprint.listeners.iter().any(|listener| listener.tls.is_some());
-    match cluster.scheme {
-        Scheme::Https => TlsMode::Always(Box::new(cluster.tls.clone())),
-        Scheme::SameAsClient if tls_possible => TlsMode::SameAsClient(Box::new(cluster.tls.clone())),
-        Scheme::SameAsClient | Scheme::Http => TlsMode::Plain,
     }
 }
 

@@ -8,15 +8,17 @@ use super::apis::{
 use super::blueprint::{Limits, Listener};
 use super::dynamic_routes::DynamicRoutes;
 use super::hubs::build::PlanHubs;
+use super::roles::RolesPlan;
 pub use super::route::{Aggregate, AggregatePart, ClientPace, PathHashKey, Route, Target};
 use super::routing::{
     EscapedSeparators, HeaderLookup, Query, RouteTable, RouteTrace, Target as RequestTarget,
 };
 use super::telemetry::PlanTelemetry;
+use super::transport::TransportListener;
 use crate::{
     backend::{Cluster, fabric::Resolver},
     base::{budget::Budget, path_params::PathParams},
-    net::tls::server::TlsAcceptor,
+    net::{agents::config::TunnelsConfig, tls::server::TlsAcceptor},
     pipeline::{
         client_fields::ClientFieldRules,
         error::{ErrorCode, GatewayError},
@@ -46,12 +48,16 @@ pub struct Plan {
     pub listeners: Box<[ListenerPlan]>,
     /// The addresses for operators, and their credentials.
     pub administration: Arc<Administration>,
+    /// The roles, and who may reach what.
+    pub roles: Arc<RolesPlan>,
     /// Expiry of the listener certificates.
     pub expiries: Vec<CertificateExpiry>,
     pub telemetry: PlanTelemetry,
     /// The state that several gateways share.
     pub shared_state: Option<Arc<SharedState>>,
-    /// The clusters of all routes, without duplicates.
+    /// Agents, and who may reach them.
+    pub tunnels: Arc<TunnelsConfig>,
+    /// The clusters of all routes and transport routes, without duplicates.
     pub clusters: Box<[Arc<Cluster>]>,
     /// The resolvers of services with partitions.
     pub resolvers: Box<[Arc<Resolver>]>,
@@ -74,7 +80,7 @@ pub struct Plan {
 }
 
 /// A listener of a plan.
-pub type ListenerPlan = Listener<ListenerTls>;
+pub type ListenerPlan = Listener<ListenerTls, Arc<TransportListener>>;
 
 impl ListenerPlan {
     /// Whether connections of the other listener may continue under this one.
@@ -83,7 +89,9 @@ impl ListenerPlan {
             (Some(one), Some(another)) => one.tls_acceptor.has_same_policy(&another.tls_acceptor),
             (one, another) => one.is_none() && another.is_none(),
         };
-        same_tls && (&self.name, &self.proxy, &self.redirect) == (&other.name, &other.proxy, &other.redirect)
+        let policy =
+            |of: &ListenerPlan| (of.name.clone(), of.proxy.clone(), of.redirect.clone(), of.protocol);
+        same_tls && policy(self) == policy(other)
     }
 }
 

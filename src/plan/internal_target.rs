@@ -16,8 +16,16 @@ use crate::{
 };
 use std::time::Duration;
 
+/// Longer than the longest connect and response timeouts of a device stream together.
+const DEVICE_STREAMS_TIMEOUT: Duration = Duration::from_secs(660);
+
 /// The target of a route to a service. Names have been checked before, against the same table.
-pub fn target(name: &Sourced<String>, timeout: Duration, process_state: &ProcessState) -> Target {
+pub fn target(name: &Sourced<String>, timeout: &Sourced<Duration>, process_state: &ProcessState) -> Target {
+    // A request for a device stream waits for the device as long as it says.
+    let timeout = match name.value == "DeviceStreams" && timeout.origin.is_none() {
+        true => DEVICE_STREAMS_TIMEOUT,
+        false => timeout.value,
+    };
     match process_state.services.get(&name.value) {
         Some(service) => Target::Internal { service: service.clone(), timeout },
         None => Target::Fail(

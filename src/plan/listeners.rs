@@ -6,6 +6,10 @@ use super::{
     blueprint::{Blueprint, Listener},
     compiled::{ListenerPlan, ListenerTls},
     process_state::ProcessState,
+    transport::{
+        TransportListener,
+        build::{MakeCluster, TransportBuilder},
+    },
 };
 use crate::{
     net::tls::{
@@ -16,18 +20,39 @@ use crate::{
     telemetry::CertificateExpiry,
 };
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 /// Builds all listeners. Fails if a certificate is unusable, which compilation reports first.
-pub fn listeners(blueprint: &Blueprint, process_state: &ProcessState) -> Result<Box<[ListenerPlan]>, String> {
-    blueprint.listeners.iter().map(|listener| self::listener(listener, process_state)).collect()
+pub fn listeners(
+    blueprint: &Blueprint,
+    transport: &TransportBuilder,
+    make_cluster: MakeCluster,
+    process_state: &ProcessState,
+) -> Result<Box<[ListenerPlan]>, String> {
+    let mut plans = Vec::with_capacity(blueprint.listeners.len());
+    let mut handlers: HashMap<&str, Option<Arc<TransportListener>>> = HashMap::new();
+    for listener in &blueprint.listeners {
+        // The listeners of a range of ports have one name, and share everything.
+        let handler = handlers.entry(&listener.name);
+        let handler = handler.or_insert_with(|| transport.handler(listener, &mut *make_cluster)).clone();
+        plans.push(self::listener(listener, handler, process_state)?);
+    }
+    for (listener, handler) in transport.instance_listeners(make_cluster) {
+        plans.push(self::listener(&listener, Some(handler), process_state)?);
+    }
+    Ok(plans.into())
 }
 
-fn listener(listener: &Listener, process_state: &ProcessState) -> Result<ListenerPlan, String> {
+fn listener(
+    listener: &Listener,
+    handler: Option<Arc<TransportListener>>,
+    process_state: &ProcessState,
+) -> Result<ListenerPlan, String> {
     let tls = listener.tls.as_ref().map(|tls| tls_listener(listener, tls, process_state)).transpose()?;
-    Ok(listener.with_tls(tls))
+    Ok(listener.with_handles(tls, handler))
 }
 
 /// The listener of the administration address, under a name.
@@ -40,7 +65,7 @@ pub fn administration_listener(
     administration: &Administration,
     process_state: &ProcessState,
 ) -> Result<ListenerPlan, String> {
-    listener(&as_listener(name, administration), process_state)
+    listener(&as_listener(name, administration), None, process_state)
 }
 
 fn as_listener(name: &str, administration: &Administration) -> Listener {

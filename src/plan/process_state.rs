@@ -1,17 +1,20 @@
 //! The state of the process that outlives every plan: connection pools, cluster, cache and rate limit state, TLS tickets.
 
+use super::roles::RoleState;
 use crate::{
     backend::{attempt::ResilienceState, cluster::ClusterStates, discovery::Registries, fabric::Resolvers},
     base::{budget::Budget, clock::Clock, weak_map::WeakMap},
     net::{
+        agents::registry::AgentRegistry,
         background::BackgroundRuntime,
+        devices::hub::DeviceHub,
         listener::Address,
         otlp,
         resolver::Resolver,
         tls::server::{ClientAuth, TicketKeys},
     },
     pipeline::internal::ServiceRegistry,
-    realtime::engine::Engine,
+    realtime::{engine::Engine, signalr::table::LinkTable},
     stages::{StageState, program::ProgramState},
     state::SharedStates,
     telemetry::{Metrics, TelemetryState},
@@ -47,10 +50,18 @@ pub struct ProcessState {
     pub shared_states: Arc<SharedStates>,
     /// Realtime hubs; empty until a plan has a hub service.
     pub hub_engine: EngineSlot,
+    /// The transports of SignalR clients.
+    pub signalr_links: Arc<LinkTable>,
     /// Internal services of the process that routes may name.
     pub services: ServiceRegistry,
+    /// The agents that are connected to this process.
+    pub agents: Arc<AgentRegistry>,
+    /// The devices that are connected over MQTT.
+    pub devices: Arc<DeviceHub>,
     /// The counters of policy programs, and the keys that verify their tokens.
     pub programs: Arc<ProgramState>,
+    /// Registrations and public ports of the instances of roles.
+    pub roles: Arc<RoleState>,
     /// Maximum number of connections if the document sets no limit.
     pub connections: usize,
 }
@@ -61,7 +72,8 @@ impl ProcessState {
         let (background, stage_state, clock) =
             (BackgroundRuntime::default(), Arc::<StageState>::default(), Clock::default());
         stage_state.maintain(&background, &clock);
-        let names = Resolver::new(background.clone());
+        let agents = AgentRegistry::new(metrics.clone());
+        let names = Resolver::new(background.clone()).with_agents(agents.clone());
         ProcessState {
             cluster_states: ClusterStates::with_runtime(
                 names.clone(),
@@ -79,10 +91,14 @@ impl ProcessState {
             tls_tickets: Arc::default(),
             telemetry: Arc::new(TelemetryState::new(metrics.clone(), None)),
             shared_states: Arc::new(SharedStates::inactive(metrics.shared_state().clone())),
+            devices: DeviceHub::new(agents.clone()),
+            agents,
             metrics,
             hub_engine: EngineSlot::default(),
+            signalr_links: Arc::default(),
             services: ServiceRegistry::default(),
             programs: Arc::default(),
+            roles: Arc::default(),
             connections,
         }
     }

@@ -2,6 +2,7 @@
 
 use super::aggregate::{AggregateConfig, PartTerms};
 use super::routing::{EscapedSeparators, Target as RequestTarget, UrlTemplate};
+use super::tunnels::target::AgentTarget;
 use crate::{
     backend::{Cluster, affinity::ConnectionAffinity, attempt::AttemptConfig, fabric::FabricRoute},
     base::{data_rate::MinDataRate, hash::stable_hash},
@@ -68,6 +69,8 @@ pub enum Target {
         cluster: Arc<Cluster>,
         terms: AttemptConfig,
     },
+    /// Services of agents that the path names.
+    Agent(Arc<AgentTarget>),
     /// Services with partitions.
     Fabric(Arc<FabricRoute>),
     /// A service of this process.
@@ -90,6 +93,7 @@ impl Target {
             Target::Cluster { cluster, terms } => {
                 Target::Cluster { cluster: cluster.clone(), terms: terms.clone() }
             }
+            Target::Agent(agent) => Target::Agent(agent.clone()),
             Target::Fabric(fabric) => Target::Fabric(fabric.clone()),
             Target::Internal { service, timeout } => {
                 Target::Internal { service: service.clone(), timeout: *timeout }
@@ -134,6 +138,9 @@ impl Route {
         if let Some(affinity) = &self.affinity {
             exchange.routing.balancer_key = affinity.of(exchange);
         }
+        if let Target::Agent(agent) = &self.target {
+            exchange.routing.agent_hosts = agent.hosts(exchange)?;
+        }
         let Exchange { request, routing, scratch, .. } = exchange;
         let Routing { path_params, path_len, query, spelled_path, .. } = routing;
         scratch.clear();
@@ -164,6 +171,9 @@ impl Route {
         match &self.target {
             Target::Cluster { cluster, terms } => Ok((cluster, terms)),
             Target::Fail(code, detail) => Err(GatewayError::new(*code, detail.clone())),
+            Target::Agent(_) => {
+                Err(GatewayError::new(ErrorCode::GatewayInternal, "the cluster depends on the request"))
+            }
             Target::Fabric(_) => {
                 Err(GatewayError::new(ErrorCode::GatewayInternal, "a route to services has no cluster"))
             }

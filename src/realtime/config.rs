@@ -1,5 +1,6 @@
 //! The compiled settings of hubs. Plain data; equal documents have equal settings.
 
+use super::protocols::signalr::Transport;
 use crate::base::{secret::Secret, url::HttpUrl};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -7,6 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServiceType {
     WebPubSub,
+    SignalR,
 }
 
 impl ServiceType {
@@ -14,6 +16,7 @@ impl ServiceType {
     pub fn name(self) -> &'static str {
         match self {
             ServiceType::WebPubSub => "WebPubSub",
+            ServiceType::SignalR => "SignalR",
         }
     }
 }
@@ -58,6 +61,37 @@ pub struct HubConfig {
     /// How long a session without a socket is kept.
     pub recovery_time: Duration,
     pub limits: HubLimits,
+    /// Settings that only SignalR has.
+    pub signalr: SignalRHubConfig,
+}
+
+/// The settings of a SignalR hub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignalRHubConfig {
+    /// In the order of negotiations.
+    pub transports: Vec<Transport>,
+    /// From the negotiation to the end of the handshake.
+    pub handshake_timeout: Duration,
+    /// How long a client may be silent.
+    pub client_timeout: Duration,
+    pub poll_timeout: Duration,
+    /// Longest time between two polls.
+    pub poll_gap: Duration,
+    /// Bytes that are kept for a lost socket.
+    pub reconnect_buffer_bytes: usize,
+}
+
+impl Default for SignalRHubConfig {
+    fn default() -> SignalRHubConfig {
+        SignalRHubConfig {
+            transports: Transport::ALL.to_vec(),
+            handshake_timeout: Duration::from_secs(15),
+            client_timeout: Duration::from_secs(30),
+            poll_timeout: Duration::from_secs(90),
+            poll_gap: Duration::from_secs(15),
+            reconnect_buffer_bytes: 100_000,
+        }
+    }
 }
 
 /// The limits of a hub.

@@ -119,6 +119,8 @@ pub enum ServerMessage {
     },
     Disconnected {
         message: Box<str>,
+        /// Whether a SignalR client may connect again.
+        allows_reconnect: bool,
     },
     Ack {
         ack_id: u64,
@@ -186,7 +188,7 @@ pub struct Publication {
     pub expires_at: Option<SystemTime>,
     /// With several nodes: the publishing node and its number there.
     pub id: Option<(u64, u64)>,
-    encoded: [OnceLock<EncodedMessage>; 3],
+    encoded: [OnceLock<EncodedMessage>; 5],
     charge: OnceLock<MemoryCharge>,
 }
 
@@ -209,6 +211,8 @@ pub enum Encoding {
     Simple,
     Json,
     Protobuf,
+    SignalRJson,
+    SignalRMessagePack,
 }
 
 /// The body of a WebSocket message, before the number of a reliable receiver is added.

@@ -16,6 +16,8 @@
 //! | `engine/` | hubs, their connections by worker, fan-out, timers, recovery |
 //! | `events/` | event handlers: requests to backends |
 //! | `rest/` | the data plane |
+//! | `signalr/` | clients of SignalR over three transports |
+//! | `user_groups.rs` | groups of users, which later connections join |
 //! | `negotiate/` | tokens that a route issues |
 //! | `backplane/` | several nodes |
 //! | `service/` | the entry point: a request of a route becomes a handshake, a call of the data plane or a negotiation |
@@ -37,7 +39,9 @@ pub mod protocols;
 pub mod rest;
 pub mod service;
 pub mod session;
+pub mod signalr;
 pub mod tokens;
+pub mod user_groups;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

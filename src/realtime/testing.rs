@@ -2,7 +2,8 @@
 
 use super::{
     config::{
-        EventHandlerConfig, HubConfig, HubLimits, ServiceConfig, ServiceType, SystemEvents, UserEventPattern,
+        EventHandlerConfig, HubConfig, HubLimits, ServiceConfig, ServiceType, SignalRHubConfig, SystemEvents,
+        UserEventPattern,
     },
     context::HubService,
 };
@@ -36,6 +37,7 @@ pub fn hub_config(event_handlers: Vec<EventHandlerConfig>) -> HubConfig {
         keep_alive_interval: Duration::from_secs(20),
         recovery_time: Duration::from_secs(60),
         limits: HubLimits::default(),
+        signalr: SignalRHubConfig::default(),
     }
 }
 

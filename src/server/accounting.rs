@@ -101,6 +101,7 @@ fn record<'a>(exchange: &'a Exchange, labels: RecordLabels<'a>, end: &RequestEnd
         partition: fabric.map_or("", |fabric| &fabric.partition),
         replica: fabric.map_or("", |fabric| &fabric.replica),
         replica_role: fabric.map_or("", |fabric| fabric.replica_role),
+        firewall: record.firewall.as_ref().and_then(|found| found.get()),
         backend_status: record.backend_status,
         attempts: record.attempts,
         bytes_in: end.bytes_in,

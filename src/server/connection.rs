@@ -9,12 +9,13 @@ use crate::{
         tls::server::{HandshakeError, TlsSession},
     },
     pipeline::{
+        client_certificate::ClientCertificate,
         error::{ErrorCode, GatewayError},
         exchange::{Exchange, Peer},
         head::KnownHeader,
         response::{Response, RouteResult},
     },
-    plan::{ListenerPlan, blueprint::HttpsRedirect},
+    plan::{ListenerPlan, blueprint::HttpsRedirect, transport::HttpAdmission},
     telemetry::Handshake,
 };
 use std::{
@@ -88,6 +89,11 @@ impl ConnectionContext {
         self.listener.name.clone()
     }
 
+    /// Who may send requests, if the listener belongs to an endpoint of a role.
+    pub fn admission(&self) -> Option<&HttpAdmission> {
+        self.listener.handler.as_ref()?.http.as_ref()
+    }
+
     /// Whether requests are redirected to https: by their host, as a trusted proxy reports it.
     pub fn redirects(&self) -> bool {
         self.listener.redirect.is_some()
@@ -119,6 +125,11 @@ impl ConnectionContext {
     /// When the client certificate expires, unless open connections outlive it.
     pub fn certificate_expires_at(&self) -> Option<Instant> {
         self.tls_session.as_ref()?.certificate_expires_at
+    }
+
+    /// The client certificate of the connection.
+    pub fn client_certificate(&self) -> Option<Arc<ClientCertificate>> {
+        self.tls_session.as_ref()?.certificate.clone()
     }
 
     /// Adds the HSTS header of the listener.

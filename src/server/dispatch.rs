@@ -14,6 +14,7 @@ use crate::{
         inspection::InspectedBody,
         replay::ReplayBody,
         response::{Response, RouteResult},
+        response_inspection::inspect_response,
         stage::{run_request, run_response},
     },
     plan::{Plan, Route, RouteRef, Target},
@@ -73,11 +74,18 @@ pub async fn run_route(
         (None, None) => match exchange.body.relayed.take() {
             Some(relayed) => {
                 let mut inspected = InspectedBody::new(client, relayed);
-                call_target(route, exchange, hop, &mut inspected).await
+                let outcome = call_target(route, exchange, hop, &mut inspected).await;
+                outcome.map(|response| Response {
+                    body: inspected.with_remaining_upload(response.body),
+                    ..response
+                })
             }
             None => call_target(route, exchange, hop, client).await,
         },
     };
+    if exchange.response.inspector.is_some() {
+        outcome = Box::pin(inspect_response(exchange, client, outcome)).await;
+    }
     run_response(&route.stages[first..ran], exchange, &mut outcome);
     attach_guards(exchange, &mut outcome);
     outcome
@@ -177,6 +185,11 @@ async fn call_rewritten(
     hop: HopByHop,
     client: &mut dyn ClientBody,
 ) -> RouteResult {
+    if let Target::Agent(agent) = &route.target {
+        let cluster = agent.cluster(&exchange.routing.agent_hosts, exchange.now);
+        client.limit_body(exchange.body.limit);
+        return attempt::run(&cluster, &agent.terms, hop, exchange, client).await;
+    }
     if let Target::Internal { service, timeout } = &route.target {
         client.limit_body(exchange.body.limit);
         return internal::call(service, *timeout, exchange, hop, client).await;

@@ -19,7 +19,7 @@ use crate::{
         head::{Head, KnownHeader, Version},
         response::{Response, RouteResult},
     },
-    plan::{Route, Target, telemetry::PlanTelemetry},
+    plan::{Route, Target, roles::Source, telemetry::PlanTelemetry, transport::HttpAdmission},
     telemetry::{HeaderValues, Removed, RequestEnd},
 };
 use std::time::Instant;
@@ -49,7 +49,7 @@ pub async fn handle_exchange<C: ClientIo>(conn: &mut C, mut ctx: Context<'_>) ->
     let next = match response {
         Some(Response { head, upgrade: Some(upgrade), .. }) if head.status == 101 => {
             ctx.exchange.record.status = 101;
-            conn.send_upgrade(&head);
+            conn.send_upgrade(&head, upgrade.peer.protocol());
             NextAction::Tunnel(
                 Box::new(upgrade),
                 route.as_ref().map_or_else(|| "".into(), |route| route.label.clone()),
@@ -109,12 +109,38 @@ impl Context<'_> {
 
     /// The response that does not depend on a route. A redirect leads to the host that a trusted proxy reports.
     fn early_response(&mut self) -> Option<RouteResult> {
-        if self.connection.redirects()
+        let admission = self.connection.admission();
+        if (self.connection.redirects() || admission.is_some())
             && let Err(cause) = self.plan.accept_client_fields(self.exchange)
         {
             return Some(Err(cause));
         }
+        if let Some(cause) = admission.and_then(|admission| self.deny(admission)) {
+            return Some(Err(cause));
+        }
         self.connection.early_response(self.exchange)
+    }
+
+    /// The error of a client that may not use the endpoint of a role; the rules of the current plan decide.
+    #[cold]
+    fn deny(&self, admission: &HttpAdmission) -> Option<GatewayError> {
+        let client = &self.exchange.client;
+        if !admission.admission.admits(client.ip) {
+            return Some(GatewayError::new(ErrorCode::AccessIpDenied, "the client address is not admitted"));
+        }
+        let guard = admission.guard.as_ref()?;
+        let source = Source {
+            certificate: client.certificate.as_deref(),
+            subject: None,
+            address: client.ip.to_canonical(),
+        };
+        let denied = || {
+            GatewayError::new(
+                ErrorCode::RoleDenied,
+                format!("traffic rules do not allow access to {}", guard.name),
+            )
+        };
+        (!self.plan.roles.admits(&guard.name, &source)).then(denied)
     }
 
     /// Counts and logs the exchange. A tunnel is logged when it ends.

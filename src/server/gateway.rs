@@ -1,6 +1,9 @@
 //! State shared by all workers: the current plan, metrics, connection counts, and the drain signal.
 
-use super::drain::Drain;
+use super::{
+    drain::Drain,
+    l4::{OpenConnections, registry::Termination},
+};
 use crate::{
     base::{
         client_counts::{ClientCountGuard, ClientCounts},
@@ -18,7 +21,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// The gateway.
@@ -28,6 +31,10 @@ pub struct Gateway {
     pub shared_state: ProcessState,
     pub drain: Drain,
     pub connections: Arc<Connections>,
+    /// UDP sessions of clients.
+    pub sessions: Arc<UdpSessions>,
+    /// Forwarded connections and UDP sessions.
+    pub transport: Arc<OpenConnections>,
     /// HTTP/2 streams of clients.
     pub streams: Arc<ActiveStreams>,
     /// Replaced plans, kept until no request holds them.
@@ -47,11 +54,15 @@ impl Gateway {
         foundation.metrics.tls.certificates(plan.expiries.clone());
         foundation.buffering_memory.set_capacity(plan.limits.buffering_memory);
         plan.hubs.activate(&foundation.hub_engine);
+        foundation.agents.reconfigure(&plan.tunnels);
+        plan.roles.publish_metrics();
         Arc::new(Gateway {
             plan: ArcSwap::from_pointee(plan),
             shared_state: foundation,
             drain: Drain::default(),
             connections: Arc::default(),
+            sessions: Arc::default(),
+            transport: Arc::default(),
             streams: Arc::default(),
             retired: Mutex::default(),
         })
@@ -71,8 +82,32 @@ impl Gateway {
         self.shared_state.metrics.remove_absent(&plan.labels());
         let clusters: Vec<_> = plan.all_clusters().map(|cluster| cluster.label.clone()).collect();
         self.shared_state.metrics.remove_absent_clusters(&clusters.iter().map(|label| &**label).collect());
-        let old = self.plan.swap(plan);
+        self.shared_state.metrics.transport.remove_absent(&plan.transport_labels());
+        plan.roles.publish_metrics();
+        let old = self.plan.swap(plan.clone());
+        plan.roles.publish_changes(&old.roles);
+        self.revoke(&plan);
+        self.shared_state.agents.reconfigure(&plan.tunnels);
+        self.shared_state.devices.revoke();
         self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(old);
+    }
+
+    /// Ends the connections to internal endpoints that the plan does not allow any more, after its grace period.
+    pub fn revoke(&self, plan: &Plan) {
+        let revoked = self.transport.revoked(&plan.roles);
+        if revoked.is_empty() {
+            return;
+        }
+        let grace =
+            plan.roles.blueprint.matrix.rules.as_ref().map_or(Duration::ZERO, |rules| rules.revoke_grace);
+        let end = move || revoked.iter().for_each(|open| open.terminate(Termination::Revoked));
+        if grace.is_zero() {
+            return end();
+        }
+        self.shared_state.background.spawn(async move {
+            tokio::time::sleep(grace).await;
+            end();
+        });
     }
 
     /// Drops retired plans that no request holds, and dynamic services that have been idle; returns whether a plan was dropped.
@@ -85,6 +120,36 @@ impl Gateway {
         *retired = in_use;
         drop(retired);
         !unused.is_empty()
+    }
+}
+
+/// The number of UDP sessions, in total and per client address.
+#[derive(Debug, Default)]
+pub struct UdpSessions {
+    open: AtomicUsize,
+    clients: ClientCounts,
+}
+
+/// A counted UDP session, until it is dropped.
+#[derive(Debug)]
+pub struct SessionGuard(Arc<UdpSessions>);
+
+impl UdpSessions {
+    /// Counts one more; `None` if there are `max` already.
+    pub fn try_acquire(self: &Arc<Self>, max: usize) -> Option<SessionGuard> {
+        let guard = SessionGuard(self.clone());
+        (self.open.fetch_add(1, Ordering::Relaxed) < max).then_some(guard)
+    }
+
+    /// The counts of client addresses.
+    pub fn clients(&self) -> &ClientCounts {
+        &self.clients
+    }
+}
+
+impl Drop for SessionGuard {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

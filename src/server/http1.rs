@@ -18,17 +18,20 @@ use crate::{
         client_io::ClientIo,
         h1::client::{ClientConn, Next},
         io::Stream,
+        upgraded::UpgradedConnection,
     },
     pipeline::{
         error::GatewayError,
         exchange::Exchange,
-        upgrade::{Upgrade, UpgradePeer},
+        guard::ResponseGuard,
+        upgrade::{ConnectionOwner, Upgrade, UpgradePeer},
     },
     telemetry::AccessLog,
 };
+use smallvec::SmallVec;
 use std::{
     convert::Infallible,
-    future::Future,
+    future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::Arc,
     time::{Duration, Instant},
@@ -112,7 +115,7 @@ async fn serve_session(mut session: Box<Session>) {
             Continuation::Linger => return Box::pin(linger(&mut rest.conn)).await,
             Continuation::Closed => return,
             Continuation::Http2 => return continue_as_http2(rest).await,
-            Continuation::Tunnel(upgrade) => return Box::pin(tunnel(rest, upgrade)).await,
+            Continuation::Tunnel(upgrade) => return Box::pin(serve_upgrade(rest, upgrade)).await,
         };
     }
 }
@@ -197,7 +200,7 @@ impl Tunnel {
             metrics: worker.gateway.metrics().tunnels().clone(),
         };
         exchange.runtime = None;
-        let is_service = matches!(upgrade.peer, UpgradePeer::Service(_));
+        let is_service = !matches!(upgrade.peer, UpgradePeer::Backend(_));
         let exchange = match exchange.record.enabled || !is_service {
             true => Some(exchange),
             // The connection may be idle for days: nothing is held that is not logged.
@@ -211,8 +214,8 @@ impl Tunnel {
 }
 
 /// Serves the connection after an upgrade.
-async fn tunnel(mut session: Box<Session>, tunnel: Box<Tunnel>) {
-    let Session { conn, connection, worker, .. } = &mut *session;
+async fn serve_upgrade(mut session: Box<Session>, tunnel: Box<Tunnel>) {
+    let Session { conn, worker, .. } = &mut *session;
     let Tunnel { upgrade, config, route, exchange, logs } = *tunnel;
     let Upgrade { peer, guards } = upgrade;
     let reason = match peer {
@@ -220,23 +223,49 @@ async fn tunnel(mut session: Box<Session>, tunnel: Box<Tunnel>) {
             Box::pin(websocket::run(conn, backend, config, &worker.gateway.drain)).await
         }
         UpgradePeer::Service(service) => websocket::serve_peer(conn, service, &config).await,
+        UpgradePeer::Owner(owner) => {
+            // The connection may last for days: its request is logged now.
+            log_upgrade(&session, (&route, &logs), exchange);
+            return hand_over(session, owner, guards).await;
+        }
     };
     drop(guards);
     log::debug!("WebSocket connection closed: {reason:?}");
-    if let Some(mut exchange) = exchange {
-        exchange.record.bytes_out = conn.sent();
-        if exchange.record.enabled {
-            let labels = RecordLabels { route: &route, ..RecordLabels::new(connection, None) };
-            let end = request_end(conn, &exchange, Instant::now());
-            log_access(conn, &exchange, worker, &logs, labels, &end);
-            if exchange.trace.is_some() {
-                trace::finish(&mut exchange, labels, None, &end, conn.version().as_str());
-            }
-        }
-        worker.release_exchange(exchange);
-    }
+    log_upgrade(&session, (&route, &logs), exchange);
     // Boxed: a hub connection may be idle for days, and needs this only at its end.
-    Box::pin(linger(conn)).await;
+    Box::pin(linger(&mut session.conn)).await;
+}
+
+/// Logs the exchange of an upgrade, if it has a record.
+fn log_upgrade(session: &Session, (route, logs): (&str, &[Arc<AccessLog>]), exchange: Option<Box<Exchange>>) {
+    let Session { conn, connection, worker, .. } = session;
+    let Some(mut exchange) = exchange else { return };
+    exchange.record.bytes_out = conn.sent();
+    if exchange.record.enabled {
+        let labels = RecordLabels { route, ..RecordLabels::new(connection, None) };
+        let end = request_end(conn, &exchange, Instant::now());
+        log_access(conn, &exchange, worker, logs, labels, &end);
+        if exchange.trace.is_some() {
+            trace::finish(&mut exchange, labels, None, &end, conn.version().as_str());
+        }
+    }
+    worker.release_exchange(exchange);
+}
+
+/// Sends the response, and hands the connection over. Not an `async fn`, which would hold the memory of the session.
+fn hand_over(
+    mut session: Box<Session>,
+    owner: ConnectionOwner,
+    guards: SmallVec<[ResponseGuard; 1]>,
+) -> ServeFuture {
+    Box::pin(async move {
+        if poll_fn(|cx| session.conn.poll_flush_response(cx)).await.is_err() {
+            return;
+        }
+        let (io, input) = session.conn.into_parts();
+        owner.serve(Box::new(UpgradedConnection::new(io, input))).await;
+        drop(guards);
+    })
 }
 
 #[cfg(test)]
@@ -340,7 +369,7 @@ mod tests {
         let accepted = crate::net::listener::Acceptor::new(&socket).unwrap().accept().await.unwrap();
         let peer = crate::pipeline::exchange::Peer::new(accepted.peer, accepted.local, false);
         let connection = ConnectionContext::plain(peer, ListenerPlan::plain("a", address));
-        let conn = ClientConn::new(accepted.io, false);
+        let conn = ClientConn::new(accepted.socket.into_stream(&[]), false);
         let session = Box::new(Session { conn, connection, worker, idle_since: Instant::now() });
         let sizes = (size_of::<Session>(), size_of_val(&serve_session(session)));
         assert!(sizes.0 <= 640 && sizes.1 <= 384, "{sizes:?}");

@@ -11,10 +11,12 @@ use crate::{
         response::RouteResult,
     },
     realtime::{
+        config::ServiceType,
         negotiate,
         service::{
             HubTarget, accept, cors,
             path::{ServicePath, query_pairs},
+            signalr::{self, SignalRPath},
         },
     },
 };
@@ -55,12 +57,23 @@ async fn serve(
     let text = String::from_utf8_lossy(exchange.request.target()).into_owned();
     let (path, query) = text.split_once('?').unwrap_or((&text, ""));
     let query = query_pairs(query);
+    if target.service.config.service_type == ServiceType::SignalR {
+        return match SignalRPath::parse(path) {
+            SignalRPath::Client => signalr::connect(target, query, exchange, client).await,
+            SignalRPath::Negotiation => signalr::negotiate(target, query, exchange),
+            SignalRPath::Api => {
+                internal::call(&target.data_plane, target.timeout, exchange, hop, client).await
+            }
+            SignalRPath::Unknown => Err(unknown_path(path)),
+        };
+    }
     match ServicePath::parse(path, &query) {
         ServicePath::Client { hub } => accept(target, hub, (path, query), exchange, client).await,
         ServicePath::Api => internal::call(&target.data_plane, target.timeout, exchange, hop, client).await,
-        ServicePath::Unknown => {
-            let detail = format!("{path} is no path of a hub service");
-            Err(GatewayError::new(ErrorCode::HubNotFound, detail))
-        }
+        ServicePath::Unknown => Err(unknown_path(path)),
     }
+}
+
+fn unknown_path(path: &str) -> GatewayError {
+    GatewayError::new(ErrorCode::HubNotFound, format!("{path} is no path of a hub service"))
 }

@@ -1,30 +1,13 @@
 //! The listening sockets, and the accept loops of the workers.
 
-use super::{
-    connection::ConnectionContext,
-    gateway::{ConnectionGuard, ConnectionLimitError, Gateway},
-    http1::{ServeFuture, serve},
-    read_ahead::ReadAheadLimit,
-    relay::TransferLimits,
-    worker::Worker,
-};
+use super::{accepted, gateway::Gateway, l4, worker::Worker};
 use crate::{
-    net::{
-        client_io::ClientIo,
-        descriptors::{self, DESCRIPTOR_RETRY_INTERVAL, DescriptorGuard, MAX_DESCRIPTOR_WAIT},
-        h1::client::ClientConn,
-        io::Stream,
-        listener::{Accepted, Acceptor, Address, BoundSocket, bind},
-        proxy_protocol::{ProxyProtocolConfig, ReceiveError},
-    },
-    pipeline::{body::Body, error::GatewayError, exchange::Peer, response::rescue},
+    net::listener::{Acceptor, Address, BoundSocket, bind},
     plan::ListenerPlan,
 };
 use arc_swap::ArcSwap;
 use std::{
-    cell::Cell,
     io,
-    net::SocketAddr,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -123,6 +106,15 @@ pub async fn accept_all(worker: Arc<Worker>, mut listeners: watch::Receiver<List
 
 /// Accepts from one socket until `stopped`, and then until its backlog is empty.
 async fn accept(bound: Arc<BoundListener>, worker: Arc<Worker>, mut stopped: oneshot::Receiver<()>) {
+    match bound.socket.datagrams(worker.index) {
+        Ok(Some(socket)) => {
+            return l4::sessions::serve(socket, move || bound.plan(), worker, stopped).await;
+        }
+        Ok(None) => {}
+        Err(error) => {
+            return log::error!("worker {} cannot receive on {}: {error}", worker.index, bound.address());
+        }
+    }
     let acceptor = match Acceptor::new(&bound.socket) {
         Ok(acceptor) => acceptor,
         Err(error) => {
@@ -136,206 +128,13 @@ async fn accept(bound: Arc<BoundListener>, worker: Arc<Worker>, mut stopped: one
             _ = &mut stopped => return,
         };
         match accepted {
-            Ok(accepted) => handle_connection(accepted, bound.plan(), &worker),
+            Ok(accepted) => accepted::handle(accepted, bound.plan(), &worker),
             // The usual cause is the descriptor limit: other connections must close first.
             Err(error) => {
                 log::warn!("cannot accept a connection on {}: {error}", bound.address());
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
-    }
-}
-
-/// Serves a connection within the connection limits. Behind the PROXY protocol, the limit per client applies to the client
-/// and not to the proxy: it is checked later.
-fn handle_connection(accepted: Accepted, listener: Arc<ListenerPlan>, worker: &Arc<Worker>) {
-    match try_acquire(&accepted, &listener, worker) {
-        Ok(guard) => serve_counted(accepted, listener, worker.clone(), guard),
-        Err(too_many) => match RejectionGuard::try_acquire() {
-            // Neither a handshake nor a descriptor is spent on many rejections.
-            None => worker.gateway.metrics().record_error(too_many.error_code().name()),
-            Some(guard) => drop(tokio::spawn(handle_excess(accepted, listener, worker.clone(), guard))),
-        },
-    }
-}
-
-fn max_connections(listener: &ListenerPlan, worker: &Worker) -> usize {
-    worker.plan().limits.connections.unwrap_or(usize::MAX).min(listener.max_connections)
-}
-
-fn try_acquire(
-    accepted: &Accepted,
-    listener: &ListenerPlan,
-    worker: &Worker,
-) -> Result<ConnectionGuard, ConnectionLimitError> {
-    let limits = worker.plan().limits;
-    let max = max_connections(listener, worker);
-    let per_client = match listener.proxy {
-        Some(_) => usize::MAX,
-        None => limits.connections_per_client.min(listener.max_connections / 4),
-    };
-    worker.gateway.connections.try_acquire(accepted.peer.ip().to_canonical(), max, per_client)
-}
-
-/// Serves a connection that is counted.
-fn serve_counted(
-    accepted: Accepted,
-    listener: Arc<ListenerPlan>,
-    worker: Arc<Worker>,
-    guard: ConnectionGuard,
-) {
-    if listener.proxy.is_some() {
-        return serve_proxied(accepted, listener, worker, guard);
-    }
-    let Accepted { io, peer, local, .. } = accepted;
-    let peer = Peer::new(peer, local, listener.tls.is_some());
-    drop(tokio::spawn(async move {
-        worker.gateway.metrics().accepted(worker.index);
-        serve_accepted(io, peer, listener, worker.clone()).await;
-        worker.gateway.metrics().closed(worker.index);
-        drop(guard);
-    }));
-}
-
-/// Waits until an idle connection is closed for one beyond the limits, or rejects it.
-async fn handle_excess(
-    accepted: Accepted,
-    listener: Arc<ListenerPlan>,
-    worker: Arc<Worker>,
-    rejection: RejectionGuard,
-) {
-    match wait_for_room(&accepted, &listener, &worker).await {
-        Ok(guard) => serve_counted(accepted, listener, worker, guard),
-        // The client expects a handshake, or the peer has not sent its PROXY header yet.
-        Err(too_many) if listener.tls.is_some() || listener.proxy.is_some() => {
-            worker.gateway.metrics().record_error(too_many.error_code().name());
-        }
-        Err(too_many) => {
-            let peer = Peer::new(accepted.peer, accepted.local, false);
-            reject_connection(accepted.io, peer, worker, too_many).await;
-        }
-    }
-    drop(rejection);
-}
-
-async fn wait_for_room(
-    accepted: &Accepted,
-    listener: &ListenerPlan,
-    worker: &Worker,
-) -> Result<ConnectionGuard, ConnectionLimitError> {
-    let deadline = Instant::now() + MAX_DESCRIPTOR_WAIT;
-    loop {
-        worker.evict_idle(max_connections(listener, worker));
-        match try_acquire(accepted, listener, worker) {
-            Err(ConnectionLimitError::Total) if Instant::now() < deadline => {
-                tokio::time::sleep(DESCRIPTOR_RETRY_INTERVAL).await;
-            }
-            result => return result,
-        }
-    }
-}
-
-/// Serves a connection within the limits. Not an `async fn`: its caller should not reserve memory for the handshake, nor
-/// for what is moved into the future of the connection.
-fn serve_accepted(io: Stream, peer: Peer, listener: Arc<ListenerPlan>, worker: Arc<Worker>) -> ServeFuture {
-    if listener.tls.is_none() {
-        return serve(io, ConnectionContext::plain(peer, listener), worker);
-    }
-    Box::pin(async move {
-        if let Some((io, connection)) = ConnectionContext::handshake(io, peer, listener).await {
-            serve(io, connection, worker).await;
-        }
-    })
-}
-
-/// Rejected connections of a worker that still receive their response; more are closed at once.
-const MAX_REJECTIONS: usize = 32;
-
-thread_local! {
-    static REJECTIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-/// One rejected connection that is still open. Dropped on the worker that created it.
-struct RejectionGuard {
-    _descriptor: DescriptorGuard,
-}
-
-impl RejectionGuard {
-    fn try_acquire() -> Option<RejectionGuard> {
-        let open = REJECTIONS.get();
-        let descriptor = descriptors::PROCESS.try_rejected()?;
-        (open < MAX_REJECTIONS).then(|| {
-            REJECTIONS.set(open + 1);
-            RejectionGuard { _descriptor: descriptor }
-        })
-    }
-}
-
-impl Drop for RejectionGuard {
-    fn drop(&mut self) {
-        let _ = REJECTIONS.try_with(|open| open.set(open.get().saturating_sub(1)));
-    }
-}
-
-/// Serves a counted connection of a listener with the PROXY protocol.
-fn serve_proxied(
-    accepted: Accepted,
-    listener: Arc<ListenerPlan>,
-    worker: Arc<Worker>,
-    mut guard: ConnectionGuard,
-) {
-    drop(tokio::spawn(async move {
-        worker.gateway.metrics().accepted(worker.index);
-        // Boxed: other listeners should not reserve memory for it.
-        if let Some((io, peer)) = Box::pin(read_proxy_header(accepted, &listener, &worker)).await {
-            match guard.assign_client(peer.ip(), worker.plan().limits.connections_per_client) {
-                Ok(()) => serve_accepted(io, peer, listener, worker.clone()).await,
-                Err(too_many) if listener.tls.is_some() => {
-                    worker.gateway.metrics().record_error(too_many.error_code().name());
-                }
-                Err(too_many) => reject_connection(io, peer, worker.clone(), too_many).await,
-            }
-        }
-        worker.gateway.metrics().closed(worker.index);
-        drop(guard);
-    }));
-}
-
-/// A connection with the addresses of its PROXY header; `None` if it was rejected.
-async fn read_proxy_header(
-    accepted: Accepted,
-    listener: &ListenerPlan,
-    worker: &Worker,
-) -> Option<(Stream, Peer)> {
-    let (proxy, config): (SocketAddr, &ProxyProtocolConfig) = (accepted.peer, listener.proxy.as_deref()?);
-    let port = accepted.local.port();
-    match config.receive(accepted).await {
-        Ok((io, peer, local)) => {
-            Some((io, Peer::new(peer, local, listener.tls.is_some()).with_listener_port(port)))
-        }
-        Err(ReceiveError::Closed) => None,
-        Err(ReceiveError::Rejected(cause)) => {
-            worker.gateway.metrics().record_error(cause.code.name());
-            log::debug!("{} proxy {proxy} on {}: {}", cause.code.name(), listener.name, cause.detail);
-            None
-        }
-    }
-}
-
-/// Sends 503 before a request was read, within a short timeout because the limit is reached.
-async fn reject_connection(io: Stream, peer: Peer, worker: Arc<Worker>, too_many: ConnectionLimitError) {
-    let mut conn = ClientConn::new(io, peer.tls);
-    let code = too_many.error_code();
-    worker.gateway.metrics().record_error(code.name());
-    let mut response = rescue(&GatewayError::new(code, "try again later"), b"", b"", worker.plan().ocelot);
-    conn.send_head(&response.head, super::relay::framing(&response, false, conn.version()), false);
-    let budget = &worker.gateway.shared_state.buffering_memory;
-    let read_ahead = ReadAheadLimit { max_bytes: 0, budget, client: peer.ip() };
-    let limits = TransferLimits { idle_timeout: Duration::from_secs(1), min_rate: None, read_ahead };
-    let sent = super::relay::relay(&mut conn, &mut response.body, limits).await;
-    response.body = Body::Empty;
-    if sent.is_ok() {
-        conn.close_lingering(16 * 1024, Instant::now() + Duration::from_millis(500)).await;
     }
 }
 

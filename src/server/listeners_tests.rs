@@ -4,7 +4,10 @@ use crate::{
     pipeline::internal::ServiceRegistry,
     server::{drain::MIN_EVICTED_IDLE, internal_gateway::internal_gateway, run::serve_listeners},
 };
-use std::{net::TcpListener, path::Path};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::Path,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpSocket,

@@ -6,6 +6,7 @@
 //! owns the worker threads, listening sockets, client connections, and the current plan ([`Gateway`]). Listening
 //! sockets, connections and metrics outlive a reload; an exchange keeps the plan it started with.
 
+mod accepted;
 pub mod accounting;
 pub mod aggregate;
 pub mod dispatch;
@@ -18,6 +19,7 @@ pub mod listeners;
 mod hub;
 pub mod internal;
 pub mod internal_gateway;
+pub mod l4;
 #[cfg(test)]
 mod scripted_client;
 pub mod part_trace;

@@ -62,6 +62,8 @@ pub async fn serve_listeners(worker: Arc<Worker>, listeners: watch::Receiver<Lis
 
 /// How long handshakes that have begun may take until the listeners are closed.
 const HANDSHAKE_DELAY: Duration = Duration::from_millis(50);
+/// How long the connections that are left at the end may take to be reset.
+const RESET_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long connections in the backlog of the listeners are accepted.
 const BACKLOG_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -74,6 +76,8 @@ async fn drain(gateway: &Gateway, listeners: &watch::Sender<Listeners>, hurry: T
         tokio::time::sleep(limits.shutdown_delay).await;
         let closing = close_listeners(listeners).await;
         gateway.drain.begin();
+        gateway.shared_state.agents.begin_drain();
+        gateway.shared_state.devices.begin_drain();
         if let Some(engine) = gateway.shared_state.hub_engine.get() {
             engine.begin_drain(limits.drain / 2);
         }
@@ -94,6 +98,9 @@ async fn drain(gateway: &Gateway, listeners: &watch::Sender<Listeners>, hurry: T
             gateway.connections.open()
         );
     }
+    gateway.transport.terminate_all();
+    // Resets are sent by the tasks of the connections.
+    wait_drained(gateway, Instant::now() + RESET_TIMEOUT).await;
     gateway.shared_state.telemetry.flush(Duration::from_secs(1));
 }
 

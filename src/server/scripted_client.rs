@@ -118,7 +118,7 @@ impl ClientIo for ScriptedClient {
         self.fields = head.clone();
     }
 
-    fn send_upgrade(&mut self, _head: &Head) {
+    fn send_upgrade(&mut self, _head: &Head, _protocol: &str) {
         self.is_upgraded = true;
     }
 

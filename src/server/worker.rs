@@ -16,6 +16,7 @@ use crate::{
 use bytes::Bytes;
 use std::{
     cell::RefCell,
+    fmt,
     ops::Deref,
     sync::Arc,
     time::{Duration, Instant},
@@ -82,6 +83,12 @@ impl Runtime for PlanRef {
     }
 }
 
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Worker").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
 impl Worker {
     /// The current plan; fetched once per request.
     pub fn plan(&self) -> CachedPlan {
@@ -127,7 +134,11 @@ impl Worker {
         loop {
             tokio::select! {
                 now = tick.tick() => {
-                    let idle_timeout = self.plan().limits.backend_idle;
+                    // Idle streams to services of agents would keep the agents connected while the gateway drains.
+                    let idle_timeout = match self.gateway.drain.is_on() {
+                        true => Duration::ZERO,
+                        false => self.plan().limits.backend_idle,
+                    };
                     pool::sweep(now.into_std(), idle_timeout);
                     h2::pool::evict_expired(now.into_std(), idle_timeout);
                     let (connections, streams) = h2::pool::connection_counts();

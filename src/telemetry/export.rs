@@ -1,5 +1,7 @@
 //! Exports the metrics through the `prometheus` crate; shards are summed once per scrape.
 
+use super::agents;
+use super::agents::families::AGENT_FAMILIES;
 use super::caches::{CacheMetrics, CacheOutcome};
 use super::changes::RollbackReason;
 use super::clusters::{AttemptOutcome, ClusterMetrics};
@@ -7,25 +9,30 @@ use super::counters::{RouteMetrics, STATUS_CLASSES, Totals};
 use super::discovery::DiscoveryRow;
 use super::endpoints::EndpointRow;
 use super::families::FAMILIES;
-use super::histogram::{BUCKET_BOUNDS, HistogramTotals};
+use super::firewall;
+use super::firewall::families::FIREWALL_FAMILIES;
+use super::forwarding::{self, TRANSPORT_FAMILIES};
+use super::histogram::HistogramTotals;
 use super::hubs;
 use super::hubs::families::HUB_FAMILIES;
 use super::metrics::{Metrics, Reload};
 use super::removals::Removed;
 use super::resilience::{Event, ResilienceMetrics};
+use super::samples::{counter, gauge, histogram};
 use super::shared_state::{SharedCacheEvent, SharedDecision};
 use super::stages::{StageMetrics, StageOutcome};
 use super::tls::{CertificateExpiry, Handshake, TlsMetrics};
 use super::trace::QueueCounts;
 use crate::base::content_coding::ContentCoding;
 use prometheus::TextEncoder;
-use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// All exported metrics, in the notation of the documentation: `name{label,label}`.
 pub fn names() -> impl Iterator<Item = String> {
-    FAMILIES.iter().chain(HUB_FAMILIES).map(|(name, _, _, labels)| match labels {
+    let families = FAMILIES.iter().chain(HUB_FAMILIES).chain(FIREWALL_FAMILIES).chain(AGENT_FAMILIES);
+    families.chain(TRANSPORT_FAMILIES).map(|(name, _, _, labels)| match labels {
         [] => (*name).to_owned(),
         labels => format!("{name}{{{}}}", labels.join(",")),
     })
@@ -48,6 +55,9 @@ impl Metrics {
         let mut families: Vec<_> = FAMILIES
             .iter()
             .chain(HUB_FAMILIES)
+            .chain(FIREWALL_FAMILIES)
+            .chain(AGENT_FAMILIES)
+            .chain(TRANSPORT_FAMILIES)
             .map(|(name, help, kind, _)| family(name, help, *kind, samples(name, self, &routes)))
             .filter(|family| !family.get_metric().is_empty())
             .collect();
@@ -130,6 +140,9 @@ fn process_samples(name: &str, m: &Metrics) -> Vec<Metric> {
             m.tunnels().bytes().into_iter().zip(["to_backend", "to_client"]).map(sample).collect()
         }
         name if name.starts_with("margay_config_") => configuration(name, m),
+        name if AGENT_FAMILIES.iter().any(|(family, ..)| *family == name) => {
+            agents::export::samples(name, &m.agents)
+        }
         name if name.starts_with("margay_hub_") || name.starts_with("margay_signalr_") => {
             hubs::export::samples(name, m.hubs())
         }
@@ -141,7 +154,7 @@ fn process_samples(name: &str, m: &Metrics) -> Vec<Metric> {
         "margay_tail_dropped_total" => vec![counter(m.feed().dropped_total(), &[])],
         "margay_build_info" => vec![gauge(1, &[("version", env!("CARGO_PKG_VERSION"))])],
         name if name.starts_with("margay_http2_") => http2(name, m),
-        name if name.starts_with("margay_waf_") => firewall(name, m),
+        name if name.starts_with("margay_waf_") => firewall::export::samples(name, m.firewall()),
         name if name.starts_with("margay_shared_state_") => shared_state(name, m),
         name if name.starts_with("margay_fabric_") => fabric(name, m),
         name => environment_samples(name, m),
@@ -172,25 +185,6 @@ fn otlp(m: &Metrics, number: fn(&QueueCounts) -> &AtomicU64) -> Vec<Metric> {
     let used = |counts: &QueueCounts| [&counts.exported, &counts.dropped].iter().any(|n| n.load(Relaxed) > 0);
     let signals = m.otlp().signals().into_iter().filter(|(_, counts)| m.emits_zero() || used(counts));
     signals.map(|(signal, counts)| counter(number(counts).load(Relaxed), &[("signal", signal)])).collect()
-}
-
-/// Samples of the web application firewall, by policy.
-fn firewall(name: &str, m: &Metrics) -> Vec<Metric> {
-    let policies = m.firewall().all();
-    let samples = policies.iter().flat_map(|policy| -> Vec<Metric> {
-        let label = ("policy", policy.label());
-        match name {
-            "margay_waf_requests_total" => {
-                policy.actions().map(|(action, n)| counter(n, &[("action", action), label])).collect()
-            }
-            "margay_waf_inspected_bytes_total" => vec![counter(policy.inspected_bytes(), &[label])],
-            _ => {
-                let matches = policy.rule_matches();
-                matches.iter().map(|(rule, n)| counter(*n, &[label, ("rule", rule.as_str())])).collect()
-            }
-        }
-    });
-    samples.collect()
 }
 
 fn http2(name: &str, m: &Metrics) -> Vec<Metric> {
@@ -256,6 +250,9 @@ fn environment_samples(name: &str, m: &Metrics) -> Vec<Metric> {
         }
         "margay_discovery_errors_total" => {
             m.discovery.errors().iter().map(|(registry, n)| counter(*n, &[("registry", registry)])).collect()
+        }
+        name if name.starts_with("margay_transport_") || name.starts_with("margay_role_") => {
+            forwarding::samples(name, &m.transport)
         }
         "margay_tls_handshakes_total" => m.tls.handshakes().iter().flat_map(handshakes).collect(),
         "margay_tls_certificate_expiry_timestamp_seconds" => {
@@ -358,48 +355,4 @@ fn by_error_code(route: &RouteMetrics) -> Vec<Metric> {
 fn by_attempt_outcome(cluster: &ClusterMetrics) -> Vec<Metric> {
     let labels = |outcome: AttemptOutcome| [("cluster", cluster.label()), ("outcome", outcome.name())];
     AttemptOutcome::ALL.iter().map(|o| counter(cluster.total(*o), &labels(*o))).collect()
-}
-
-pub(super) fn histogram(totals: &HistogramTotals, labels: &[(&str, &str)]) -> Metric {
-    let mut cumulative = 0;
-    let buckets = totals.buckets.iter().zip(BUCKET_BOUNDS).map(|(n, bound)| {
-        cumulative += n;
-        let mut bucket = Bucket::default();
-        bucket.set_upper_bound(bound);
-        bucket.set_cumulative_count(cumulative);
-        bucket
-    });
-    let mut histogram = Histogram::default();
-    histogram.set_bucket(buckets.collect());
-    histogram.set_sample_count(totals.count());
-    histogram.set_sample_sum(totals.sum_ns as f64 / 1e9);
-    let mut metric = labelled(labels);
-    metric.set_histogram(histogram);
-    metric
-}
-
-pub(super) fn counter(n: u64, labels: &[(&str, &str)]) -> Metric {
-    let mut counter = Counter::default();
-    counter.set_value(n as f64);
-    let mut metric = labelled(labels);
-    metric.set_counter(counter);
-    metric
-}
-
-pub(super) fn gauge(n: u64, labels: &[(&str, &str)]) -> Metric {
-    let mut gauge = Gauge::default();
-    gauge.set_value(n as f64);
-    let mut metric = labelled(labels);
-    metric.set_gauge(gauge);
-    metric
-}
-
-fn labelled(labels: &[(&str, &str)]) -> Metric {
-    let pair = |(name, value): &(&str, &str)| {
-        let mut pair = LabelPair::default();
-        pair.set_name((*name).to_owned());
-        pair.set_value((*value).to_owned());
-        pair
-    };
-    Metric::from_label(labels.iter().map(pair).collect())
 }

@@ -285,24 +285,6 @@ pub(super) const FAMILIES: &[(&str, &str, MetricType, &[&str])] = &[
         &["cluster", "endpoint", "outcome"],
     ),
     (
-        "margay_waf_requests_total",
-        "Requests inspected by the firewall, by policy and action: passed, blocked, detected, allowed, malformed, oversize, limited, bot, logged.",
-        MetricType::COUNTER,
-        &["policy", "action"],
-    ),
-    (
-        "margay_waf_rule_matches_total",
-        "Matches of rules of the firewall: ids of managed rules, names of custom rules; at most 2,000 rules of a policy.",
-        MetricType::COUNTER,
-        &["policy", "rule"],
-    ),
-    (
-        "margay_waf_inspected_bytes_total",
-        "Bytes that the firewall has inspected.",
-        MetricType::COUNTER,
-        &["policy"],
-    ),
-    (
         "margay_shared_state_up",
         "1 if the shared state is connected and its circuit is closed, else 0.",
         MetricType::GAUGE,

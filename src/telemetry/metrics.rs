@@ -15,11 +15,8 @@ use super::hubs::HubMetrics;
 use super::otlp_counts::OtlpCounts;
 use super::registry::{Registry, lock};
 use super::removals::RemovalMetrics;
-use super::resilience::ResilienceMetrics;
-use super::shared_state::SharedStateMetrics;
-use super::stages::StageMetrics;
-use super::tls::TlsTable;
-use super::websockets::WebSocketMetrics;
+use super::{resilience::ResilienceMetrics, shared_state::SharedStateMetrics};
+use super::{stages::StageMetrics, tls::TlsTable, transport::TransportTable, websockets::WebSocketMetrics};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -29,7 +26,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub const UNROUTED_LABEL: &str = "(none)";
 
 /// The maximum number of distinct error codes; the registry has fewer.
-const ERROR_CODES: usize = 128;
+const ERROR_CODES: usize = 256;
 
 /// The outcome of a configuration reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +79,7 @@ pub struct Metrics {
     firewall: FirewallTable,
     http2: Http2Metrics,
     hubs: Arc<HubMetrics>,
+    pub agents: Arc<super::agents::AgentMetrics>,
     reloads: [AtomicU64; 3],
     config: ConfigMetrics,
     pub(super) discovery: DiscoveryTable,
@@ -89,6 +87,7 @@ pub struct Metrics {
     pub(super) drained: DrainTable,
     pub(super) fabric: FabricTable,
     pub tls: TlsTable,
+    pub transport: TransportTable,
     plan: Mutex<PlanInfo>,
     dropped_log_lines: Arc<AtomicU64>,
     feed: Arc<RecordFeed>,
@@ -128,6 +127,7 @@ impl Metrics {
             firewall: FirewallTable::default(),
             http2: Http2Metrics::new(workers),
             hubs: Arc::default(),
+            agents: Arc::default(),
             reloads: Default::default(),
             config: ConfigMetrics::default(),
             discovery: DiscoveryTable::default(),
@@ -135,6 +135,7 @@ impl Metrics {
             drained: DrainTable::default(),
             fabric: FabricTable::default(),
             tls: TlsTable::default(),
+            transport: TransportTable::new(workers),
             plan: Mutex::default(),
             dropped_log_lines: Arc::default(),
             feed: Arc::default(),

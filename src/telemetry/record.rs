@@ -1,6 +1,7 @@
 //! One entry of the access log, and its forms: a line of JSON, and the combined format of Apache and nginx.
 
 use super::{
+    firewall::FirewallRecord,
     header_values::HeaderValues,
     json::JsonLineWriter,
     leg::Leg,
@@ -54,6 +55,8 @@ pub struct Record<'a> {
     pub partition: &'a str,
     pub replica: &'a str,
     pub replica_role: &'a str,
+    /// What the web application firewall has found; `None` if that is nothing.
+    pub firewall: Option<&'a FirewallRecord>,
     /// The status of the last response of the backend; 0 if there was none.
     pub backend_status: u16,
     pub attempts: u32,
@@ -97,6 +100,9 @@ impl Record<'_> {
             .raw_value("gateway_duration_ms", format_args!("{}", Millis(self.gateway_duration)));
         if let Some(backend) = self.backend_duration {
             line.raw_value("backend_duration_ms", format_args!("{}", Millis(backend)));
+        }
+        if let Some(text) = self.firewall.and_then(|found| serde_json::to_string(found).ok()) {
+            line.raw_value("waf", format_args!("{text}"));
         }
         line.text("protocol", self.protocol.as_bytes());
         line.raw_value("tls", format_args!("{}", self.is_tls));

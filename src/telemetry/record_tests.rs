@@ -27,6 +27,7 @@ pub fn record() -> Record<'static> {
         partition: "",
         replica: "",
         replica_role: "",
+        firewall: None,
         backend_status: 200,
         attempts: 1,
         bytes_in: 0,

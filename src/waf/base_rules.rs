@@ -23,6 +23,7 @@ files! {
     "143-uploads.conf"
     "144-java.conf"
     "149-evaluation.conf"
+    "150-responses.conf"
 }
 
 /// Adds the rules to a text.

@@ -191,7 +191,9 @@ fn condition_filter(condition: &Condition, builder: &mut ScannerBuilder) -> Filt
         Operator::ByteRange(allowed) => return Filter::BytesOutside(*allowed),
         Operator::Utf8 => return Filter::BytesWithin(ByteSet::range(0x80, 0xff)),
         Operator::UrlEncoding => return Filter::BytesWithin(ByteSet::of(b"%")),
-        Operator::SqlInjection | Operator::Script => return Filter::BytesWithin(word_bytes().inverse()),
+        Operator::SqlInjection => return Filter::BytesWithin(word_bytes().inverse()),
+        // An element begins with `<`, and an attribute has a value.
+        Operator::Script => return Filter::BytesWithin(ByteSet::of(b"<=")),
         _ => Vec::new(),
     };
     let atoms: Option<Vec<Atom>> = required.into_iter().map(|requirement| builder.add(requirement)).collect();

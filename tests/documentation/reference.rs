@@ -45,6 +45,17 @@ const SECTIONS: &[(&str, &str)] = &[
     ("SignalROptions", "SignalROptions"),
     ("SecurityOptions", "SecurityOptions"),
     ("GlobalDocument", "GlobalConfiguration"),
+    ("TransportRouteDocument", "TransportRoutes[]"),
+    ("TransportOptions", "TransportOptions"),
+    ("AccessRuleDocument", "AccessRules[]"),
+    ("RoleDocument", "Roles.NAME"),
+    ("RoleInstanceDocument", "Roles.NAME.Instances[]"),
+    ("IdentityDocument", "Roles.NAME.Instances[].Identity"),
+    ("RoleEndpointDocument", "Roles.NAME.Endpoints.NAME"),
+    ("RoleOptionsDocument", "RoleOptions"),
+    ("InternalListenerDocument", "RoleOptions.InternalListener"),
+    ("TrafficRulesDocument", "TrafficRules"),
+    ("TrafficRuleDocument", "TrafficRules.Rules[]"),
     ("ListenerDocument", "Listeners[]"),
     ("ProxyProtocolDocument", "Listeners[].ProxyProtocol"),
     ("ListenerTlsDocument", "Listeners[].Tls"),
@@ -74,6 +85,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("WafBotsDocument", "WafPolicies.NAME.Bots"),
     ("WafVerifiedBotDocument", "WafPolicies.NAME.Bots.VerifiedBots[]"),
     ("WafRequestBodyDocument", "WafPolicies.NAME.RequestBody"),
+    ("WafResponseBodyDocument", "WafPolicies.NAME.ResponseBody"),
     ("WafReplyDocument", "WafPolicies.NAME.Reply"),
     ("WafScrubbingDocument", "WafPolicies.NAME.LogScrubbing[]"),
     ("WafEngineDocument", "WafEngine"),
@@ -92,6 +104,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("DiscoveryDocument", "ServiceDiscoveryProvider"),
     ("ApiManagementDocument", "ApiManagement"),
     ("CalloutsDocument", "ApiManagement.Callouts"),
+    ("StoreDocument", "ApiManagement.Store"),
     ("ProductDocument", "Products.ID"),
     ("SubscriptionDocument", "Subscriptions.ID"),
     ("ApiUserDocument", "Users.ID"),
@@ -111,6 +124,10 @@ const SECTIONS: &[(&str, &str)] = &[
     ("SessionAffinityDocument", "Backends.ID.Pool.SessionAffinity"),
     ("SessionIdDocument", "Backends.ID.Pool.SessionAffinity.SessionId"),
     ("LoggerDocument", "Loggers.ID"),
+    ("ServiceFabricDocument", "ServiceFabric"),
+    ("ResolverDocument", "ServiceFabric.Resolvers.NAME"),
+    ("ServiceFabricOptions", "ServiceFabricOptions"),
+    ("ServiceCertificatesDocument", "ServiceFabricOptions.ServiceCertificates"),
     ("IdentityDocument", "Identities.ID"),
 ];
 
@@ -118,10 +135,6 @@ const SECTIONS: &[(&str, &str)] = &[
 const API_SECTIONS: &[(&str, &str)] = &[
     ("OperationDocument", "Apis.ID.Operations.ID"),
     ("KeyNamesDocument", "Apis.ID.SubscriptionKeyParameterNames"),
-    ("ServiceFabricDocument", "ServiceFabric"),
-    ("ResolverDocument", "ServiceFabric.Resolvers.NAME"),
-    ("ServiceFabricOptions", "ServiceFabricOptions"),
-    ("ServiceCertificatesDocument", "ServiceFabricOptions.ServiceCertificates"),
 ];
 
 fn schema<T: schemars::JsonSchema>() -> Value {

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The official clients and server libraries of Azure Web PubSub, unmodified, against a gateway.
+"""The official clients and server libraries of Azure Web PubSub and SignalR, unmodified, against a gateway.
 
 Usage: tests/realtime/run.py path/to/margay [FILTER]
 
-FILTER is a part of the names of the files: wps-json, wps, py, example, demo. The libraries are installed once, with the versions of
+FILTER is a part of the names of the files: wps-json, wps, sr, py, example, demo. The libraries are installed once, with the versions of
 cases/package.json and cases/requirements.txt, into target/realtime; one gateway serves all files. A case that did not run
 counts as failed.
 """
@@ -28,11 +28,16 @@ LANES = [
     {"wps-connect": 42, "wps-reliable": 16},
     {"wps-events": 35, "wps-protobuf": 9},
     {"wps-json": 49, "wps-rest": 48, "wps-streams": 9},
+    {"sr-client": 60},
+    {"sr-negotiate": 34, "sr-proxy": 36},
     {"py-client": 9},
     {"py-service": 14},
 ]
-EXAMPLE = HERE.parent.parent / "deploy" / "examples" / "pubsub"
-PORTS = ["RT_PUBSUB_PORT", "RT_ADMIN_PORT", "RT_EVENTS_PORT"]
+EXAMPLES = HERE.parent.parent / "deploy" / "examples"
+PORTS = [
+    f"RT_{name}_PORT"
+    for name in ["PUBSUB", "SIGNALR", "APP", "ADMIN", "EVENTS", "ASRS", "APP1", "APP2"]
+]
 DEMO_PORTS = [
     f"{name}_PORT"
     for name in ["CATALOG", "CATALOG2", "ORDERS", "ECHO", "IDENTITY", "FLAKY", "EVENTS", "LIVE", "BROKEN"]
@@ -125,33 +130,36 @@ def run_lane(lane, environment, totals):
         totals.append((passed, expected - passed))
 
 
-def run_example(binary):
-    """deploy/examples/pubsub: the gateway, the handler and a client, each as a process."""
-    folder = WORK / "example"
-    shutil.copytree(EXAMPLE, folder, dirs_exist_ok=True)
-    listen, admin, handler = free_ports(3)
+def run_example(binary, name, path, services, client):
+    """deploy/examples/NAME: the gateway, its backends and a client, each as a process. `services` are the scripts of the backends
+    with the variables of their ports."""
+    folder = WORK / f"example-{name}"
+    shutil.copytree(EXAMPLES / name, folder, dirs_exist_ok=True)
+    listen, admin, *ports = free_ports(2 + len(services))
     environment = {
         **os.environ, "MARGAY_LISTEN": f"127.0.0.1:{listen}", "MARGAY_ADMIN": f"127.0.0.1:{admin}",
-        "HANDLER_PORT": handler, "PORT": handler, "GATEWAY": f"http://127.0.0.1:{listen}",
+        "GATEWAY": f"http://127.0.0.1:{listen}{path}", **{f"{key}_PORT": port for (key, _), port in zip(services, ports)},
     }
     processes = []
-    with open(WORK / "example.log", "w") as log:
-        def start(*command):
-            processes.append(subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log))
+    with open(WORK / f"example-{name}.log", "w") as log:
+        def start(*command, **more):
+            processes.append(subprocess.Popen(command, cwd=folder, env={**environment, **more}, stdout=log, stderr=log))
             return processes[-1]
         try:
             gateway = start(binary, "run", "--config", "gateway.json")
-            start(node(), "handler/handler.mjs")
+            for (key, script), port in zip(services, ports):
+                start(node(), script, PORT=port, NAME=key)
             wait_ready(gateway, admin)
-            wait_open(handler)
-            command = [node(), "handler/client.mjs", "ann"]
+            for port in ports:
+                wait_open(port)
+            command = [node(), *client]
             client = subprocess.run(command, cwd=folder, env=environment, timeout=30, text=True, capture_output=True)
         finally:
             for process in processes:
                 process.terminate()
                 process.wait(30)
     is_done = client.stdout.splitlines()[-1:] == ["done"]
-    print(f"example: {'1 of 1' if is_done else client.stdout + client.stderr}", flush=True)
+    print(f"example {name}: {'1 of 1' if is_done else client.stdout + client.stderr}", flush=True)
     return (1, 0) if is_done else (0, 1)
 
 
@@ -210,7 +218,10 @@ def main():
             print(f"the gateway ended with {gateway.returncode}: see {WORK}/margay.log")
             totals.append((0, 1))
         if wanted in "example":
-            totals.append(run_example(binary))
+            handler = [("HANDLER", "handler/handler.mjs")]
+            totals.append(run_example(binary, "pubsub", "", handler, ["handler/client.mjs", "ann"]))
+            services = [("HANDLER", "app/handler.mjs"), ("APP1", "app/app.mjs"), ("APP2", "app/app.mjs")]
+            totals.append(run_example(binary, "signalr", "/sr", services, ["app/client.mjs"]))
         if wanted in "demo":
             totals.append(run_demo(binary))
     finally:

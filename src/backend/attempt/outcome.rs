@@ -22,7 +22,11 @@ pub(super) fn attempt_outcome(outcome: &RouteResult) -> AttemptOutcome {
         | ErrorCode::BackendConnect
         | ErrorCode::BackendConnectTimeout
         | ErrorCode::BackendCertificate
-        | ErrorCode::BackendTls => AttemptOutcome::Connect,
+        | ErrorCode::BackendTls
+        | ErrorCode::AgentOffline
+        | ErrorCode::AgentService
+        | ErrorCode::AgentConnect
+        | ErrorCode::AgentConnectTimeout => AttemptOutcome::Connect,
         ErrorCode::BackendTimeout => AttemptOutcome::Timeout,
         ErrorCode::BackendSend | ErrorCode::BackendReset => AttemptOutcome::Reset,
         code if code.fault() == Fault::Backend => AttemptOutcome::Failed,

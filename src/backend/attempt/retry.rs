@@ -108,7 +108,11 @@ impl Retry {
                 | ErrorCode::BackendConnect
                 | ErrorCode::BackendConnectTimeout
                 | ErrorCode::BackendCertificate
-                | ErrorCode::BackendTls => (*on_connect, Event::RetriedConnect),
+                | ErrorCode::BackendTls
+                | ErrorCode::AgentOffline
+                | ErrorCode::AgentService
+                | ErrorCode::AgentConnect
+                | ErrorCode::AgentConnectTimeout => (*on_connect, Event::RetriedConnect),
                 ErrorCode::BackendReset | ErrorCode::BackendSend => (*on_reset, Event::RetriedReset),
                 ErrorCode::BackendTimeout => (*on_timeout, Event::RetriedTimeout),
                 _ => return None,

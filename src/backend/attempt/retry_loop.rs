@@ -66,7 +66,7 @@ pub async fn run(
         // Boxed: only these requests have a buffered body.
         None if target.buffers_body(caller) => Box::pin(run_buffered(target, exchange, caller)).await,
         None => {
-            let selection = cluster.pick(exchange, &[])?;
+            let selection = cluster.pick(&*exchange, &[])?;
             target.call_endpoint(selection, &mut Deadlines::new(exchange.now), exchange, caller).await
         }
     };
@@ -82,7 +82,7 @@ async fn run_buffered(
 ) -> RouteResult {
     let mut caller = ReplayBody::new(caller, UNPROCESSED_REPLAY_BYTES, target.config.buffer_charge(exchange));
     let started_at = read_ahead(target.config, target.read_ahead_bytes(), exchange, &mut caller).await?;
-    let selection = target.cluster.pick(exchange, &[])?;
+    let selection = target.cluster.pick(&*exchange, &[])?;
     let mut deadlines = Deadlines::new(started_at);
     let outcome = target.call_endpoint(selection, &mut deadlines, exchange, &mut caller).await;
     outcome.map(|response| Response { body: caller.with_remaining_upload(response.body), ..response })
@@ -284,7 +284,7 @@ impl<'a> RetryLoop<'a> {
         caller: &mut ReplayBody<'_>,
     ) -> RouteResult {
         let now = Instant::now();
-        let selection = cluster.pick(exchange, &[])?;
+        let selection = cluster.pick(&*exchange, &[])?;
         self.deadlines.start_attempt(now, self.resilience.per_try_timeout());
         self.set_deadline_header(exchange, now);
         let target = CallTarget { cluster, ..self.target };

@@ -6,9 +6,9 @@
 //! lookup table is built when the set changes, and then only for the slots that may change.
 
 use crate::{
-    backend::{endpoint::Endpoint, selection::is_untried},
+    backend::{balance::caller::Caller, endpoint::Endpoint, selection::is_untried},
     base::hash::{mix64, stable_hash},
-    pipeline::{cookies::cookie_value, exchange::Exchange},
+    pipeline::cookies::cookie_value,
 };
 use std::{net::IpAddr, sync::Arc};
 
@@ -41,8 +41,9 @@ impl HashPolicy {
         }
     }
 
-    /// The hash of the request's key.
-    fn key(&self, exchange: &Exchange) -> u64 {
+    /// The hash of the request's key; that of a connection is its client address.
+    fn key(&self, caller: Caller) -> u64 {
+        let Some(exchange) = caller.exchange else { return hash_address(caller.client) };
         let text = match self {
             HashPolicy::Address => None,
             HashPolicy::Header(name) => exchange.request.get(name.as_bytes()),
@@ -102,10 +103,10 @@ impl LookupTable {
         &self,
         policy: &HashPolicy,
         all: &'e [Arc<Endpoint>],
-        exchange: &Exchange,
+        caller: Caller,
         tried: &[Arc<Endpoint>],
     ) -> &'e Arc<Endpoint> {
-        let slot = (policy.key(exchange) >> (64 - SLOT_BITS)) as usize;
+        let slot = (policy.key(caller) >> (64 - SLOT_BITS)) as usize;
         let first = self.slot_endpoints.get(slot).map_or(0, |(at, _)| *at as usize);
         if tried.is_empty() || is_untried(&all[first], tried) {
             return &all[first];

@@ -5,6 +5,7 @@
 //! shared atomics without a lock, so turns and in-flight counts are exact across workers. The round-robin counter, the
 //! sessions and the measurements of each endpoint outlive a reload; the sets do not.
 
+mod caller;
 mod consistent_hash;
 mod endpoint_set;
 mod least_request;
@@ -15,6 +16,7 @@ mod sticky;
 #[cfg(test)]
 mod tests;
 
+pub use caller::Caller;
 pub use consistent_hash::HashPolicy;
 pub use endpoint_set::EndpointSet;
 pub use session_directory::{SessionDirectories, SessionDirectory};
@@ -137,7 +139,7 @@ impl Balancer {
     }
 
     /// Selects an endpoint, avoiding those already tried as long as there is another. `None` if the set is empty.
-    pub fn pick(&self, set: &EndpointSet, exchange: &Exchange, tried: &[Arc<Endpoint>]) -> Option<Selection> {
+    pub fn pick(&self, set: &EndpointSet, caller: Caller, tried: &[Arc<Endpoint>]) -> Option<Selection> {
         let first = set.endpoints.first()?;
         let all = &*set.endpoints;
         Some(match &self.kind {
@@ -148,12 +150,15 @@ impl Balancer {
             BalancerKind::RoundRobin => Selection::uncounted(set.pick_from(self.next_index(), tried)),
             BalancerKind::Random => Selection::uncounted(set.pick_from(random_below(set.slots()), tried)),
             BalancerKind::ConsistentHash(policy) => {
-                Selection::uncounted(set.hash_table.pick(policy, all, exchange, tried))
+                Selection::uncounted(set.hash_table.pick(policy, all, caller, tried))
             }
             BalancerKind::Sticky(sticky) => {
                 let next = || set.pick_from(self.next_index(), tried).clone();
                 let sessions = self.sessions.as_deref();
-                Selection::uncounted(&sticky.pick_session(sessions, set, exchange, tried, next))
+                Selection::uncounted(&match caller.exchange {
+                    Some(exchange) => sticky.pick_session(sessions, set, exchange, tried, next),
+                    None => next(),
+                })
             }
             BalancerKind::LeastConnection => match tried {
                 [] => return least_request::take_least_loaded(all.iter()),
@@ -165,7 +170,7 @@ impl Balancer {
             }
             BalancerKind::PeakEwma => {
                 let (one, two) = two_choices(set, tried);
-                Selection::counted(lower_cost(one, two, exchange.now))
+                Selection::counted(lower_cost(one, two, caller.now))
             }
         })
     }

@@ -42,7 +42,7 @@ impl TestBalancer {
     }
 
     fn pick(&self) -> Selection {
-        self.balancer.pick(&self.set, &self.exchange, &[]).unwrap()
+        self.balancer.pick(&self.set, (&self.exchange).into(), &[]).unwrap()
     }
 
     fn ports(&self, times: usize) -> Vec<u16> {
@@ -193,11 +193,15 @@ fn tried_endpoints_are_avoided_while_there_is_another() {
         for _ in 0..20 {
             let mut tried: Vec<Arc<Endpoint>> = Vec::new();
             for _ in 0..3 {
-                let selection = balancer.balancer.pick(&balancer.set, &balancer.exchange, &tried).unwrap();
+                let selection =
+                    balancer.balancer.pick(&balancer.set, (&balancer.exchange).into(), &tried).unwrap();
                 assert!(is_untried(&selection.endpoint, &tried), "{kind:?}");
                 tried.push(selection.endpoint);
             }
-            assert!(balancer.balancer.pick(&balancer.set, &balancer.exchange, &tried).is_some(), "{kind:?}");
+            assert!(
+                balancer.balancer.pick(&balancer.set, (&balancer.exchange).into(), &tried).is_some(),
+                "{kind:?}"
+            );
         }
     }
 }
@@ -206,7 +210,7 @@ fn tried_endpoints_are_avoided_while_there_is_another() {
 fn an_empty_set_has_no_selection_and_a_single_endpoint_is_always_selected() {
     for kind in kinds() {
         let none = TestBalancer::new(kind.clone(), &[]);
-        assert!(none.balancer.pick(&none.set, &none.exchange, &[]).is_none(), "{kind:?}");
+        assert!(none.balancer.pick(&none.set, (&none.exchange).into(), &[]).is_none(), "{kind:?}");
         assert_eq!(TestBalancer::new(kind.clone(), &[7]).ports(3), [1, 1, 1], "{kind:?}");
     }
 }
@@ -232,7 +236,7 @@ fn with_cookie(value: &str) -> Exchange {
 
 impl TestBalancer {
     fn port_for(&self, exchange: &Exchange) -> u16 {
-        port(&self.balancer.pick(&self.set, exchange, &[]).unwrap())
+        port(&self.balancer.pick(&self.set, exchange.into(), &[]).unwrap())
     }
 
     /// Removes the other endpoints.

@@ -1,4 +1,4 @@
-//! Active health checks: one probe of an endpoint, over TCP or HTTP.
+//! Active health checks: one probe of an endpoint, over TCP, HTTP or UDP.
 
 use super::config::{ActiveCheck, ProbeKind};
 use crate::{
@@ -6,14 +6,17 @@ use crate::{
     base::url::HttpUrl,
     net::{
         connect::ConnectAddr,
+        datagram,
         http_client::{Client, ConnectOptions, PeerAddr, Request, RequestLimits, tcp_probe},
         resolver::ResolvedName,
     },
 };
 use memchr::memmem;
 use std::{
+    io,
+    net::SocketAddr,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Bytes of a response body that are read.
@@ -32,6 +35,10 @@ impl ActiveCheck {
             ConnectAddr::Unix(path) => {
                 let host = ("localhost", if tls { 443 } else { 80 });
                 self.check_address(PeerAddr::Unix(path), endpoint, host, tls, client).await
+            }
+            ConnectAddr::Agent(agent) => {
+                let host = ("localhost", if tls { 443 } else { 80 });
+                self.check_address(PeerAddr::Agent(agent), endpoint, host, tls, client).await
             }
             ConnectAddr::Tcp { name, preferred } => {
                 self.check_any_address(name, preferred, endpoint, tls, client).await
@@ -74,9 +81,13 @@ impl ActiveCheck {
         tls: bool,
         client: &Client,
     ) -> Result<(), String> {
+        if let (ProbeKind::Udp { datagram, body }, PeerAddr::Tcp(address)) = (&self.kind, peer) {
+            return udp_probe(address, datagram, body.as_deref(), self.timeout).await;
+        }
         let connect = ConnectOptions { peer, proxy_protocol: endpoint.primary.transport.proxy_protocol };
         match &self.kind {
-            ProbeKind::Tcp => tcp_probe(connect, self.timeout).await,
+            // A Unix domain socket has no datagrams.
+            ProbeKind::Tcp | ProbeKind::Udp { .. } => tcp_probe(connect, self.timeout).await,
             ProbeKind::Http { target, statuses, body } => {
                 let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
                 let url = HttpUrl { tls, host, port, target: target.clone() };
@@ -91,5 +102,30 @@ impl ActiveCheck {
                 }
             }
         }
+    }
+}
+
+/// Sends a datagram; the error is the reason why there was no expected response.
+async fn udp_probe(
+    address: SocketAddr,
+    bytes: &[u8],
+    expected: Option<&str>,
+    timeout: Duration,
+) -> Result<(), String> {
+    let exchange = async {
+        let socket = datagram::connect(address)?;
+        socket.send(bytes).await?;
+        let mut response = vec![0; datagram::MAX_DATAGRAM_BYTES];
+        let length = socket.recv(&mut response).await?;
+        response.truncate(length);
+        Ok::<_, io::Error>(response)
+    };
+    let response = match tokio::time::timeout(timeout, exchange).await {
+        Ok(response) => response.map_err(|error| format!("udp {address}: {error}"))?,
+        Err(_) => return Err(format!("udp {address}: no response within {timeout:?}")),
+    };
+    match expected.filter(|text| memmem::find(&response, text.as_bytes()).is_none()) {
+        Some(text) => Err(format!("udp {address}: the response does not contain \"{text}\"")),
+        None => Ok(()),
     }
 }

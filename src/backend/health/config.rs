@@ -49,6 +49,8 @@ pub enum ProbeKind {
     Tcp,
     /// Sends a GET request and checks the status, and the body if one is expected.
     Http { target: String, statuses: StatusSet, body: Option<Box<str>> },
+    /// Sends a datagram and waits for a response, which contains this text if one is expected.
+    Udp { datagram: Box<[u8]>, body: Option<Box<str>> },
 }
 
 /// When an endpoint is ejected, and for how long.
@@ -68,4 +70,6 @@ pub struct OutlierDetection {
     pub max_ejected_percent: u32,
     /// Response statuses that count as failures.
     pub statuses: StatusSet,
+    /// Whether a forwarded connection that the endpoint ends within a second, without a byte, counts as a failure.
+    pub counts_early_end: bool,
 }

@@ -32,6 +32,7 @@ fn outlier_detection() -> OutlierDetection {
         max_ejection_time: Duration::from_secs(100),
         max_ejected_percent: 50,
         statuses: StatusSet::from_range(500, 599),
+        counts_early_end: false,
     }
 }
 

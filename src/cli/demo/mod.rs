@@ -108,7 +108,7 @@ pub fn start(environment: impl Fn(&str) -> Option<String>) -> Result<Running, St
     let listeners = update(&[], &plans).map_err(port_in_use)?;
     let gateway = internal_gateway(registry, MAX_CONNECTIONS).map_err(StartError::Configuration)?;
     let addresses = listeners.iter().map(|listener| match listener.address() {
-        Address::Tcp(address) => address.to_string(),
+        Address::Tcp(address) | Address::Udp(address) => address.to_string(),
         Address::Unix(path) => path.to_string(),
     });
     let services = SERVICES.iter().map(|sample| sample.name).zip(addresses).collect();

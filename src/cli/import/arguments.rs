@@ -19,6 +19,28 @@ pub enum Format {
     Yarp(ImportFiles),
     /// Kong: a declarative (decK) file in YAML or JSON.
     Kong(ImportFiles),
+    /// Azure Cloud Services (classic): the roles, endpoints and traffic rules of a service definition.
+    Csdef(CsdefImport),
+}
+
+/// The options of `margay import csdef`.
+#[derive(Args, Clone, Debug)]
+pub struct CsdefImport {
+    /// The service definition (.csdef).
+    #[arg(value_name = "DEFINITION")]
+    pub definition: PathBuf,
+    /// The service configuration (.cscfg): the number of instances, and access lists.
+    #[arg(value_name = "CONFIGURATION")]
+    pub configuration: Option<PathBuf>,
+    /// A JSON file with the hosts of the instances: {"Role": ["10.0.0.4", "10.0.0.5"]}. Default: placeholders.
+    #[arg(long, value_name = "FILE")]
+    pub instances: Option<PathBuf>,
+    /// Give internal endpoints ports of the gateway, from this one on.
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub gateway_ports: Option<u16>,
+    /// Reject what is otherwise corrected.
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// The file to read and the files to write.

@@ -8,6 +8,7 @@ mod assemble;
 pub mod arguments;
 mod generated_tests;
 mod hosts;
+pub mod csdef;
 pub mod kong;
 mod match_order;
 pub mod openapi;
@@ -51,6 +52,7 @@ pub(super) fn run(arguments: &Import) -> Exit {
         }
         Format::Yarp(files) => (files, &yarp::import),
         Format::Kong(files) => (files, &kong::import),
+        Format::Csdef(csdef) => return csdef::run(csdef),
     };
     import_file(files, import)
 }

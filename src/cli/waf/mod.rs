@@ -1,15 +1,19 @@
-//! `margay waf`: the rules of the firewall, and proposals for exclusions from its log.
+//! `margay waf`: the rules of the firewall, tests of its decisions, and proposals for exclusions from its log.
 
+pub(super) mod args;
 mod replay;
 mod rules;
+mod test;
 
 use super::Exit;
-use super::args::{Waf, WafCommand};
+use crate::stages::custom::StageRegistry;
+use args::{Waf, WafCommand};
 
 /// Runs one of the commands.
-pub(super) fn run(arguments: &Waf) -> Exit {
+pub(super) fn run(arguments: &Waf, stages: &StageRegistry) -> Exit {
     match &arguments.command {
         WafCommand::Rules(arguments) => rules::run(arguments),
         WafCommand::Replay(arguments) => replay::run(arguments),
+        WafCommand::Test(arguments) => test::run(arguments, stages),
     }
 }

@@ -1,6 +1,6 @@
 //! `margay waf replay`: reads lines that the firewall logged in Detection and proposes exclusions, the narrowest ones.
 
-use crate::cli::args::WafReplay;
+use super::args::WafReplay;
 use crate::cli::{Exit, output};
 use crate::stages::waf::proposal;
 use serde_json::Value;

@@ -1,6 +1,6 @@
 //! `margay waf rules`: which managed rules are in force, or those of another directory.
 
-use crate::cli::args::WafRules;
+use super::args::WafRules;
 use crate::cli::{Exit, output};
 use crate::stages::waf::rule_source::{ExtraRules, find_directory, load};
 use std::fmt::Write;

@@ -74,26 +74,47 @@ fn is_map(name: &str) -> bool {
 
 /// Merges the policies into every route and dynamic route; reports unknown, unused and weakening policies.
 pub fn apply(root: &mut Node, policies: &Policies, vocabulary: &Vocabulary, diagnostics: &mut Diagnostics) {
-    let mut merger = PolicyMerger {
-        policies,
-        used: vec![false; policies.all.len()],
-        global: Vec::new(),
-        dynamic: vocabulary.dynamic_route,
-        diagnostics,
-    };
+    let mut merger =
+        PolicyMerger { policies, used: vec![false; policies.all.len()], global: Vec::new(), diagnostics };
     let global = root.get_ignore_case("GlobalConfiguration").cloned();
     merger.global = merger.named_by(global.as_ref());
-    for (list, dynamic) in [("Routes", false), ("DynamicRoutes", true)] {
-        for route in root.get_mut_ignore_case(list).and_then(Node::items_mut).into_iter().flatten() {
+    let lists = route_lists(vocabulary);
+    for list in &lists {
+        for route in root.get_mut_ignore_case(list.section).and_then(Node::items_mut).into_iter().flatten() {
             let old = std::mem::replace(route, Node::empty_object(route.span));
-            *route = merger.effective(old, global.as_ref(), dynamic);
+            *route = merger.effective(old, global.as_ref(), list);
         }
     }
+    let [routes, ..] = &lists;
     for member in root.get_mut_ignore_case("Apis").and_then(Node::members_mut).into_iter().flatten() {
         let old = std::mem::replace(&mut member.value, Node::empty_object(member.key.span));
-        member.value = merger.effective(old, global.as_ref(), false);
+        member.value = merger.effective(old, global.as_ref(), routes);
     }
     merger.report_unused();
+}
+
+/// A list of routes of one kind.
+struct RouteList {
+    section: &'static str,
+    /// What its routes are called in messages; `None`: they support what a policy contains, but not `TransportOptions`.
+    kind: Option<&'static str>,
+    settings: &'static [&'static str],
+}
+
+fn route_lists(vocabulary: &Vocabulary) -> [RouteList; 3] {
+    [
+        RouteList { section: "Routes", kind: None, settings: vocabulary.route },
+        RouteList {
+            section: "DynamicRoutes",
+            kind: Some("dynamic routes"),
+            settings: vocabulary.dynamic_route,
+        },
+        RouteList {
+            section: "TransportRoutes",
+            kind: Some("transport routes"),
+            settings: vocabulary.transport_route,
+        },
+    ]
 }
 
 struct PolicyMerger<'a> {
@@ -101,8 +122,6 @@ struct PolicyMerger<'a> {
     used: Vec<bool>,
     /// The policies of `GlobalConfiguration`.
     global: Vec<&'a Policy>,
-    /// The settings of dynamic routes.
-    dynamic: &'static [&'static str],
     diagnostics: &'a mut Diagnostics,
 }
 
@@ -147,11 +166,9 @@ impl<'a> PolicyMerger<'a> {
     }
 
     /// A route merged with its policies and the global ones.
-    fn effective(&mut self, route: Node, global: Option<&Node>, dynamic: bool) -> Node {
+    fn effective(&mut self, route: Node, global: Option<&Node>, list: &RouteList) -> Node {
         let own = self.named_by(Some(&route));
-        if dynamic {
-            own.iter().for_each(|policy| self.reject_unsuitable(policy));
-        }
+        own.iter().for_each(|policy| self.reject_unsuitable(policy, list));
         let shared =
             self.global.iter().copied().filter(|policy| own.iter().all(|mine| mine.name != policy.name));
         let stack: Vec<&Policy> = shared.chain(own.iter().copied()).collect();
@@ -161,22 +178,21 @@ impl<'a> PolicyMerger<'a> {
         self.warn_of_weakening(&stack, global, &route);
         let mut effective = route;
         for tree in stack.iter().rev().filter_map(|policy| policy.tree.as_ref()) {
-            let suitable = dynamic.then(|| dynamic_route_subset(tree, self.dynamic));
-            effective = merge_over(suitable.as_ref().unwrap_or(tree), effective);
+            effective = merge_over(&suitable_subset(tree, list.settings), effective);
         }
         effective
     }
 
-    /// Reports settings that dynamic routes do not support, which would be ignored silently.
-    fn reject_unsuitable(&mut self, policy: &Policy) {
+    /// Reports settings that the routes do not support, which would be ignored silently. `TransportOptions` are for transport
+    /// routes: a policy may be shared by both kinds.
+    fn reject_unsuitable(&mut self, policy: &Policy, list: &RouteList) {
+        let Some(kind) = list.kind else { return };
         for member in
-            policy.tree.iter().flat_map(Node::members).filter(|m| !has_name(self.dynamic, &m.key.value))
+            policy.tree.iter().flat_map(Node::members).filter(|m| !has_name(list.settings, &m.key.value))
         {
             let name = &*member.key.value;
-            let message = format!(
-                "dynamic routes do not support \"{name}\", and one uses the policy \"{}\"",
-                policy.name
-            );
+            let message =
+                format!("{kind} do not support \"{name}\", and one uses the policy \"{}\"", policy.name);
             self.diagnostics
                 .error(codes::POLICY_UNSUITABLE, member.key.span, message)
                 .help("move the setting to a separate policy that only routes use");
@@ -253,8 +269,8 @@ impl ProtectedSwitch {
     }
 }
 
-/// The settings of a policy that dynamic routes support.
-fn dynamic_route_subset(tree: &Node, settings: &[&str]) -> Node {
+/// The settings of a policy that a kind of routes supports.
+fn suitable_subset(tree: &Node, settings: &[&str]) -> Node {
     let mut tree = tree.clone();
     if let Some(members) = tree.members_mut() {
         members.retain(|member| has_name(settings, &member.key.value));

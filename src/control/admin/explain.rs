@@ -7,7 +7,7 @@ use crate::{
     pipeline::{exchange::Exchange, internal::Response},
     plan::{
         blueprint::Blueprint,
-        explain::{Explainer, Explanation, parse_request_from},
+        explain::{Explainer, Explanation, add_body, parse_request_from},
     },
     server::Gateway,
 };
@@ -34,6 +34,9 @@ pub struct ExplainRequest {
     pub from: String,
     /// The name of the listener. Default: the first.
     pub listener: Option<String>,
+    /// The body. Default: none.
+    #[schema(required = false)]
+    pub data: String,
 }
 
 /// Explains a request: the route that it matches, the stages, and the request to the backend. Nothing is sent or counted.
@@ -58,7 +61,7 @@ fn invalid(detail: String) -> AdminError {
 
 /// The exchange of the request; the error is a sentence.
 fn to_exchange(request: &ExplainRequest, blueprint: &Blueprint) -> Result<Exchange, String> {
-    let ExplainRequest { method, url, headers, from, listener } = request;
+    let ExplainRequest { method, url, headers, from, listener, data } = request;
     if url.is_empty() {
         return Err("url is missing: set the URL of the request, or its path".to_owned());
     }
@@ -83,7 +86,9 @@ fn to_exchange(request: &ExplainRequest, blueprint: &Blueprint) -> Result<Exchan
         }
     };
     let method = if method.is_empty() { "GET" } else { method };
-    parse_request_from(method, url, &headers, from, listener)
+    let mut exchange = parse_request_from(method, url, &headers, from, listener)?;
+    add_body(&mut exchange, data.clone().into_bytes());
+    Ok(exchange)
 }
 
 /// The dry run waits for service discovery, and its future stays on one thread.

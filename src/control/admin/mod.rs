@@ -13,10 +13,12 @@ mod certificates;
 mod changes;
 mod clusters;
 mod config;
+mod connections;
 mod context;
 mod error;
 mod explain;
 mod extract;
+mod agents;
 mod fabric;
 mod guard;
 mod health;
@@ -25,11 +27,13 @@ mod hubs;
 mod limits;
 mod log_level;
 mod log_override;
+mod management;
 mod ocelot;
 mod openapi;
 mod page;
 mod rates;
 mod revocations;
+mod roles;
 mod routes;
 mod status;
 mod tail;
@@ -44,10 +48,12 @@ pub use guard::{Caller, Credential};
 pub use page::JsonPage;
 pub use work::WorkPool;
 
+use crate::pipeline::internal::{Request, Response};
 use axum::{
     Extension, Router,
     extract::{DefaultBodyLimit, State},
     middleware,
+    response::IntoResponse,
 };
 use http::StatusCode;
 use std::sync::OnceLock;
@@ -79,7 +85,13 @@ fn pages() -> OpenApiRouter<AdminContext> {
         .routes(routes!(routes::list_routes))
         .routes(routes!(routes::show_route))
         .routes(routes!(tail::tail))
+        .routes(routes!(connections::connections))
+        .routes(routes!(roles::list_roles))
+        .routes(routes!(roles::explain_role))
+        .routes(routes!(roles::show_role))
+        .routes(routes!(roles::show_instance))
         .routes(routes!(clusters::clusters))
+        .routes(routes!(agents::agents))
         .routes(routes!(fabric::fabric))
         .routes(routes!(clusters::list_clusters))
         .routes(routes!(clusters::drain_endpoint))
@@ -127,11 +139,15 @@ pub fn openapi_document() -> &'static str {
     DOCUMENT.get_or_init(|| openapi::complete(pages().into_openapi()))
 }
 
-async fn not_found(State(context): State<AdminContext>) -> AdminError {
-    AdminError::not_found(match context.access {
+async fn not_found(State(context): State<AdminContext>, request: Request) -> Response {
+    if context.access != Access::Health && management::tree_path(request.uri().path()).is_some() {
+        return management::serve(context, request).await;
+    }
+    let error = AdminError::not_found(match context.access {
         Access::Health => "the pages are /live, /ready and /metrics",
         Access::Local | Access::Remote => "no such page; /openapi.json lists all pages",
-    })
+    });
+    error.into_response()
 }
 
 async fn method_not_allowed() -> AdminError {

@@ -188,6 +188,7 @@ impl RouteTable<'_> {
         let route = self.plan.routes.iter().find(|route| *route.label == *name);
         let (kind, name) = match route.map(|route| &route.target) {
             Some(Target::Cluster { cluster, .. }) => ("cluster", Some(cluster.label.to_string())),
+            Some(Target::Agent(_)) => ("agents", None),
             Some(Target::Fabric(fabric)) => ("services", Some(fabric.resolver.config.name.to_string())),
             Some(Target::Hub(target)) => ("hub", Some(target.service.config.name.to_string())),
             Some(Target::Internal { service, .. }) => ("service", Some(service.name().to_owned())),

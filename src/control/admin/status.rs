@@ -3,8 +3,9 @@
 use super::{context::AdminContext, error::AdminError, page::JsonPage};
 use crate::{
     base::date::Timestamp,
-    plan::Plan,
+    plan::{Plan, blueprint::Blueprint},
     server::Gateway,
+    stages::waf::WafRoute,
     state::SharedState,
     telemetry::{Metrics, Reload},
 };
@@ -27,6 +28,10 @@ pub struct Status {
     /// Absent without `SharedState`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shared_state: Option<SharedStateStatus>,
+    /// The rule sets of the web application firewall that are in force; absent without a firewall.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub waf_rules: Vec<String>,
 }
 
 /// The state that several gateways share.
@@ -117,7 +122,19 @@ pub async fn status(State(context): State<AdminContext>) -> Result<JsonPage<Stat
             max: plan.limits.connections.unwrap_or(usize::MAX) as u64,
         },
         shared_state: plan.shared_state.as_deref().map(shared_state),
+        waf_rules: context
+            .candidate()
+            .map_or_else(|_| Vec::new(), |active| waf_rules(active.blueprint.as_ref())),
     }))
+}
+
+fn waf_rules(blueprint: Option<&Blueprint>) -> Vec<String> {
+    let routes = blueprint.into_iter().flat_map(|blueprint| &blueprint.routes);
+    let policies = routes.filter_map(|route| route.stages.waf.as_ref()).flat_map(WafRoute::policies);
+    let mut rules: Vec<String> = policies.map(|policy| policy.engine.rules.clone()).collect();
+    rules.sort();
+    rules.dedup();
+    rules
 }
 
 fn shared_state(state: &SharedState) -> SharedStateStatus {

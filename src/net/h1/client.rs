@@ -9,7 +9,7 @@ use super::{
     },
     decode::Decoder,
     detect,
-    encode::{Encoder, UPGRADE_FIELDS, put_field, put_fields, put_framing, put_status_line},
+    encode::{Encoder, put_field, put_fields, put_framing, put_status_line},
     incomplete,
     parse::{self, HeadLimits},
 };
@@ -286,11 +286,12 @@ impl ClientIo for ClientConn {
         buf.extend_from_slice(b"\r\n");
     }
 
-    fn send_upgrade(&mut self, head: &Head) {
+    fn send_upgrade(&mut self, head: &Head, protocol: &str) {
         let buf = self.encoder.begin(Framing::None);
         put_status_line(buf, head);
         put_fields(buf, head);
-        buf.extend_from_slice(UPGRADE_FIELDS);
+        put_field(buf, b"Connection", b"Upgrade");
+        put_field(buf, b"Upgrade", protocol.as_bytes());
         buf.extend_from_slice(b"\r\n");
     }
 

@@ -191,8 +191,8 @@ pub fn put_request(
     buf.extend_from_slice(b"\r\n");
 }
 
-/// Requests or accepts an upgrade to WebSocket.
-pub const UPGRADE_FIELDS: &[u8] = b"Connection: Upgrade\r\nUpgrade: websocket\r\n";
+/// Requests an upgrade to WebSocket.
+const UPGRADE_FIELDS: &[u8] = b"Connection: Upgrade\r\nUpgrade: websocket\r\n";
 
 /// Writes the framing field of the body.
 pub fn put_framing(buf: &mut Vec<u8>, framing: Framing) {

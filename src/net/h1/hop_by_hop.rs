@@ -2,6 +2,7 @@
 
 use crate::{
     base::{bytes::comma_list, websocket::is_valid_key},
+    net::agents::names::{AGENT_PROTOCOL, CONNECT_PROTOCOL},
     pipeline::head::{Head, KnownHeader, KnownHeaders, Version},
 };
 
@@ -15,6 +16,25 @@ pub struct HopByHop {
     pub te_trailers: bool,
     /// The client requests an upgrade to WebSocket (RFC 6455 4.1).
     pub websocket: bool,
+    /// The client requests an upgrade to a tunnel of agents.
+    pub tunnel: Option<TunnelUpgrade>,
+}
+
+/// A protocol of agents and connectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TunnelUpgrade {
+    Agent,
+    Connect,
+}
+
+impl TunnelUpgrade {
+    /// The value of `Upgrade`.
+    pub fn name(self) -> &'static str {
+        match self {
+            TunnelUpgrade::Agent => AGENT_PROTOCOL,
+            TunnelUpgrade::Connect => CONNECT_PROTOCOL,
+        }
+    }
 }
 
 /// Maximum number of connection options, unless configured.
@@ -51,6 +71,7 @@ pub fn strip(head: &mut Head, max_options: usize) -> Result<HopByHop, TooManyOpt
     }
     let listed = connection_options(head, max_options, &mut hop)?;
     hop.websocket = is_websocket(head);
+    hop.tunnel = tunnel_upgrade(head);
     hop.te_trailers =
         head.get_all_known(KnownHeader::Te).flat_map(comma_list).any(|v| v.eq_ignore_ascii_case(b"trailers"));
     for name in listed {
@@ -89,6 +110,22 @@ fn is_websocket(head: &Head) -> bool {
         && head.get_known(KnownHeader::ContentLength).is_none_or(|length| length == b"0")
         && single_value(b"sec-websocket-key").is_some_and(is_valid_key)
         && single_value(b"sec-websocket-version").is_some_and(|version| version == b"13")
+}
+
+/// The tunnel that a request upgrades to; of several protocols the first counts.
+fn tunnel_upgrade(head: &Head) -> Option<TunnelUpgrade> {
+    let upgrade = head.get_known(KnownHeader::Upgrade)?;
+    let is_listed = head
+        .get_all_known(KnownHeader::Connection)
+        .flat_map(comma_list)
+        .any(|option| option.eq_ignore_ascii_case(b"upgrade"));
+    if !is_listed || (head.method(), head.version) != (b"GET", Version::Http11) {
+        return None;
+    }
+    let requested = comma_list(upgrade).next()?;
+    [TunnelUpgrade::Agent, TunnelUpgrade::Connect]
+        .into_iter()
+        .find(|tunnel| requested.eq_ignore_ascii_case(tunnel.name().as_bytes()))
 }
 
 /// The fields that `Connection` lists, except those that must not be removed.

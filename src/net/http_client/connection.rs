@@ -106,6 +106,10 @@ pub(super) async fn connect_with_options(options: ConnectOptions<'_>) -> io::Res
         PeerAddr::Unix(address) => {
             Box::new(connect::connect_unix(address, Instant::now() + WRITE_TIMEOUT).await?)
         }
+        PeerAddr::Agent(agent) => {
+            let opened = agent.open(None, WRITE_TIMEOUT).await;
+            Box::new(opened.map_err(|error| io::Error::other(error.detail.into_owned()))?)
+        }
     };
     if let Some(version) = options.proxy_protocol {
         let mut header = Vec::new();

@@ -5,7 +5,7 @@ use crate::{
         bytes::{is_field_value, is_token},
         url::HttpUrl,
     },
-    net::{proxy_protocol::Version, unix_address::UnixAddress},
+    net::{connect::AgentEndpoint, proxy_protocol::Version, unix_address::UnixAddress},
 };
 use std::{fmt::Write, io, net::SocketAddr, time::Duration};
 
@@ -24,6 +24,8 @@ pub enum PeerAddr<'a> {
     Tcp(SocketAddr),
     /// A Unix domain socket.
     Unix(&'a UnixAddress),
+    /// The service of an agent.
+    Agent(&'a AgentEndpoint),
 }
 
 /// How to connect to a known address.
@@ -104,6 +106,7 @@ impl std::fmt::Display for PeerAddr<'_> {
         match self {
             PeerAddr::Tcp(address) => address.fmt(f),
             PeerAddr::Unix(path) => path.fmt(f),
+            PeerAddr::Agent(agent) => agent.address.fmt(f),
         }
     }
 }

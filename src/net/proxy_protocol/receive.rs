@@ -6,11 +6,15 @@ use super::{
 };
 use crate::{
     base::ip_set::IpSet,
-    net::{io::Stream, listener::Accepted},
+    net::{
+        io::Stream,
+        listener::{Accepted, AcceptedSocket},
+        socket_stream::SocketStream,
+    },
     pipeline::error::{ErrorCode, GatewayError},
 };
 use std::{net::SocketAddr, time::Duration};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Whether the header is required.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,9 +56,7 @@ impl ProxyProtocolConfig {
         if !self.trusts(peer, unix) {
             return match self.mode {
                 Mode::Optional => Ok((io, peer, local)),
-                Mode::Required => {
-                    Err(rejection(ErrorCode::ProxyUntrusted, "the peer is not a trusted proxy"))
-                }
+                Mode::Required => Err(rejection(ErrorCode::ProxyUntrusted, UNTRUSTED)),
             };
         }
         match tokio::time::timeout(self.timeout, self.header(io)).await {
@@ -69,9 +71,55 @@ impl ProxyProtocolConfig {
         if unix { self.trust_unix } else { self.trusted.contains(peer.ip()) }
     }
 
+    /// The same for a plain socket; bytes after the header are returned.
+    ///
+    /// # Errors
+    ///
+    /// [`ReceiveError`].
+    pub async fn receive_on_socket(
+        &self,
+        accepted: AcceptedSocket,
+    ) -> Result<(AcceptedSocket, Vec<u8>), ReceiveError> {
+        let AcceptedSocket { mut socket, peer, local, unix } = accepted;
+        let accepted = |socket: SocketStream, peer, local| AcceptedSocket { socket, peer, local, unix };
+        if !self.trusts(peer, unix) {
+            return match self.mode {
+                Mode::Optional => Ok((accepted(socket, peer, local), Vec::new())),
+                Mode::Required => {
+                    socket.reset();
+                    Err(rejection(ErrorCode::ProxyUntrusted, UNTRUSTED))
+                }
+            };
+        }
+        match tokio::time::timeout(self.timeout, self.read_header(&mut socket)).await {
+            Ok(Ok((Some(ProxyAddresses { source, destination }), rest))) => {
+                Ok((accepted(socket, source, destination), rest))
+            }
+            Ok(Ok((None, rest))) => Ok((accepted(socket, peer, local), rest)),
+            Ok(Err(error)) => {
+                socket.reset();
+                Err(error)
+            }
+            Err(_) => {
+                socket.reset();
+                Err(rejection(ErrorCode::ProxyTimeout, "the header was not complete in time"))
+            }
+        }
+    }
+
     /// Reads the header; bytes after it are put back.
     async fn header(&self, io: Stream) -> Result<(Stream, Option<ProxyAddresses>), ReceiveError> {
         let mut stream = io.into_plain().ok_or(ReceiveError::Closed)?;
+        let (addresses, rest) = self.read_header(&mut stream).await?;
+        stream.rewind(&rest);
+        Ok((Stream::new(stream), addresses))
+    }
+
+    /// Reads the header, and the bytes after it that were received with it.
+    async fn read_header(
+        &self,
+        stream: &mut (impl AsyncRead + Unpin),
+    ) -> Result<(Option<ProxyAddresses>, Vec<u8>), ReceiveError> {
         let (mut buffer, mut read) = ([0; MAX_V2_LEN], 0);
         loop {
             match stream.read(&mut buffer[read..]).await {
@@ -93,11 +141,13 @@ impl ProxyProtocolConfig {
                 Ok(Parsed::Absent) => return Err(rejection(ErrorCode::ProxyHeader, "missing header")),
                 Err(error) => return Err(rejection(ErrorCode::ProxyHeader, error.0)),
             };
-            stream.rewind(&bytes[length..]);
-            return Ok((Stream::new(stream), addresses));
+            return Ok((addresses, bytes[length..].to_vec()));
         }
     }
 }
+
+/// Why an untrusted peer is rejected.
+const UNTRUSTED: &str = "the peer is not a trusted proxy";
 
 fn rejection(code: ErrorCode, detail: &'static str) -> ReceiveError {
     ReceiveError::Rejected(GatewayError::new(code, detail))

@@ -1,7 +1,11 @@
 //! TLS to backends: each configuration is compiled once and shared; sessions are resumed per endpoint.
 
 use super::{
-    super::io::{L4Stream, Stream},
+    super::{
+        forward_stream::ForwardStream,
+        io::{L4Stream, Stream},
+        socket_stream::{ReplayedStream, SocketStream},
+    },
     alpn::AlpnOffer,
     certificate::{CertifiedKeyPem, KeyPairError},
     trust::{TrustAnchors, client_config},
@@ -74,12 +78,15 @@ impl ClientTls {
     }
 }
 
-/// One connector for each [`AlpnOffer`], in its order.
-type ConnectorByAlpn = [TlsConnector; 3];
+/// One connector for each [`AlpnOffer`], in its order, and one that offers nothing, for bytes that are forwarded.
+type ConnectorByAlpn = [TlsConnector; 4];
+
+/// The index of the connector that offers nothing.
+const NO_ALPN: usize = 3;
 
 fn with_alpn(config: &ClientConfig) -> ConnectorByAlpn {
     let (http1, http2) = (b"http/1.1".to_vec(), b"h2".to_vec());
-    [vec![http1.clone()], vec![http2.clone()], vec![http2, http1]].map(|protocols| {
+    [vec![http1.clone()], vec![http2.clone()], vec![http2, http1], Vec::new()].map(|protocols| {
         let mut config = config.clone();
         config.alpn_protocols = protocols;
         TlsConnector::from(Arc::new(config))
@@ -107,19 +114,32 @@ impl TlsTarget {
         label: &str,
         offer: AlpnOffer,
     ) -> Result<Stream, GatewayError> {
-        let (connectors, name) = match &self.config {
-            Ok(config) => config,
-            Err(why) => {
-                return Err(GatewayError::new(
-                    ErrorCode::BackendTls,
-                    format!("no TLS connection to the backend {label}: {why}"),
-                ));
-            }
-        };
+        let (connectors, name) = self.config(label)?;
         match connectors[offer as usize].connect(name.clone(), stream).await {
             Ok(stream) => Ok(Stream::tls(stream.into())),
             Err(error) => Err(tls_error(&error, label)),
         }
+    }
+
+    /// The same for a connection whose bytes are forwarded; no protocol is offered.
+    pub(in crate::net) async fn connect_forwarded(
+        &self,
+        socket: SocketStream,
+        label: &str,
+    ) -> Result<ForwardStream, GatewayError> {
+        let (connectors, name) = self.config(label)?;
+        let stream = ReplayedStream::new(socket, Vec::new());
+        match connectors[NO_ALPN].connect(name.clone(), stream).await {
+            Ok(stream) => Ok(ForwardStream::tls(stream.into())),
+            Err(error) => Err(tls_error(&error, label)),
+        }
+    }
+
+    fn config(&self, label: &str) -> Result<&(ConnectorByAlpn, ServerName<'static>), GatewayError> {
+        self.config.as_ref().map_err(|why| {
+            let detail = format!("no TLS connection to the backend {label}: {why}");
+            GatewayError::new(ErrorCode::BackendTls, detail)
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! TLS on listeners: certificate selection by SNI, client certificates (mTLS), the handshake.
 
 use super::{
-    super::io::Stream,
+    super::{forward_stream::ForwardStream, io::Stream, socket_stream::ReplayedStream},
     certificate::{CertifiedKeyPem, KeyPairError, client_certificate},
     client_session::ClientSession,
     crypto::provider,
@@ -14,6 +14,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{
     TlsAcceptor as RustlsAcceptor,
     rustls::{
@@ -26,6 +27,7 @@ use tokio_rustls::{
         sign::CertifiedKey,
         version::{TLS12, TLS13},
     },
+    server::TlsStream,
 };
 
 /// TLS settings of a listener.
@@ -216,6 +218,27 @@ impl TlsAcceptor {
         let Some(stream) = io.into_plain() else {
             return Err(HandshakeError::Failed(io::ErrorKind::InvalidInput.into()));
         };
+        let (stream, session) = self.complete(stream).await?;
+        Ok((Stream::tls(stream.into()), session))
+    }
+
+    /// The same for a connection whose bytes are forwarded.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError`].
+    pub async fn accept_forwarded(
+        &self,
+        stream: ReplayedStream,
+    ) -> Result<(ForwardStream, TlsSession), HandshakeError> {
+        let (stream, session) = self.complete(stream).await?;
+        Ok((ForwardStream::tls(stream.into()), session))
+    }
+
+    async fn complete<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+    ) -> Result<(TlsStream<S>, TlsSession), HandshakeError> {
         let client = self.client_session();
         let acceptor = match &client {
             Some(client) => self.acceptor_for(client.clone()).map_err(HandshakeError::Failed)?,
@@ -239,7 +262,7 @@ impl TlsAcceptor {
             certificate_expires_at: remaining
                 .and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds))),
         };
-        Ok((Stream::tls(stream.into()), session))
+        Ok((stream, session))
     }
 
     fn client_session(&self) -> Option<Arc<ClientSession>> {

@@ -1,11 +1,13 @@
-//! WebSocket frames in the server role (RFC 6455, strict, without extensions): bytes to messages, and headers of frames. No
-//! sockets: the caller reads and writes.
+//! WebSocket frames in the server role (RFC 6455, strict, without extensions): bytes to messages, and headers of frames, without
+//! sockets: the caller reads and writes. [`WebSocketStream`] is a connection as a byte stream, of either role.
 
 mod reader;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use reader::MessageReader;
+pub use stream::{WebSocketRole, WebSocketStream};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -26,6 +28,8 @@ pub mod close_code {
     pub const POLICY_VIOLATION: u16 = 1008;
     /// A message is too large.
     pub const TOO_LARGE: u16 = 1009;
+    /// The endpoint cannot continue.
+    pub const INTERNAL_ERROR: u16 = 1011;
     /// The service restarts (IANA registry).
     pub const SERVICE_RESTART: u16 = 1012;
 }

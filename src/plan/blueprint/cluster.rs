@@ -1,8 +1,15 @@
-//! A cluster of a blueprint.
+//! The clusters of a blueprint.
 
 use super::{discovery::DiscoveredService, endpoint::Endpoint, protocol::Scheme, sourced::Sourced};
 use crate::backend::{balance::BalancerKind, health::HealthConfig};
 use crate::net::{connection_limit::PoolConfig, tls::client::ClientTls};
+
+/// The endpoint of a role, or of one of its instances.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RoleTarget {
+    pub role: String,
+    pub endpoint: String,
+}
 
 /// Where requests are sent: a named cluster that routes share, or a route's own.
 #[derive(Clone, Debug)]
@@ -21,6 +28,8 @@ pub struct ClusterBlueprint {
     pub health: Sourced<HealthConfig>,
     /// The endpoints are discovered instead of configured.
     pub discovery: Option<DiscoveredService>,
+    /// The endpoints are the instances of a role.
+    pub role: Option<RoleTarget>,
 }
 
 impl ClusterBlueprint {
@@ -36,6 +45,7 @@ impl ClusterBlueprint {
             health: Sourced::new(HealthConfig::default(), None),
             pooling: PoolConfig::default(),
             discovery: None,
+            role: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::config::policies::Policies;
 use crate::config::{Node, ReferencedFiles, Sources, Spanned};
 use crate::plan::clusters::ClusterGroups;
 use crate::plan::document::{AggregateDocument, Document, GlobalDocument, RouteDocument};
+use crate::plan::roles::RolesBlueprint;
 use crate::plan::stage_options::StageGroups;
 use crate::stages::custom::StageRegistry;
 use crate::stages::feature::GatewayFacts;
@@ -37,6 +38,8 @@ pub struct CheckContext<'d> {
     pub attached: Option<&'d ReferencedFiles>,
     /// The policy files.
     pub policies: Option<&'d Policies>,
+    /// The roles of the document.
+    pub roles: Option<&'d RolesBlueprint>,
 }
 
 impl<'d> CheckContext<'d> {
@@ -61,6 +64,7 @@ impl<'d> CheckContext<'d> {
             services: &[],
             attached: None,
             policies: None,
+            roles: None,
         }
     }
 
@@ -82,6 +86,7 @@ impl<'d> CheckContext<'d> {
             services: self.services,
             attached: self.attached,
             policies: None,
+            roles: self.roles,
         }
     }
 

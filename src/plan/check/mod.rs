@@ -21,12 +21,16 @@ pub use crate::config::{OcelotBehavior, OcelotTolerated};
 pub use context::CheckContext;
 
 use crate::config::Diagnostics;
+use crate::plan::roles::RolesBlueprint;
 
 /// Checks the document as a whole; the rules of single routes run while the routes are compiled.
 pub fn check_document(scope: &CheckContext, diagnostics: &mut Diagnostics) {
     if scope.routes().is_empty()
         && scope.aggregates().is_empty()
+        && scope.document.apis.is_none()
         && scope.global.discovery.is_none()
+        && items(&scope.document.transport_routes).is_empty()
+        && scope.roles.is_none_or(RolesBlueprint::is_empty)
         && non_blank(&scope.document.configuration_store).is_none()
     {
         let span = scope.document.routes.as_ref().map(|routes| routes.span);

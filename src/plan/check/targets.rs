@@ -14,6 +14,9 @@ pub fn check(scope: &CheckContext, administration: &Address, diagnostics: &mut D
     for route in scope.routes() {
         items(&route.endpoints).iter().for_each(|endpoint| targets.endpoint(endpoint));
     }
+    for route in items(&scope.document.transport_routes) {
+        items(&route.endpoints).iter().for_each(|endpoint| targets.endpoint(endpoint));
+    }
     for (_, cluster) in scope.document.clusters.iter().flat_map(|clusters| clusters.iter()) {
         items(&cluster.endpoints).iter().for_each(|endpoint| targets.endpoint(endpoint));
         targets.discovery(&cluster.discovery);

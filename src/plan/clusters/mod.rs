@@ -101,6 +101,14 @@ impl<T: Clone> Deref for Effective<'_, T> {
     }
 }
 
+impl<'d, T: Options> Effective<'d, T> {
+    /// Options that are not inherited; `None`: they are absent.
+    pub fn without_inheritance(own: &'d BoxedSetting<T>) -> Option<Effective<'d, T>> {
+        let set = own.as_ref().filter(|own| !own.is_empty())?;
+        Some(Effective { options: Cow::Borrowed(&set.value), own_span: Some(set.span), global_span: None })
+    }
+}
+
 /// One group of `GlobalConfiguration`, and where it is.
 type Group<'d, T> = (Option<GlobalGroup<'d, T>>, Option<Span>);
 

@@ -2,6 +2,7 @@
 
 use super::discovery;
 use super::endpoint_port::default_port;
+use super::role_clusters;
 use super::state_keys::cluster_key;
 use super::unix_sockets;
 use super::weights::{report_missing_host, weight, weights};
@@ -14,7 +15,8 @@ use crate::plan::clusters::http_handler::{ResolvedHttpHandler, check_http_handle
 use crate::plan::clusters::load_balancer::LoadBalancerOptions;
 use crate::plan::clusters::tls::TlsDocument as Tls;
 use crate::plan::clusters::{ClusterOptions, health, load_balancer};
-use crate::plan::document::{ClusterDocument, HostAndPort};
+use crate::plan::document::{ClusterDocument, HostAndPort, TunnelsDocument};
+use crate::plan::tunnels::host::agent_host;
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -40,7 +42,15 @@ impl<'d> Clusters<'d> {
             cluster: Arc::new(cluster(scope, registry, name, document, diagnostics)),
             is_used: Cell::new(false),
         };
-        Clusters(documents.map(read).collect())
+        let mut clusters: Vec<NamedCluster> = documents.map(read).collect();
+        for (name, cluster) in role_clusters::role_clusters(scope, diagnostics) {
+            if let Some(other) = clusters.iter().find(|other| other.name.value == name.value) {
+                let message = format!("the cluster \"{}\" has the name of an endpoint of a role", name.value);
+                diagnostics.error(codes::ROLE_NAME, other.name.span, message).help("rename the cluster");
+            }
+            clusters.push(NamedCluster { name, cluster: Arc::new(cluster), is_used: Cell::new(true) });
+        }
+        Clusters(clusters)
     }
 
     pub(super) fn named(&self, name: &str) -> Option<&Arc<ClusterBlueprint>> {
@@ -82,7 +92,7 @@ fn cluster(
 ) -> ClusterBlueprint {
     let options = ClusterOptions::of_cluster(document, &scope.clusters);
     let pooling = cluster_pool(&options, scope.ocelot, diagnostics);
-    let mut reader = ClusterReader { sources: scope.sources, diagnostics };
+    let mut reader = ClusterReader::new(scope, diagnostics);
     let balancer = reader.balancer(options.load_balancer.as_deref());
     let health = health::health(options.health.as_ref(), reader.diagnostics);
     let scheme = reader.scheme(document);
@@ -108,6 +118,7 @@ fn cluster(
         balancer,
         health,
         discovery: found,
+        role: None,
     }
 }
 
@@ -123,10 +134,15 @@ fn cluster_pool(options: &ClusterOptions, ocelot: bool, diagnostics: &mut Diagno
 /// Compiles one named cluster: Ocelot has none, so nothing is tolerated for compatibility.
 struct ClusterReader<'o> {
     sources: &'o Sources,
+    tunnels: Option<&'o Spanned<TunnelsDocument>>,
     diagnostics: &'o mut Diagnostics,
 }
 
-impl ClusterReader<'_> {
+impl<'o> ClusterReader<'o> {
+    fn new(scope: &'o CheckContext, diagnostics: &'o mut Diagnostics) -> ClusterReader<'o> {
+        ClusterReader { sources: scope.sources, tunnels: scope.document.tunnels.as_ref(), diagnostics }
+    }
+
     fn accept<T>(&mut self, span: Span, read: Result<T, OcelotTolerated>) -> Option<T> {
         read.map_err(|error| error.report(self.diagnostics, false, span)).ok()
     }
@@ -187,6 +203,9 @@ impl ClusterReader<'_> {
             report_missing_host(entry, "Endpoints", self.diagnostics);
             return None;
         };
+        if let Some(read) = agent_host(entry, host, self.tunnels, false, self.diagnostics) {
+            return Some(Endpoint { host: read?, port: None, weight: weight(entry, self.diagnostics) });
+        }
         if let Some(read) = unix_sockets::backend_socket(entry, host, self.sources, self.diagnostics) {
             return Some(Endpoint { host: read?, port: None, weight: weight(entry, self.diagnostics) });
         }

@@ -42,14 +42,40 @@ pub(super) fn report_duplicate_address<'a>(
     all: impl Iterator<Item = (&'a Address, Option<Span>)>,
     diagnostics: &mut Diagnostics,
 ) {
-    let mut seen = HashMap::new();
+    let mut by_port: HashMap<Option<(bool, u16)>, Vec<(&Address, Option<Span>)>> = HashMap::new();
     for (address, span) in all.filter(|(address, _)| !address.is_wildcard_port()) {
-        if let Some(first) = seen.insert(address, span) {
-            let message = format!("two of the listeners and the administration use {address}");
+        let same_port = by_port.entry(transport_and_port(address)).or_default();
+        if let Some((other, first)) = same_port.iter().find(|(other, _)| collide(address, other)) {
+            let message = match *other == address {
+                true => format!("two of the listeners and the administration use {address}"),
+                false => format!("two of the listeners and the administration use {address} and {other}"),
+            };
             diagnostics
-                .error(codes::ADDRESS_TWICE, span.or(first), message)
+                .error(codes::ADDRESS_TWICE, span.or(*first), message)
                 .help("give each a different address");
         }
+        same_port.push((address, span));
+    }
+}
+
+/// Addresses with different ports, or of different transports, never collide.
+fn transport_and_port(address: &Address) -> Option<(bool, u16)> {
+    match address {
+        Address::Tcp(address) => Some((false, address.port())),
+        Address::Udp(address) => Some((true, address.port())),
+        Address::Unix(_) => None,
+    }
+}
+
+/// Whether two addresses of one transport and port collide: a wildcard address collides with every address of its family.
+fn collide(one: &Address, other: &Address) -> bool {
+    let covers =
+        |one: &SocketAddr, other: &SocketAddr| one.ip().is_unspecified() && one.is_ipv4() == other.is_ipv4();
+    match (one, other) {
+        (Address::Tcp(a), Address::Tcp(b)) | (Address::Udp(a), Address::Udp(b)) => {
+            a == b || covers(a, b) || covers(b, a)
+        }
+        (one, other) => one == other,
     }
 }
 
@@ -83,10 +109,8 @@ pub fn limits(document: Option<&LimitsDocument>, ocelot: bool, diagnostics: &mut
         read.time("ConnectTimeout", &document.connect_timeout, 5 * second, ms, 600 * second);
     let backend_idle =
         read.time("BackendIdleTimeout", &document.backend_idle_timeout, 55 * second, second, DAY);
-    let shutdown_delay =
-        read.time("ShutdownDelay", &document.shutdown_delay, Duration::ZERO, Duration::ZERO, HOUR);
-    let tunnel_idle =
-        read.time("WebSocketIdleTimeout", &document.web_socket_idle_timeout, HOUR, second, 30 * DAY);
+    let (shutdown_delay, zero) = (&document.shutdown_delay, Duration::ZERO);
+    let tunnel_idle = &document.web_socket_idle_timeout;
     let counts = counts(document, read);
     let (connection_options, max_informational) = message_counts(document, read);
     Limits {
@@ -94,16 +118,18 @@ pub fn limits(document: Option<&LimitsDocument>, ocelot: bool, diagnostics: &mut
         min_request_rate: data_rate("MinRequestBodyDataRate", &document.min_request_body_data_rate, read),
         min_response_rate: data_rate("MinResponseDataRate", &document.min_response_data_rate, read),
         buffering_memory: memory("MaxBufferingMemory", &document.max_buffering_memory, 256, read),
-        shutdown_delay,
+        shutdown_delay: read.time("ShutdownDelay", shutdown_delay, zero, zero, HOUR),
         streams: StreamLimits { capacity: usize::MAX, per_client: counts.streams_per_client },
         http2: http2(document, counts.requests, read),
         body_idle,
         connect_timeout,
         backend_idle,
-        drain: read.time("DrainTimeout", &document.drain_timeout, 30 * second, Duration::ZERO, HOUR),
-        tunnel_idle,
+        drain: read.time("DrainTimeout", &document.drain_timeout, 30 * second, zero, HOUR),
+        tunnel_idle: read.time("WebSocketIdleTimeout", tunnel_idle, HOUR, second, 30 * DAY),
         connections: counts.connections,
         connections_per_client: counts.connections_per_client.unwrap_or(usize::MAX),
+        udp_sessions: counts.udp_sessions,
+        udp_sessions_per_client: counts.udp_sessions_per_client.unwrap_or(DEFAULT_UDP_SESSIONS_PER_CLIENT),
         requests_per_connection: counts.requests,
         compression: memory("MaxCompressionMemory", &document.max_compression_memory, 512, read) as u64,
         connection_options,
@@ -118,10 +144,15 @@ fn memory(name: &str, set: &Setting<SizeText>, default_mib: u64, read: &mut Rang
     read.size(name, set, default_mib << 20, 1 << 20, 1 << 40)
 }
 
+/// UDP sessions of one client address.
+const DEFAULT_UDP_SESSIONS_PER_CLIENT: usize = 1024;
+
 /// Limits of connections, streams and requests; `None`: not set.
 struct Counts {
     connections: Option<usize>,
     connections_per_client: Option<usize>,
+    udp_sessions: Option<usize>,
+    udp_sessions_per_client: Option<usize>,
     streams_per_client: Option<usize>,
     requests: u32,
 }
@@ -131,6 +162,8 @@ fn counts(document: &LimitsDocument, read: &mut RangeChecker) -> Counts {
     Counts {
         connections: count("MaxConcurrentConnections", &document.max_concurrent_connections),
         connections_per_client: count("MaxConnectionsPerClient", &document.max_connections_per_client),
+        udp_sessions: count("MaxUdpSessions", &document.max_udp_sessions),
+        udp_sessions_per_client: count("MaxUdpSessionsPerClient", &document.max_udp_sessions_per_client),
         streams_per_client: count("MaxStreamsPerClient", &document.max_streams_per_client),
         requests: count("MaxRequestsPerConnection", &document.max_requests_per_connection)
             .map_or(u32::MAX, |n| n as u32),

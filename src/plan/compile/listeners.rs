@@ -1,6 +1,8 @@
 //! `Listeners` → addresses and TLS: certificates with their keys and names, and client certificates.
 
 use super::limits::report_duplicate_name;
+use super::listener_name::listener_name;
+use super::transport_listeners;
 use super::unix_sockets::{address, parse_mode, proxy_protocol};
 use crate::base::units::DurationText;
 use crate::config::ranges::RangeChecker;
@@ -11,7 +13,7 @@ use crate::net::tls::certificate::{CertifiedKeyPem, KeyPairError, certificate_in
 use crate::net::tls::server::{ClientAuth, ListenerCertificate, ServerTls};
 use crate::net::tls::sni::is_host_pattern;
 use crate::net::tls::trust::{certificates, parse_authorities};
-use crate::plan::blueprint::{HttpsRedirect, Listener};
+use crate::plan::blueprint::{HttpsRedirect, Listener, ListenerProtocol};
 use crate::plan::check::{items, non_blank};
 use crate::plan::document::*;
 use std::collections::HashMap;
@@ -37,7 +39,7 @@ pub fn listeners(
     let documents = items(&document.listeners);
     let mut listeners: Vec<Listener> = documents
         .iter()
-        .filter_map(|document| ListenerCompiler { document, sources, attached, diagnostics }.listener())
+        .flat_map(|document| ListenerCompiler { document, sources, attached, diagnostics }.listeners())
         .collect();
     restrict_redirects(&mut listeners);
     if documents.is_empty() {
@@ -78,14 +80,7 @@ pub fn names(document: &Document) -> Vec<String> {
     if documents.is_empty() {
         return vec![DEFAULT_LISTENER.to_string()];
     }
-    // The default name is the parsed address, not its text.
-    let name = |listener: &Spanned<ListenerDocument>| match non_blank(&listener.name) {
-        Some(name) => Some(name.value.clone()),
-        None => {
-            listener.address.as_ref()?.trim().parse::<SocketAddr>().ok().map(|address| address.to_string())
-        }
-    };
-    documents.iter().filter_map(name).collect()
+    documents.iter().filter_map(|listener| listener_name(listener)).collect()
 }
 
 /// Compiles one listener.
@@ -97,7 +92,14 @@ struct ListenerCompiler<'r, 'o> {
 }
 
 impl<'r> ListenerCompiler<'r, '_> {
-    fn listener(&mut self) -> Option<Listener> {
+    /// One listener for each port of its address.
+    fn listeners(&mut self) -> Vec<Listener> {
+        let protocol = transport_listeners::protocol(self.document, self.diagnostics);
+        let Some(listener) = self.listener(protocol) else { return Vec::new() };
+        transport_listeners::each_port(self.document, listener, self.diagnostics)
+    }
+
+    fn listener(&mut self, protocol: ListenerProtocol) -> Option<Listener> {
         let document = self.document;
         let Some(text) = &document.address else {
             self.diagnostics
@@ -106,13 +108,17 @@ impl<'r> ListenerCompiler<'r, '_> {
             return None;
         };
         let (tls, hsts, redirect) = (self.tls(), self.hsts(), self.https_redirect());
-        let address = address(text, self.sources, self.diagnostics)?;
-        let name = non_blank(&document.name).map_or_else(|| address.to_string(), |name| name.value.clone());
+        let address = match protocol {
+            ListenerProtocol::Http => address(text, self.sources, self.diagnostics)?,
+            _ => transport_listeners::address(text, protocol, self.sources, self.diagnostics)?,
+        };
+        let name = listener_name(document).unwrap_or_else(|| address.to_string());
         let (mode, proxy) = (parse_mode(document, &address, self.diagnostics), self.proxy(&address));
         let span = Some(text.span);
         let escaped_separators = document.path_with_escaped_separators.as_ref().map(|set| set.value);
-        let plain = Listener::plain(name, address);
-        Some(Listener { mode, proxy, span, tls, hsts, redirect, escaped_separators, ..plain })
+        let is_behind_tls = document.behind_tls.as_ref().is_some_and(|on| on.value);
+        let plain = Listener { is_behind_tls, ..Listener::plain(name, address) };
+        Some(Listener { mode, proxy, span, tls, hsts, redirect, escaped_separators, protocol, ..plain })
     }
 
     fn proxy(&mut self, address: &Address) -> Option<Arc<ProxyProtocolConfig>> {
@@ -306,6 +312,9 @@ impl<'r> ListenerCompiler<'r, '_> {
 
     fn protocols(&mut self, tls: &ListenerTlsDocument) -> Vec<String> {
         let protocols = items(&tls.alpn);
+        if self.document.protocol.as_ref().is_some_and(|set| set.eq_ignore_ascii_case("tcp")) {
+            return transport_listeners::alpn(protocols, self.diagnostics);
+        }
         for name in protocols.iter().filter(|name| !PROTOCOLS.contains(&name.as_str())) {
             let message = format!("unsupported protocol \"{}\"", name.value);
             let known = format!("expected {}", suggest::one_of(&PROTOCOLS));

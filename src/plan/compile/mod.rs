@@ -20,12 +20,15 @@ mod fabric_open;
 mod fabric_resolvers;
 mod dynamic_routes;
 mod internal_service;
+mod listener_name;
 mod listeners;
 mod matcher;
 mod aggregate_members;
 mod route_names;
 pub(super) mod limits;
 mod provider_settings;
+mod role_clusters;
+mod roles;
 pub(super) mod route;
 mod route_backend;
 mod route_cluster;
@@ -35,6 +38,10 @@ mod signalr;
 mod state_keys;
 mod telemetry;
 mod transforms;
+mod transport_listeners;
+mod transport_matches;
+mod transport_routes;
+mod transport_settings;
 mod unix_sockets;
 mod waf;
 mod weights;
@@ -45,8 +52,11 @@ use super::blueprint::{Blueprint, DynamicBlueprint, Listener, RouteBlueprint, di
 use super::check::{self, CheckContext, items};
 use super::document::{self, Document, GlobalDocument, TraceContextMode};
 use super::hubs::{self, HubsBlueprint};
+use super::roles::{RolesBlueprint, compile as compile_roles, expand};
 use super::route_tests;
 use super::routing::{RouteTable, RoutingRules};
+use super::transport::TransportRouteBlueprint;
+use super::tunnels;
 use crate::config::values::value_or_default;
 use crate::config::{Diagnostics, Loaded, ReferencedFiles, Span, Spanned, codes};
 use crate::stages::{
@@ -63,6 +73,8 @@ use crate::stages::{
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+use transport_routes::TransportContext;
 
 /// The directory of what is kept between two starts, next to the configuration.
 const DEFAULT_DATA_DIRECTORY: &str = "data";
@@ -81,9 +93,12 @@ pub fn compile_with_stages(
 ) -> Option<Blueprint> {
     let root = loaded.root.as_ref()?;
     let options = loaded.options();
-    let document = document::read(root, &mut loaded.diagnostics, options);
+    let mut document = document::read(root, &mut loaded.diagnostics, options);
     let nothing = GlobalDocument::default();
     let out = &mut loaded.diagnostics;
+    let folder = |span: Span| loaded.sources.get(span.file)?.path.as_deref()?.parent();
+    let roles = compile_roles::compile(&document, &folder, out);
+    expand::expand(&mut document, &roles);
     waf::make_strict(&document, out);
     let waf = Arc::new(waf::policies(&document, &loaded.sources, &loaded.attached, out));
     let gateway = gateway_facts(&document, loaded.ocelot, &loaded.attached, out);
@@ -93,6 +108,7 @@ pub fn compile_with_stages(
         attached: Some(&loaded.attached),
         policies: Some(&loaded.policies),
         waf,
+        roles: Some(&roles),
         ..CheckContext::new(&document, &nothing, &loaded.sources, gateway)
     };
     check::check_document(&scope, out);
@@ -133,19 +149,20 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
     check::targets::check(scope, &administration.address, diagnostics);
     let registry = registry(scope, diagnostics);
     let store = discovery::store(scope, registry.as_ref(), diagnostics);
-    let Routes { routes, table, rules, dynamic, resolvers, hubs, apis } =
-        routes(scope, registry, diagnostics);
+    let limits = limits::limits(document.limits.as_ref().map(|set| &set.value), scope.ocelot, diagnostics);
+    let all = routes(scope, registry, limits.connect_timeout, diagnostics);
+    let Routes { routes, table, rules, dynamic, resolvers, hubs, apis, transport_routes, roles } = all;
     fabric_open::warn_open(&routes, &listeners, diagnostics);
-    let written_limits = document.limits.as_ref().map(|limits| &limits.value);
-    let stages = gateway_stages(scope, &listeners, diagnostics);
+    let gateway_stages = gateway_stages(scope, &listeners, diagnostics);
     let tests = route_tests::compile(document, &routes, &listeners, dynamic.is_some(), diagnostics);
     Blueprint {
         ocelot: scope.ocelot,
+        tunnels: tunnels::compile(document.tunnels.as_ref(), &routes, &listeners, diagnostics),
         listeners,
         administration: Arc::new(administration),
         dns: dns::dns(document.dns.as_ref(), diagnostics),
-        limits: limits::limits(written_limits, scope.ocelot, diagnostics),
-        stages,
+        limits,
+        stages: gateway_stages,
         shared_state: shared_state::shared_state(document.shared_state.as_ref(), attached, diagnostics),
         cache: cache_memory(document, diagnostics),
         telemetry: telemetry::telemetry(scope, diagnostics),
@@ -159,6 +176,8 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         dynamic,
         resolvers,
         hubs,
+        transport_routes,
+        roles: Arc::new(roles),
         store,
         data_directory: data_directory(scope, diagnostics),
         tests,
@@ -227,6 +246,8 @@ struct Routes {
     resolvers: Vec<crate::backend::fabric::ResolverConfig>,
     hubs: HubsBlueprint,
     apis: Option<ApisBlueprint<RouteBlueprint>>,
+    transport_routes: Vec<TransportRouteBlueprint>,
+    roles: RolesBlueprint,
 }
 
 /// What routes refer to.
@@ -258,7 +279,12 @@ fn document_context<'d>(
     }
 }
 
-fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Diagnostics) -> Routes {
+fn routes(
+    scope: &CheckContext,
+    registry: Option<Registry>,
+    connect_timeout: Duration,
+    diagnostics: &mut Diagnostics,
+) -> Routes {
     let rules = if scope.ocelot { RoutingRules::ocelot() } else { RoutingRules::default() };
     let context = document_context(scope, registry, diagnostics);
     let mut routes = Vec::with_capacity(scope.routes().len());
@@ -269,6 +295,13 @@ fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Di
         specs.extend(spec);
     }
     let apis = compile_apis(scope, &context, &mut routes, diagnostics);
+    let transport = TransportContext {
+        registry: context.registry.as_ref(),
+        clusters: &context.clusters,
+        connect_timeout,
+    };
+    let transport_routes = transport_routes::transport_routes(scope, &transport, diagnostics);
+    let roles = roles::complete(scope, (&context.clusters, routes.as_slice()), connect_timeout, diagnostics);
     context.clusters.report_unused(diagnostics);
     for (route, spec) in aggregate::aggregates(scope, &context, &rules, &routes, diagnostics) {
         routes.push(route);
@@ -281,7 +314,7 @@ fn routes(scope: &CheckContext, registry: Option<Registry>, diagnostics: &mut Di
     let dynamic = dynamic_routes::read(scope, &context, &rules, diagnostics);
     context.resolvers.report_unused(diagnostics);
     let (resolvers, hubs) = (context.resolvers.into_configs(), context.hubs);
-    Routes { routes, table, rules, dynamic, resolvers, hubs, apis }
+    Routes { routes, table, rules, dynamic, resolvers, hubs, apis, transport_routes, roles }
 }
 
 /// The APIs, and the programs of the documents that routes name.

@@ -6,8 +6,7 @@ use super::resilience::CompiledResilience;
 use super::route_backend::Backend;
 use super::route_compiler::{DocumentContext, RouteCompiler, text};
 use super::state_keys::{request_identity, state_key};
-use super::transforms;
-use super::waf;
+use super::{transforms, waf};
 use crate::config::options::merge_maps;
 use crate::config::ranges::RangeChecker;
 use crate::config::{Diagnostics, Spanned, codes};
@@ -147,7 +146,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             fallback: tried.fallback,
             preserve_host: self.preserve_host(),
             escaped_separators: self.document.path_with_escaped_separators.as_ref().map(|set| set.value),
-            policies: texts(&self.document.policies),
+            policies: items(&self.document.policies).iter().map(|name| name.value.clone()).collect(),
             metadata: metadata(self.scope, self.document),
             broken: self.unservable,
             documents: None,
@@ -208,6 +207,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             None => self.own_cluster(effective, context.registry.as_ref()),
         };
         self.known_key(&cluster, names);
+        self.known_agent_placeholders(names);
         let service_fabric_path = self.service_fabric_path(context, names);
         let version = self.http_version(&mut effective.newer_http);
         let fabric = fabric.map(Box::new);
@@ -269,7 +269,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
     }
 
     /// Every placeholder of the downstream template must have a value.
-    fn known_placeholders(&mut self, path: &Spanned<String>, names: &[Box<str>]) {
+    pub(super) fn known_placeholders(&mut self, path: &Spanned<String>, names: &[Box<str>]) {
         let (found, _) = template::placeholders(path);
         if found.iter().all(|placeholder| names.iter().any(|known| **known == *placeholder.name)) {
             return;
@@ -384,11 +384,6 @@ fn route_facts<'r>(
         is_authenticated: authentication.is_some_and(ResolvedAuthentication::is_required),
         request_identity,
     }
-}
-
-/// The strings of a list.
-fn texts(list: &crate::plan::document::List<String>) -> Vec<String> {
-    items(list).iter().map(|text| text.value.clone()).collect()
 }
 
 fn metadata(scope: &CheckContext, route: &RouteDocument) -> Vec<(String, String)> {

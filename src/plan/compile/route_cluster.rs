@@ -19,6 +19,7 @@ use crate::plan::clusters::http_handler::{ResolvedHttpHandler, pool_config};
 use crate::plan::clusters::tls::TlsDocument as Tls;
 use crate::plan::clusters::{health, load_balancer};
 use crate::plan::document::HostAndPort;
+use crate::plan::tunnels::host::{agent_host, host_placeholders};
 use std::sync::Arc;
 
 impl RouteCompiler<'_, '_, '_> {
@@ -43,6 +44,7 @@ impl RouteCompiler<'_, '_, '_> {
             balancer: Sourced::new(BalancerKind::NoLoadBalancer, None),
             health: Sourced::new(HealthConfig::default(), None),
             discovery: None,
+            role: None,
         })
     }
 
@@ -57,6 +59,7 @@ impl RouteCompiler<'_, '_, '_> {
         let mut endpoints = self.endpoints(&balancer.value, scheme);
         weights(items(&self.document.endpoints), &balancer, self.diagnostics);
         let found = self.discovery(registry, &mut endpoints);
+        health::report_transport_settings(effective.clusters.health.as_ref(), self.diagnostics);
         let health = health::health(effective.clusters.health.as_ref(), self.diagnostics);
         health::check_ports(&health, &endpoints, self.diagnostics);
         let key = state_key(self.document, effective);
@@ -82,7 +85,18 @@ impl RouteCompiler<'_, '_, '_> {
             balancer,
             health,
             discovery: found,
+            role: None,
         })
+    }
+
+    /// The id of an agent may have placeholders of the path.
+    pub(super) fn known_agent_placeholders(&mut self, names: Option<&[Box<str>]>) {
+        let hosts = items(&self.document.endpoints).iter().filter_map(|entry| non_blank(&entry.host));
+        for host in hosts.filter(|host| !host_placeholders(host).is_empty()) {
+            if let Some(names) = names {
+                self.known_placeholders(host, names);
+            }
+        }
     }
 
     /// The hash key of the balancer must be a path value of the route.
@@ -168,6 +182,10 @@ impl RouteCompiler<'_, '_, '_> {
             }
             return None;
         };
+        let tunnels = self.scope.document.tunnels.as_ref();
+        if let Some(read) = agent_host(entry, host, tunnels, !self.scope.ocelot, self.diagnostics) {
+            return Some(Endpoint { host: read?, port: None, weight: weight(entry, self.diagnostics) });
+        }
         if let Some(read) = unix_sockets::backend_socket(entry, host, self.scope.sources, self.diagnostics) {
             return Some(Endpoint { host: read?, port: None, weight: weight(entry, self.diagnostics) });
         }

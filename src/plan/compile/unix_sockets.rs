@@ -2,6 +2,7 @@
 
 use crate::base::ip_set::IpRange;
 use crate::config::{Diagnostics, Sources, Span, Spanned, codes, suggest};
+use crate::net::agents::address::AgentAddress;
 use crate::net::listener::Address;
 use crate::net::proxy_protocol::{Mode, ProxyProtocolConfig};
 use crate::net::tls::client::ClientTls;
@@ -93,10 +94,11 @@ pub(super) fn check_server_name(
         return;
     }
     let hosts = entries.iter().filter_map(|entry| non_blank(&entry.host));
-    for host in hosts.filter(|host| UnixAddress::has_unix_scheme(host)) {
+    let is_nameless = |host: &str| UnixAddress::has_unix_scheme(host) || AgentAddress::has_agent_scheme(host);
+    for host in hosts.filter(|host| is_nameless(host)) {
         let message = match scheme {
-            Scheme::SameAsClient => "requests of https clients use TLS over the socket",
-            _ => "the socket uses TLS",
+            Scheme::SameAsClient => "requests of https clients use TLS over the socket or the agent",
+            _ => "the socket or the agent uses TLS",
         };
         let message = format!("{message}, but there is no ServerName to verify its certificate");
         diagnostics.error(codes::NO_SERVER_NAME, host.span, message).help(
@@ -175,7 +177,7 @@ fn report_invalid_proxy(entry: &Spanned<String>, diagnostics: &mut Diagnostics) 
 fn report_unused_trust(entry: &Spanned<String>, address: &Address, diagnostics: &mut Diagnostics) {
     let (message, help) = match address {
         Address::Unix(_) => ("clients of a Unix domain socket have no address", "use \"unix\""),
-        Address::Tcp(_) => {
+        Address::Tcp(_) | Address::Udp(_) => {
             ("\"unix\" applies to listeners on Unix domain sockets only", "list the addresses of the proxies")
         }
     };

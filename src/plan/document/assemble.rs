@@ -1,8 +1,8 @@
 //! Assembles documents from their own settings and the options of the features that they carry, as placed by the
 //! table of stages and the table of cluster options.
 
-/// Declares a document of one kind: `route`, `policy`, `global`, `aggregate`, `dynamic`, `cluster`. Its own settings come
-/// first, with `use GROUP;` in the place of settings that other documents have too, then the options of clusters, then
+/// Declares a document of one kind: `route`, `policy`, `global`, `aggregate`, `dynamic`, `cluster`, `transport`. Its own
+/// settings come first, with `use GROUP;` in the place of settings that other documents have too, then the options of clusters, then
 /// those of stages.
 macro_rules! document {
     ($kind:ident: $(#[$attribute:meta])* pub struct $name:ident { $($settings:tt)* }) => {
@@ -109,6 +109,19 @@ macro_rules! document_fields {
             $setting $stage => { $(#$doc)* $field: $options [$aggregate $dynamic cluster] };
             $($entries)*
         }
+    };
+    // Connections and datagrams that are forwarded as they are have few of the options.
+    ({ $root:tt transport $($document:tt)* } "LoadBalancerOptions" $($entries:tt)*) => {
+        document_fields! { @own { $root transport $($document)* } "LoadBalancerOptions" $($entries)* }
+    };
+    ({ $root:tt transport $($document:tt)* } "HealthCheckOptions" $($entries:tt)*) => {
+        document_fields! { @own { $root transport $($document)* } "HealthCheckOptions" $($entries)* }
+    };
+    ({ $root:tt transport $($document:tt)* } "TlsOptions" $($entries:tt)*) => {
+        document_fields! { @own { $root transport $($document)* } "TlsOptions" $($entries)* }
+    };
+    ({ $root:tt transport $($document:tt)* } "SecurityOptions" $($entries:tt)*) => {
+        document_fields! { @own { $root transport $($document)* } "SecurityOptions" $($entries)* }
     };
     // A document without these options.
     ({ $($document:tt)* } $setting:literal $stage:tt => $feature:tt; $($entries:tt)*) => {

@@ -62,6 +62,11 @@ pub struct LimitsDocument {
     /// Maximum number of concurrent connections per client address. 1 or more. Default: half of the default of
     /// `MaxConcurrentConnections`; no limit if that is set.
     pub max_connections_per_client: Setting<i64>,
+    /// Maximum number of UDP sessions of all listeners; datagrams of further clients are dropped. 1 or more. Default: half
+    /// of the descriptors of the process, less 512.
+    pub max_udp_sessions: Setting<i64>,
+    /// Maximum number of UDP sessions per client address, of IPv6 per /64. 1 or more. Default: 1024.
+    pub max_udp_sessions_per_client: Setting<i64>,
     /// How long a WebSocket connection may be idle in both directions before it is closed. 1s to 30d. Default: `1h`.
     pub web_socket_idle_timeout: Setting<DurationText>,
     /// Maximum number of concurrent WebSocket connections per client address; beyond it 503 with `limit.websockets`. 1

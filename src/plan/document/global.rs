@@ -49,6 +49,7 @@ document! { global:
         pub policies: List<String>,
         use host_settings;
         use separator_settings;
+        use transport_settings;
         use waf_settings;
     }
 }

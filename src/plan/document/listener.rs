@@ -31,10 +31,16 @@ separator_settings! {
         ListenerDocument [
             /// The name in logs and metrics. Default: the address.
             pub name: Setting<String>,
+            /// `Http`, `Tcp`, `Udp` or `Mqtt`: TCP connections and UDP datagrams are forwarded by `TransportRoutes`, MQTT is for
+            /// devices of `Tunnels.DeviceStreams`. Default: `Http`.
+            pub protocol: Setting<String>,
             /// `host:port`, such as `0.0.0.0:80` or `[::]:8080`; with port 0 the system assigns a port. Or a Unix domain
             /// socket: `unix:/run/margay.sock` (relative paths are resolved against the configuration file), `unix:@name` for a
-            /// name in the abstract namespace; at most 107 bytes. Required.
+            /// name in the abstract namespace; at most 107 bytes. With `Protocol` `Tcp` and `Udp` also a range of at most 1024
+            /// ports, `127.0.0.1:8995-8999`; UDP has no Unix domain sockets. Required.
             pub address: Setting<String>,
+            /// A proxy in front of the listener ends TLS, so tokens of agents and devices are not sent in the clear. Default: false.
+            pub behind_tls: Setting<bool>,
             /// The permissions of a Unix domain socket file: its mode in octal, `"0660"`. 000 to 0777. Default: determined by
             /// the umask of the process.
             pub unix_mode: Setting<String>,
@@ -80,7 +86,8 @@ pub struct ListenerTlsDocument {
     pub min_version: Setting<String>,
     /// Mutual TLS: whether client certificates are requested and verified. Default: not requested.
     pub client_certificates: Setting<ClientCertificatesDocument>,
-    /// The ALPN protocols in order of preference: `h2`, `http/1.1`. Default: `["h2", "http/1.1"]`. Source: RFC 7301.
+    /// The ALPN protocols in order of preference: `h2`, `http/1.1`; with `Protocol` `Tcp` any. Default: `["h2",
+    /// "http/1.1"]`; with `Tcp` none. Source: RFC 7301.
     pub alpn: List<String>,
     /// Timeout of the TLS handshake. 100ms to 10m. Default: `10s`.
     pub handshake_timeout: Setting<DurationText>,

@@ -25,7 +25,10 @@ mod route_tests;
 pub mod schema_lookup;
 mod shared;
 mod shared_state;
+mod roles;
 mod telemetry;
+mod tunnels;
+mod transport;
 
 pub use crate::config::options::{GlobalOptions, Options};
 pub use crate::config::values::{
@@ -46,10 +49,13 @@ pub use fabric::*;
 pub use global::{GlobalDocument, MetadataOptions};
 pub use listener::*;
 pub use policy::PolicyDocument;
+pub use roles::*;
 pub use route::{DynamicRouteDocument, HostAndPort, RouteDocument};
 pub use route_tests::{ExpectDocument, ExpectedRequestDocument, TestDocument};
 pub use shared_state::{OnFailureDocument, SharedStateDocument, SharedStateModeDocument, SharedStateType};
 pub use telemetry::*;
+pub use transport::*;
+pub use tunnels::*;
 
 use crate::config::{
     Diagnostics, Environment, InMemoryFiles, Loaded, Node, Request, Spanned, SpannedMap, Vocabulary, codes,
@@ -108,6 +114,15 @@ pub struct Document {
     pub realtime: Setting<RealtimeDocument>,
     /// The public address of the gateway if `GlobalConfiguration.BaseUrl` is absent. Source: Ocelot, Configuration.
     pub base_url: Setting<String>,
+    /// Where the connections and datagrams of TCP and UDP listeners are forwarded.
+    pub transport_routes: List<TransportRouteDocument>,
+    /// Roles: named sets of instances with public, per-instance and internal endpoints. Each endpoint is also a cluster
+    /// `Role.Endpoint`.
+    pub roles: Setting<SpannedMap<Spanned<RoleDocument>>>,
+    /// What all roles have in common.
+    pub role_options: Setting<RoleOptionsDocument>,
+    /// Which roles may reach which internal endpoints. Default: every role reaches every internal endpoint.
+    pub traffic_rules: Setting<TrafficRulesDocument>,
     /// The addresses on which requests are accepted. Default: one, `127.0.0.1:8080`.
     pub listeners: List<ListenerDocument>,
     /// The address of the administration API, and who may use it. Default: `127.0.0.1:8081`.
@@ -142,6 +157,9 @@ pub struct Document {
     pub trace_context: Setting<TraceContextMode>,
     /// How callers are authenticated: name → scheme; routes reference schemes in `AuthenticationOptions`.
     pub authentication_schemes: Setting<SpannedMap<Spanned<AuthenticationSchemeDocument>>>,
+    /// Services behind firewalls: their agents keep outbound connections, and routes reach them as `agent:ID/SERVICE`.
+    /// Default: none.
+    pub tunnels: Setting<TunnelsDocument>,
     /// Policies of the web application firewall: name → what is inspected; documents name them in `Waf`.
     pub waf_policies: Setting<SpannedMap<Spanned<WafPolicyDocument>>>,
     /// The engine of the web application firewall.
@@ -183,7 +201,10 @@ pub fn read(root: &Node, diagnostics: &mut Diagnostics, options: de::Options) ->
 }
 
 fn vocabulary() -> Vocabulary {
-    Vocabulary::of::<Document, GlobalDocument, RouteDocument, DynamicRouteDocument, PolicyDocument>()
+    Vocabulary {
+        transport_route: crate::config::de::field_names::<TransportRouteDocument>(),
+        ..Vocabulary::of::<Document, GlobalDocument, RouteDocument, DynamicRouteDocument, PolicyDocument>()
+    }
 }
 
 /// The JSON Schema of `gateway.json`.

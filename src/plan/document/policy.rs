@@ -30,6 +30,7 @@ document! { policy:
         use metadata_settings;
         use host_settings;
         use separator_settings;
+        use transport_settings;
         use waf_settings;
     }
 }

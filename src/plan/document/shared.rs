@@ -73,6 +73,19 @@ shared_settings! { $ host_settings {
     pub preserve_host: Setting<bool>,
 } }
 
+shared_settings! { $ transport_settings {
+    /// Timeouts and limits of connections and UDP sessions that are forwarded as they are. Transport routes inherit them
+    /// from policies, then from `GlobalConfiguration`, setting by setting. Default: those of each setting.
+    #[serde(rename = "TransportOptions")]
+    pub transport: crate::config::values::BoxedSetting<crate::plan::transport::TransportOptions>,
+} }
+
+shared_settings! { $ access_settings {
+    /// Client addresses in order: the rule with the lowest `Order` that contains the address decides. If none does, the client
+    /// is rejected if there is any `Permit`, otherwise accepted. Not together with `SecurityOptions`. Default: `[]`.
+    pub access_rules: List<AccessRuleDocument>,
+} }
+
 shared_settings! { $ separator_settings {
     /// What is done with escaped separators in the path, `%2f`, `%5c`, `\` and `;`, which many backends read as `/`:
     /// `"Reject"` responds 400 with `request.path` where one stands next to a dot segment (`/public/..%2fadmin`), or where

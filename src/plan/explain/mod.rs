@@ -4,19 +4,23 @@
 //! Entry point: [`Explainer::explain`], called by `cli::explain`. It owns nothing; the plan it explains is built for
 //! one call.
 
+mod agents;
 mod discovery;
 mod fabric;
+mod operation;
 mod parts;
+mod program;
 mod report;
 mod request;
 pub(crate) mod resilience;
 
 pub use discovery::DiscoveryLookup;
 pub use fabric::{ReplicaExplanation, ServiceExplanation};
+pub use operation::ApiExplanation;
 pub use report::{
     Explanation, MatchedRoute, NearMiss, PartExplanation, Rejection, Setting, StageDescription,
 };
-pub use request::{parse_request, parse_request_from};
+pub use request::{add_body, parse_request, parse_request_from};
 
 use super::{
     blueprint::{Blueprint, DynamicBlueprint, RouteBlueprint, Sourced},
@@ -100,6 +104,7 @@ impl Explainer<'_> {
             target: text(exchange.request.target()),
             route,
             near_misses,
+            api_management: self.plan.apis.is_some().then(ApiExplanation::default),
             ..Explanation::default()
         }
     }
@@ -171,6 +176,7 @@ impl Explainer<'_> {
             explanation.parts = parts::explain(aggregate, &exchange, dry_run).await;
             return;
         }
+        let Some(early) = explanation.add_program(route, &mut exchange, early) else { return };
         let rewritten = if early.is_none() { route.rewrite(&mut exchange) } else { Ok(()) };
         if let (None, Ok(()), Some((service, request))) =
             (&early, &rewritten, internal_target::describe(route, hop, &exchange))
@@ -204,6 +210,11 @@ impl Explainer<'_> {
             explanation.endpoints = vec![service.url.clone()];
             explanation.request = request_lines(exchange, authority.as_bytes(), hop, &fabric.terms);
             explanation.service = Some(service);
+            return Ok(());
+        }
+        if let Target::Agent(agent) = &route.target {
+            let cluster = agent.cluster(&exchange.routing.agent_hosts, exchange.now);
+            describe_request(explanation, &cluster, &agent.terms, hop, exchange, None);
             return Ok(());
         }
         let (cluster, terms) = route.cluster()?;
@@ -299,6 +310,9 @@ async fn run_stages(
         if !used.is_empty() {
             description.description += &format!(" (would use {used})");
         }
+        if let Some(note) = exchange.response.note.take() {
+            description.description += &format!(" ({note})");
+        }
         descriptions.push(description);
         if early.is_some() {
             return (ran, early);
@@ -345,7 +359,7 @@ fn request_lines(
 /// Scheme (if TLS), address and health (if not healthy) of an endpoint.
 fn describe_endpoint(endpoint: &Endpoint, health: &HealthConfig, exchange: &Exchange) -> String {
     let scheme = if endpoint.transport_for(exchange).transport.tls.is_some() { "https://" } else { "" };
-    format!("{scheme}{}{}", endpoint.label, health_note(health, endpoint))
+    format!("{scheme}{}{}", agents::label(endpoint), health_note(health, endpoint))
 }
 
 /// The status of an endpoint that is not healthy.
@@ -364,6 +378,7 @@ fn health_check_summary(health: &HealthConfig) -> String {
         let what = match &active.kind {
             ProbeKind::Tcp => "TCP connect".to_owned(),
             ProbeKind::Http { target, .. } => format!("GET {target}"),
+            ProbeKind::Udp { .. } => "UDP datagram".to_owned(),
         };
         all.push(format!("{what} every {}", duration(active.interval)));
     }

@@ -1,5 +1,6 @@
 //! The request of a dry run, from its method and URL.
 
+use crate::pipeline::body::Framing;
 use crate::pipeline::exchange::{Exchange, Peer};
 use crate::pipeline::head::Head;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -53,6 +54,18 @@ pub fn parse_request_from(
     exchange.request = parsed.request;
     exchange.client.listener = listener.map(Into::into);
     Ok(exchange)
+}
+
+/// Adds a body to the request of a dry run; without a `Content-Type` it is a form, as with curl.
+pub fn add_body(exchange: &mut Exchange, body: Vec<u8>) {
+    if body.is_empty() {
+        return;
+    }
+    if exchange.request.get(b"content-type").is_none() {
+        exchange.request.append(b"Content-Type", b"application/x-www-form-urlencoded");
+    }
+    exchange.body.framing = Framing::Length(body.len() as u64);
+    exchange.body.collected = Some(body.into());
 }
 
 fn peer(from: IpAddr, tls: bool) -> Peer {

@@ -14,6 +14,7 @@ use crate::{
         events::EventHandlers,
         operation::Operations,
         service::{HubTarget, data_plane},
+        signalr::table::LinkTable,
     },
     stages::authentication::{BearerAuthenticator, settings::SchemeConfig},
     state::SharedState,
@@ -29,6 +30,8 @@ pub struct PlanHubs {
     pub engine: Option<Arc<Engine>>,
     /// Connects the nodes; `None`: there is one.
     pub shared_state: Option<Arc<SharedState>>,
+    /// The transports of SignalR clients.
+    pub links: Arc<LinkTable>,
 }
 
 /// Builds the services; `cluster` returns the cluster of an event handler.
@@ -51,7 +54,13 @@ pub fn services(
     }
     let engine = (!services.is_empty()).then(|| engine(blueprint, process_state));
     let shared_state = shared_state.filter(|_| blueprint.realtime.is_shared).cloned();
-    PlanHubs { config: blueprint.realtime.clone(), services, engine, shared_state }
+    PlanHubs {
+        config: blueprint.realtime.clone(),
+        services,
+        engine,
+        shared_state,
+        links: process_state.signalr_links.clone(),
+    }
 }
 
 /// Authenticates servers with the schemes of `ServerSchemes`.
@@ -92,6 +101,7 @@ impl PlanHubs {
         Some(HubTarget {
             service: service.clone(),
             engine: engine.clone(),
+            links: self.links.clone(),
             data_plane: data_plane(&engine.data_plane, service, operations),
             negotiation: route.negotiate.clone(),
             has_cors,

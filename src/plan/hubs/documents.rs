@@ -46,13 +46,14 @@ pub struct RealtimeLimitsDocument {
 #[schemars(inline)]
 pub enum HubServiceType {
     WebPubSub,
+    SignalR,
 }
 
 /// A service of realtime hubs: what Azure calls a resource.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct HubServiceDocument {
-    /// What clients speak: `WebPubSub`. Required.
+    /// What clients speak: `WebPubSub` or `SignalR` (serverless). Required.
     #[serde(rename = "Type")]
     pub service_type: Setting<HubServiceType>,
     /// One or two secrets of at least 32 bytes that sign tokens; the gateway signs with the first one. Write them as
@@ -76,14 +77,28 @@ pub struct HubServiceDocument {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct HubDocument {
-    /// Whether clients without a token are accepted; an invalid token is always rejected. Default: false.
+    /// Web PubSub: whether clients without a token are accepted; an invalid token is always rejected. Default: false.
     pub anonymous_connect: Setting<bool>,
     /// The HTTP backends that receive events; the first one that matches an event receives it. Default: `[]`.
     pub event_handlers: List<EventHandlerDocument>,
-    /// The interval of WebSocket pings; a socket without three pongs is closed. 1s to 2m. Default: `20s`.
+    /// Web PubSub: the interval of WebSocket pings; a socket without three pongs is closed. SignalR: the interval of pings of the
+    /// hub protocol. 1s to 2m. Default: `20s`, for SignalR `15s`.
     pub keep_alive_interval: Setting<DurationText>,
-    /// How long the session of a reliable client is kept without a socket. 1s to 10m. Default: `1m`.
+    /// Web PubSub: how long the session of a reliable client is kept without a socket. 1s to 10m. Default: `1m`.
     pub recovery_time: Setting<DurationText>,
+    /// SignalR: the transports of clients: `WebSockets`, `ServerSentEvents`, `LongPolling`. Default: all.
+    pub transports: List<String>,
+    /// SignalR: how long a client may take from its negotiation to the end of its handshake. 1s to 1m. Default: `15s`.
+    pub handshake_timeout: Setting<DurationText>,
+    /// SignalR: how long a client may be silent. 1s to 10m. Default: `30s`.
+    pub client_timeout: Setting<DurationText>,
+    /// SignalR: how long a poll waits for messages. 1s to 5m. Default: `90s`.
+    pub poll_timeout: Setting<DurationText>,
+    /// SignalR: longest time between two polls. 1s to 5m. Default: `15s`.
+    pub poll_gap: Setting<DurationText>,
+    /// SignalR: bytes that are kept for a client with stateful reconnect without a socket; beyond it the connection is closed.
+    /// 1KiB to 16MiB. Default: 100000 bytes.
+    pub reconnect_buffer: Setting<SizeText>,
     /// The limits of the hub.
     pub limits: Setting<HubLimitsDocument>,
 }
@@ -115,19 +130,24 @@ pub struct HubLimitsDocument {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct EventHandlerDocument {
-    /// The absolute http or https URL of the handler; `{hub}` and `{event}` in path or query are replaced. With
-    /// `DownstreamCluster` only path and query. Required.
+    /// The absolute http or https URL of the handler; `{hub}`, `{event}` and, for SignalR, `{category}` in path or query are
+    /// replaced. With `DownstreamCluster` only path and query. Required.
     pub url_template: Setting<String>,
     /// The name of one of `Clusters`, with its load balancing, health checks and TLS. Default: the host of the URL.
     #[serde(rename = "DownstreamCluster")]
     pub cluster: Setting<String>,
-    /// The user events that the handler receives: `*`, or names separated by commas. Default: none.
+    /// SignalR: the categories that the handler receives: `*`, or `connections` and `messages` separated by commas. Default: `*`.
+    pub category_pattern: Setting<String>,
+    /// SignalR: the events that the handler receives, `connected`, `disconnected` and names of methods: `*`, or names separated
+    /// by commas. Default: `*`.
+    pub event_pattern: Setting<String>,
+    /// Web PubSub: the user events that the handler receives: `*`, or names separated by commas. Default: none.
     pub user_event_pattern: Setting<String>,
-    /// The system events that the handler receives: `connect`, `connected`, `disconnected`, `joined`, `left`. Default: `[]`.
+    /// Web PubSub: the system events that the handler receives: `connect`, `connected`, `disconnected`, `joined`, `left`. Default: `[]`.
     pub system_events: List<String>,
     /// For the complete response. 100ms to 10m. Default: `10s` for `connect`, `30s` for other events.
     pub timeout: Setting<DurationText>,
-    /// Whether the handler must permit the gateway (abuse protection of CloudEvents webhooks) before its first event.
+    /// Web PubSub: whether the handler must permit the gateway (abuse protection of CloudEvents webhooks) before its first event.
     /// Default: true.
     pub validate: Setting<bool>,
     /// Fixed header fields of requests, such as a shared secret; never logged. Default: `{}`.

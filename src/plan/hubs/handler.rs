@@ -1,16 +1,18 @@
 //! Event handlers.
 
-use super::{documents::EventHandlerDocument, find_cluster::FindCluster};
+use super::{
+    documents::EventHandlerDocument, event_pattern::event_pattern, find_cluster::FindCluster, signalr,
+};
 use crate::base::{
     bytes::{is_field_value, is_token},
     secret::Secret,
     url::HttpUrl,
 };
-use crate::config::{Diagnostics, Span, Spanned, codes, ranges::RangeChecker, suggest};
+use crate::config::{Diagnostics, Spanned, codes, ranges::RangeChecker, suggest};
 use crate::plan::blueprint::{ClusterBlueprint, Endpoint, Scheme};
 use crate::plan::check::{items, non_blank};
 use crate::realtime::{
-    config::{EventHandlerConfig, SystemEvents, UserEventPattern},
+    config::{EventHandlerConfig, ServiceType, SystemEvents, UserEventPattern},
     events::{self, UrlError},
 };
 use std::{sync::Arc, time::Duration};
@@ -18,14 +20,16 @@ use std::{sync::Arc, time::Duration};
 /// The names of the system events.
 const SYSTEM_EVENTS: [&str; 5] = ["connect", "connected", "disconnected", "joined", "left"];
 /// The placeholders of a URL template.
-const PLACEHOLDERS: [&str; 2] = ["hub", "event"];
+const PLACEHOLDERS: [&str; 2] = ["{hub}", "{event}"];
+/// Those of SignalR.
+const SIGNALR_PLACEHOLDERS: [&str; 3] = ["{hub}", "{category}", "{event}"];
 const MIN_TIMEOUT: Duration = Duration::from_millis(100);
 const MAX_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Compiles a handler, and the cluster that its requests are sent to.
 pub fn compile(
     document: &Spanned<EventHandlerDocument>,
-    service: &str,
+    (service, service_type): (&str, ServiceType),
     find_cluster: &FindCluster,
     diagnostics: &mut Diagnostics,
 ) -> Option<(EventHandlerConfig, Arc<ClusterBlueprint>)> {
@@ -36,7 +40,11 @@ pub fn compile(
         return None;
     };
     let named = non_blank(&document.cluster);
-    let authority = check_template(template, named.is_some(), diagnostics);
+    let placeholders: &[&str] = match service_type {
+        ServiceType::WebPubSub => &PLACEHOLDERS,
+        ServiceType::SignalR => &SIGNALR_PLACEHOLDERS,
+    };
+    let authority = check_template(template, placeholders, named.is_some(), diagnostics);
     let cluster = match named {
         Some(name) => find_cluster(name, diagnostics),
         None => authority.map(|url| Arc::new(own_cluster(service, &url))),
@@ -46,13 +54,21 @@ pub fn compile(
         .timeout
         .as_ref()
         .map(|_| ranges.time("Timeout", &document.timeout, MAX_TIMEOUT, MIN_TIMEOUT, MAX_TIMEOUT));
+    let (user_events, system_events) = match service_type {
+        ServiceType::WebPubSub => (
+            user_events(&document.user_event_pattern, diagnostics),
+            system_events(items(&document.system_events), diagnostics),
+        ),
+        ServiceType::SignalR => signalr::events(document, diagnostics),
+    };
+    let validates = document.validate.as_ref().is_none_or(|set| set.value);
     let handler = EventHandlerConfig {
         url_template: template.value.as_str().into(),
         backend: 0,
-        user_events: user_events(&document.user_event_pattern, diagnostics),
-        system_events: system_events(items(&document.system_events), diagnostics),
+        user_events,
+        system_events,
         timeout,
-        validate: document.validate.as_ref().is_none_or(|set| set.value),
+        validate: validates && service_type == ServiceType::WebPubSub,
         headers: headers(document, diagnostics),
     };
     Some((handler, cluster?))
@@ -61,6 +77,7 @@ pub fn compile(
 /// Checks a template; returns the URL of its authority, unless it is only a path.
 fn check_template(
     template: &Spanned<String>,
+    placeholders: &[&str],
     is_path_only: bool,
     diagnostics: &mut Diagnostics,
 ) -> Option<HttpUrl> {
@@ -69,8 +86,7 @@ fn check_template(
         diagnostics.error(codes::BAD_HANDLER_URL, template.span, message).help(help.to_owned());
     };
     const PATH_HELP: &str = "with DownstreamCluster it must be a path, such as /events/{event}";
-    const URL_HELP: &str =
-        "must be an absolute http or https URL; {hub} and {event} may be in path and query";
+    const URL_HELP: &str = "must be an absolute http or https URL; {hub}, {event} and for SignalR {category} may be in path and query";
     let (authority, target) = split_authority(template);
     if is_path_only && (!authority.is_empty() || !target.starts_with('/')) {
         report("the cluster has the host", PATH_HELP);
@@ -80,13 +96,13 @@ fn check_template(
         report("a placeholder in scheme, host or port", URL_HELP);
         return None;
     }
-    if let Some(problem) = placeholder_problem(target) {
+    if let Some(problem) = placeholder_problem(target, placeholders) {
         report(&problem, URL_HELP);
     }
     if target.contains('#') {
         report("it has a fragment", URL_HELP);
     }
-    let problem = match events::check_template(template) {
+    let problem = match events::check_template(template, placeholders) {
         Ok(None) if !is_path_only => "it has no host",
         Ok(url) => return url.filter(|_| !is_path_only),
         Err(UrlError::Malformed(problem)) => problem,
@@ -105,12 +121,12 @@ fn split_authority(template: &str) -> (&str, &str) {
 }
 
 /// What is wrong with the placeholders, if anything.
-fn placeholder_problem(target: &str) -> Option<String> {
+fn placeholder_problem(target: &str, placeholders: &[&str]) -> Option<String> {
     let mut rest = target;
     while let Some(open) = rest.find(['{', '}']) {
         let Some(inner) = rest[open..].strip_prefix('{') else { return Some("unbalanced braces".to_owned()) };
         let Some((name, after)) = inner.split_once('}') else { return Some("unbalanced braces".to_owned()) };
-        if !PLACEHOLDERS.contains(&name) {
+        if !placeholders.iter().any(|known| known[1..known.len() - 1] == *name) {
             return Some(format!("unknown placeholder {{{name}}}"));
         }
         rest = after;
@@ -135,23 +151,7 @@ fn own_cluster(service: &str, url: &HttpUrl) -> ClusterBlueprint {
 }
 
 fn user_events(setting: &Option<Spanned<String>>, diagnostics: &mut Diagnostics) -> Option<UserEventPattern> {
-    let pattern = setting.as_ref()?;
-    let names: Vec<&str> = pattern.split(',').map(str::trim).collect();
-    if names.iter().any(|name| name.is_empty()) {
-        let message = format!("invalid UserEventPattern \"{}\": an empty name", pattern.value);
-        report_pattern(pattern.span, message, diagnostics);
-        return None;
-    }
-    Some(match names.contains(&"*") {
-        true => UserEventPattern::All,
-        false => UserEventPattern::Names(names.into_iter().map(Into::into).collect()),
-    })
-}
-
-fn report_pattern(span: Span, message: String, diagnostics: &mut Diagnostics) {
-    diagnostics
-        .error(codes::BAD_EVENT_PATTERN, span, message)
-        .help("must be \"*\", or names separated by commas, such as \"order,chat\"");
+    event_pattern("UserEventPattern", setting.as_ref()?, diagnostics)
 }
 
 fn system_events(names: &[Spanned<String>], diagnostics: &mut Diagnostics) -> SystemEvents {
@@ -183,7 +183,7 @@ fn headers(document: &EventHandlerDocument, diagnostics: &mut Diagnostics) -> Ve
         if !is_token(name.as_bytes()) || !is_field_value(value.as_bytes()) || is_reserved(name) {
             diagnostics
                 .error(codes::BAD_HANDLER_HEADER, name.span, format!("invalid header \"{}\"", name.value))
-                .help("must be a valid name and value; Host, Content-*, ce-* and WebHook-* are set by the gateway");
+                .help("must be a valid name and value; Host, Content-*, ce-*, WebHook-* and X-ASRS-* are set by the gateway");
         }
         headers.push((name.value.clone(), Secret::new(value.value.clone())));
     }
@@ -194,5 +194,6 @@ fn headers(document: &EventHandlerDocument, diagnostics: &mut Diagnostics) -> Ve
 fn is_reserved(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     const NAMES: [&str; 4] = ["host", "connection", "transfer-encoding", "upgrade"];
-    NAMES.contains(&&*name) || ["content-", "ce-", "webhook-"].iter().any(|start| name.starts_with(start))
+    NAMES.contains(&&*name)
+        || ["content-", "ce-", "webhook-", "x-asrs-"].iter().any(|start| name.starts_with(start))
 }

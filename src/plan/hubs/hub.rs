@@ -3,13 +3,16 @@
 use super::{
     documents::{EventHandlerDocument, HubDocument, HubLimitsDocument},
     find_cluster::FindCluster,
-    handler,
+    handler, signalr,
 };
 use crate::config::{Diagnostics, Spanned, codes, ranges::RangeChecker, values::value_or_default};
 use crate::plan::blueprint::ClusterBlueprint;
 use crate::plan::check::items;
 use crate::realtime::{
-    config::{EventHandlerConfig, HubConfig, HubLimits, SystemEvents, UserEventPattern},
+    config::{
+        EventHandlerConfig, HubConfig, HubLimits, ServiceType, SignalRHubConfig, SystemEvents,
+        UserEventPattern,
+    },
     names::is_hub_name,
 };
 use std::{sync::Arc, time::Duration};
@@ -27,6 +30,7 @@ pub fn is_valid_name(name: &str) -> bool {
 /// Compiles one hub.
 pub struct HubCompiler<'c, 'o> {
     pub service: &'c Spanned<String>,
+    pub service_type: ServiceType,
     pub find_cluster: &'c FindCluster<'c>,
     /// The backends of all handlers of the service.
     pub backends: &'c mut Vec<Arc<ClusterBlueprint>>,
@@ -36,24 +40,30 @@ pub struct HubCompiler<'c, 'o> {
 impl HubCompiler<'_, '_> {
     /// The settings; invalid values are reported and replaced.
     pub fn compile(&mut self, document: &Spanned<HubDocument>) -> HubConfig {
+        signalr::report_foreign_settings(self.service_type, document, self.diagnostics);
+        let transports = signalr::transports(items(&document.transports), self.diagnostics);
         let mut ranges = RangeChecker::for_code(codes::HUB_RANGE, self.diagnostics);
         let second = Duration::from_secs(1);
+        let is_signalr = self.service_type == ServiceType::SignalR;
+        let recovery_time = if is_signalr { signalr::RECONNECT_TIME } else { DEFAULT_RECOVERY_TIME };
+        let keep_alive = if is_signalr { signalr::KEEP_ALIVE_INTERVAL } else { DEFAULT_KEEP_ALIVE_INTERVAL };
         HubConfig {
             anonymous_connect: value_or_default(&document.anonymous_connect),
             keep_alive_interval: ranges.time(
                 "KeepAliveInterval",
                 &document.keep_alive_interval,
-                DEFAULT_KEEP_ALIVE_INTERVAL,
+                keep_alive,
                 second,
                 120 * second,
             ),
             recovery_time: ranges.time(
                 "RecoveryTime",
                 &document.recovery_time,
-                DEFAULT_RECOVERY_TIME,
+                recovery_time,
                 second,
                 600 * second,
             ),
+            signalr: SignalRHubConfig { transports, ..signalr::hub_config(document, &mut ranges) },
             limits: document.limits.as_ref().map(|set| limits(set, &mut ranges)).unwrap_or_default(),
             event_handlers: self.handlers(items(&document.event_handlers)),
         }
@@ -62,7 +72,8 @@ impl HubCompiler<'_, '_> {
     fn handlers(&mut self, documents: &[Spanned<EventHandlerDocument>]) -> Vec<EventHandlerConfig> {
         let mut handlers: Vec<EventHandlerConfig> = Vec::with_capacity(documents.len());
         for document in documents {
-            let compiled = handler::compile(document, self.service, self.find_cluster, self.diagnostics);
+            let service = (self.service.as_str(), self.service_type);
+            let compiled = handler::compile(document, service, self.find_cluster, self.diagnostics);
             let Some((handler, cluster)) = compiled else { continue };
             if is_shadowed(&handler, &handlers) {
                 let message = "the event handler receives no event: earlier ones match all of its events";

@@ -103,15 +103,16 @@ impl ServiceCompiler<'_, '_, '_> {
     ) -> Option<HubServiceBlueprint> {
         let service_type = match &document.service_type {
             Some(Spanned { value: HubServiceType::WebPubSub, .. }) => ServiceType::WebPubSub,
+            Some(Spanned { value: HubServiceType::SignalR, .. }) => ServiceType::SignalR,
             None => {
                 self.diagnostics
                     .error(codes::HUB_SERVICE_INCOMPLETE, document.span, "the hub service has no Type")
-                    .help("set \"Type\": \"WebPubSub\"");
+                    .help("set \"Type\": \"WebPubSub\" or \"SignalR\"");
                 ServiceType::WebPubSub
             }
         };
         let mut backends = Vec::new();
-        let (hubs, other_hubs) = self.hubs(name, document, &mut backends);
+        let (hubs, other_hubs) = self.hubs((name, service_type), document, &mut backends);
         let mut ranges = RangeChecker::for_code(codes::HUB_RANGE, self.diagnostics);
         let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
         let clock_skew = ranges.time("ClockSkew", &document.clock_skew, minute, Duration::ZERO, hour);
@@ -213,7 +214,7 @@ impl ServiceCompiler<'_, '_, '_> {
     #[expect(clippy::type_complexity, reason = "the hubs with entries, and the others")]
     fn hubs(
         &mut self,
-        service: &Spanned<String>,
+        service: (&Spanned<String>, ServiceType),
         document: &Spanned<HubServiceDocument>,
         backends: &mut Vec<Arc<ClusterBlueprint>>,
     ) -> (
@@ -242,7 +243,7 @@ impl ServiceCompiler<'_, '_, '_> {
 
     fn hub(
         &mut self,
-        service: &Spanned<String>,
+        (service, service_type): (&Spanned<String>, ServiceType),
         name: &Spanned<String>,
         document: &Spanned<HubDocument>,
         backends: &mut Vec<Arc<ClusterBlueprint>>,
@@ -252,8 +253,13 @@ impl ServiceCompiler<'_, '_, '_> {
                 .error(codes::BAD_HUB_NAME, name.span, format!("invalid hub name \"{}\"", name.value))
                 .help("must be a letter, then up to 127 letters, digits and _`,.[], or \"*\"");
         }
-        let mut compiler =
-            HubCompiler { service, find_cluster: self.find_cluster, backends, diagnostics: self.diagnostics };
+        let mut compiler = HubCompiler {
+            service,
+            service_type,
+            find_cluster: self.find_cluster,
+            backends,
+            diagnostics: self.diagnostics,
+        };
         compiler.compile(document)
     }
 }

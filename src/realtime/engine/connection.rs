@@ -2,11 +2,13 @@
 
 use super::inbox::{TimerKind, TimerTarget, lock};
 use crate::realtime::{
+    config::ServiceType,
     context::HubContext,
-    events::EventSource,
+    events::{ClientFields, EventSource},
     protocols::Subprotocol,
     session::{QueueLimits, RECOVERY_KEY_BYTES, Session},
 };
+use bytes::Bytes;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard,
@@ -38,6 +40,29 @@ pub struct NewConnection {
     pub mode: SimpleMode,
     /// `ce-connectionState` of the `connect` handler.
     pub state: Option<Arc<str>>,
+    /// Of SignalR: the transport of the client.
+    pub link: Option<Arc<dyn ClientLink>>,
+}
+
+/// The transport of a SignalR client, which may be several requests.
+pub trait ClientLink: Send + Sync + std::fmt::Debug {
+    /// What event handlers receive about the client.
+    fn client(&self) -> Arc<ClientFields>;
+
+    /// The hub does not have the connection any more.
+    fn ended(&self);
+}
+
+/// Receives the messages of a socket instead of the hub.
+pub trait MessageInput: Send + std::fmt::Debug {
+    /// Processes the body of a message.
+    fn receive(&self, body: Bytes);
+
+    /// Whether nothing more is read for now; the session is woken when that changes.
+    fn is_paused(&self) -> bool;
+
+    /// The client sent something.
+    fn touch(&self);
 }
 
 /// What owns connections: the hub.
@@ -68,6 +93,7 @@ pub struct ConnectionDetails {
     pub context: Arc<HubContext>,
     pub subprotocol_name: Option<Arc<str>>,
     pub mode: SimpleMode,
+    pub link: Option<Arc<dyn ClientLink>>,
     /// Counts the connection in the metrics.
     pub gauge: Arc<AtomicI64>,
     /// The events `connected` and `joined` were sent.
@@ -82,7 +108,7 @@ impl Connection {
         owner: Arc<dyn ConnectionOwner>,
         gauge: Arc<AtomicI64>,
     ) -> Self {
-        let NewConnection { id, context, user, subprotocol, subprotocol_name, mode, state } = new;
+        let NewConnection { id, context, user, subprotocol, subprotocol_name, mode, state, link } = new;
         let is_announced = AtomicBool::new(false);
         gauge.fetch_add(1, Relaxed);
         Connection {
@@ -91,7 +117,14 @@ impl Connection {
             subprotocol,
             home,
             opened_at: SystemTime::now(),
-            details: Box::new(ConnectionDetails { context, subprotocol_name, mode, gauge, is_announced }),
+            details: Box::new(ConnectionDetails {
+                context,
+                subprotocol_name,
+                mode,
+                link,
+                gauge,
+                is_announced,
+            }),
             owner,
             session: Mutex::new(Session { state, ..Session::default() }),
         }
@@ -110,6 +143,7 @@ impl Connection {
             user_id: self.user.clone(),
             subprotocol: self.details.subprotocol_name.clone(),
             state,
+            client: self.details.link.as_ref().map(|link| link.client()),
         }
     }
 }
@@ -136,5 +170,12 @@ impl Session {
 /// The limits of queues in the settings.
 pub fn queue_limits(context: &HubContext) -> QueueLimits {
     let limits = &context.config.limits;
-    QueueLimits { max_messages: limits.max_queued_messages, max_bytes: limits.max_queued_bytes }
+    QueueLimits {
+        max_messages: limits.max_queued_messages,
+        max_bytes: limits.max_queued_bytes,
+        max_detached_bytes: match context.service.config.service_type {
+            ServiceType::WebPubSub => usize::MAX,
+            ServiceType::SignalR => context.config.signalr.reconnect_buffer_bytes,
+        },
+    }
 }

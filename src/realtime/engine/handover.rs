@@ -87,6 +87,7 @@ impl Hub {
             subprotocol_name: Some(wire.subprotocol.as_str().into()),
             mode: SimpleMode::default(),
             state: wire.state.as_deref().map(Arc::from),
+            link: None,
         };
         let connection = self.prepare(new, worker).ok()?;
         // What arrived before the request came back is in the session.

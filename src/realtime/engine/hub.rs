@@ -13,7 +13,7 @@ use crate::realtime::{
     events::Notification,
     message::{ServerMessage, StreamEndError},
     permissions::Permissions,
-    protocols::Subprotocol,
+    protocols::{Subprotocol, signalr},
     session::{EndOptions, RECOVERY_KEY_BYTES, Session, queue, rate::MessageRate, streams::Stream},
 };
 use crate::telemetry::hubs::{HubClose, HubGauges};
@@ -164,6 +164,10 @@ impl Hub {
 
     /// Attaches a new socket to a session; its first message is `connected`. Returns the epoch of the socket.
     pub(super) fn attach(&self, connection: &Connection, session: &mut Session) -> u32 {
+        if let (Subprotocol::SignalR(kind), true) = (connection.subprotocol, session.epoch > 0) {
+            let first = signalr::encode::sequence(kind.protocol, session.queue.first_unacknowledged());
+            return session.attach_with(&first, connection.subprotocol);
+        }
         let token = connection.subprotocol.is_reliable().then(|| {
             let key = self.shared.random_bytes::<RECOVERY_KEY_BYTES>();
             session.rotate_key(key);
@@ -201,6 +205,18 @@ impl Hub {
         Some((connection, epoch))
     }
 
+    /// Attaches a new socket to a SignalR connection, whose token was checked; `None`: it has ended.
+    pub fn reattach(&self, connection: &Connection) -> Option<u32> {
+        let mut session = connection.session();
+        if session.is_ended || !connection.subprotocol.is_reliable() {
+            return None;
+        }
+        if session.socket.is_none() {
+            self.add_detached(-1);
+        }
+        Some(self.attach(connection, &mut session))
+    }
+
     fn acquire(&self, context: &HubContext) -> Result<(), RegistrationError> {
         let below = |limit: Option<usize>| move |count: usize| limit.is_none_or(|limit| count < limit);
         let acquire = |count: &AtomicUsize, limit| {
@@ -215,6 +231,18 @@ impl Hub {
             return Err(RegistrationError::HubLimit);
         }
         Ok(())
+    }
+
+    /// Starts timers and jobs of this worker; must be called on its thread.
+    pub fn enter(&self, worker: usize) {
+        let worker = worker.min(self.shards.len() - 1);
+        self.shared.inboxes[worker].start(worker);
+    }
+
+    /// Sets a timer of something that is no connection, on a worker.
+    pub fn set_timer_of(&self, worker: usize, at: Instant, kind: TimerKind, target: Weak<dyn TimerTarget>) {
+        let worker = worker.min(self.shards.len() - 1);
+        self.shared.inboxes[worker].set_timer(at, kind, 0, target);
     }
 
     /// Sets a timer of a connection, on its worker.
@@ -233,6 +261,9 @@ impl Hub {
         let Some((state, streams, was_detached, epoch)) = self.remove(connection, &end) else { return };
         self.release(connection);
         self.shared.metrics.count_close(end.reason);
+        if let Some(link) = &connection.details.link {
+            link.ended();
+        }
         if was_detached {
             self.add_detached(-1);
         } else {
@@ -269,7 +300,8 @@ impl Hub {
         let default_code =
             if subprotocol.is_reliable() { close_code::POLICY_VIOLATION } else { close_code::NORMAL };
         let code = end.code.unwrap_or(default_code);
-        let farewell = ServerMessage::Disconnected { message: end.message.clone() };
+        let allows_reconnect = end.reason != HubClose::Protocol;
+        let farewell = ServerMessage::Disconnected { message: end.message.clone(), allows_reconnect };
         // A socket whose client sends the close frame needs no farewell.
         let farewell = (end.reason != HubClose::Normal).then_some(&farewell);
         let was_detached = session.socket.is_none();

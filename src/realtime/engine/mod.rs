@@ -8,7 +8,7 @@ mod calls;
 mod client;
 pub mod connection;
 #[cfg(test)]
-mod scenario;
+pub(in crate::realtime) mod scenario;
 pub mod hub;
 mod handover;
 mod inbox;
@@ -22,6 +22,7 @@ mod tests;
 mod summary;
 mod timers;
 
+pub use inbox::{TimerKind, TimerTarget, current_worker};
 pub use summary::{ConnectionPage, ConnectionSummary, GroupSummary, HubSummary};
 
 use super::{
@@ -42,7 +43,7 @@ use crate::state::SharedState;
 use crate::telemetry::hubs::{HubClose, HubMetrics};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hub::{Hub, SessionEnd};
-use inbox::{TimerKind, lock};
+use inbox::lock;
 use shared::{QueueShedder, Shared};
 use socket::HubSocket;
 use std::{

@@ -105,6 +105,7 @@ impl Scenario {
             subprotocol_name: None,
             mode: SimpleMode::default(),
             state: None,
+            link: None,
         };
         let groups: Vec<Arc<str>> = groups.iter().map(|group| (*group).into()).collect();
         let roles = ["webpubsub.joinLeaveGroup", "webpubsub.sendToGroup"];

@@ -1,7 +1,7 @@
 //! The socket of a session: bytes from and to the client. Polled by the task of the client connection.
 
 use super::{
-    connection::Connection,
+    connection::{Connection, MessageInput},
     hub::{Hub, SessionEnd},
     inbox::TimerKind,
 };
@@ -37,6 +37,8 @@ pub struct HubSocket {
     connection: Arc<Connection>,
     epoch: u32,
     reader: MessageReader,
+    /// Receives the messages; `None`: the hub.
+    input: Option<Box<dyn MessageInput>>,
     /// Bytes read since a blocking event began.
     read_during_call: usize,
     /// The status of the client's close frame.
@@ -60,10 +62,24 @@ impl HubSocket {
             connection,
             epoch,
             reader: MessageReader::default(),
+            input: None,
             read_during_call: 0,
             client_code: None,
             is_open: false,
         }
+    }
+
+    /// A socket of which a part was read, and whose messages `input` receives.
+    pub fn with_input(
+        hub: Arc<Hub>,
+        connection: Arc<Connection>,
+        epoch: u32,
+        reader: MessageReader,
+        input: Box<dyn MessageInput>,
+    ) -> HubSocket {
+        let mut socket = HubSocket::new(hub, connection, epoch);
+        (socket.reader, socket.input) = (reader, Some(input));
+        socket
     }
 
     /// At the first poll the client has its 101.
@@ -132,7 +148,8 @@ impl HubSocket {
         if let Some(at) = resumes_at {
             self.hub.set_timer(&self.connection, at, TimerKind::Resume, self.epoch);
         }
-        Some(!is_closing && resumes_at.is_none() && self.read_during_call < MAX_READ_DURING_CALL)
+        let is_paused = resumes_at.is_some() || self.input.as_ref().is_some_and(|input| input.is_paused());
+        Some(!is_closing && !is_paused && self.read_during_call < MAX_READ_DURING_CALL)
     }
 
     /// Whether everything was written and the socket closes.
@@ -184,7 +201,9 @@ impl HubSocket {
         let mut session = self.connection.session();
         let is_in_call = session.calls.as_ref().is_some_and(|calls| calls.task.is_some());
         let is_over = is_in_call && self.read_during_call + consumed >= MAX_READ_DURING_CALL;
-        is_over || session.rate.as_mut().is_some_and(|rate| rate.resumes_at(Instant::now()).is_some())
+        is_over
+            || self.input.as_ref().is_some_and(|input| input.is_paused())
+            || session.rate.as_mut().is_some_and(|rate| rate.resumes_at(Instant::now()).is_some())
     }
 
     /// Processes what was received; false: nothing more is read.
@@ -196,6 +215,9 @@ impl HubSocket {
         }
         if let Some(socket) = &mut session.socket {
             socket.missed_pongs = 0;
+        }
+        if let Some(input) = &self.input {
+            input.touch();
         }
         match received {
             Received::Pong => {}
@@ -227,6 +249,9 @@ impl HubSocket {
 
     fn receive_message(&self, is_text: bool, body: bytes::Bytes) {
         let (hub, connection) = (&self.hub, &self.connection);
+        if let Some(input) = &self.input {
+            return input.receive(body);
+        }
         if connection.subprotocol == Subprotocol::Simple {
             return hub.receive_simple(connection, is_text, body);
         }

@@ -8,6 +8,7 @@ use super::{
 use crate::net::websocket::{close_code, close_frame};
 use crate::realtime::{
     message::{NamedError, ServerMessage, StreamEndError},
+    protocols::Subprotocol,
     session::streams::Streams,
 };
 use crate::telemetry::hubs::HubClose;
@@ -132,8 +133,8 @@ impl Hub {
 
     /// Closes the socket with 1001: another node accepts the client.
     fn close_for_drain(self: &Arc<Self>, connection: &Arc<Connection>) {
-        let is_kept = connection.subprotocol.is_reliable();
-        if is_kept {
+        let is_signalr = matches!(connection.subprotocol, Subprotocol::SignalR(_));
+        if connection.subprotocol.is_reliable() && !is_signalr {
             let close = close_frame(close_code::GOING_AWAY, "Drain");
             let mut session = connection.session();
             let epoch = session.epoch;

@@ -59,6 +59,14 @@ impl EventKind<'_> {
         }
     }
 
+    /// The category of SignalR, which is the value of `{category}`.
+    pub fn upstream_category(&self) -> &'static str {
+        match self {
+            EventKind::User(_) => "messages",
+            _ => "connections",
+        }
+    }
+
     fn category(&self) -> &'static str {
         match self {
             EventKind::Connect | EventKind::Connected | EventKind::Disconnected => "sys",
@@ -121,7 +129,7 @@ pub fn put_event_fields(head: &mut Head, source: &EventSource, kind: EventKind, 
 }
 
 /// The HMACs of the connection id with each key.
-fn signatures(config: &ServiceConfig, connection_id: &str) -> String {
+pub fn signatures(config: &ServiceConfig, connection_id: &str) -> String {
     let mut text = String::new();
     for key in &config.keys {
         let key = hmac::Key::new(hmac::HMAC_SHA256, key.reveal().as_bytes());
@@ -135,7 +143,7 @@ fn signatures(config: &ServiceConfig, connection_id: &str) -> String {
 }
 
 /// Visible ASCII stays, except `%`: a value cannot end its field.
-fn encoded(value: &str) -> String {
+pub fn encoded(value: &str) -> String {
     let mut bytes = Vec::with_capacity(value.len());
     for byte in value.bytes() {
         match byte {

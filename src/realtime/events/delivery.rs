@@ -4,13 +4,13 @@ use super::{
     cloud_event::{EventKind, EventStamp, put_common_fields, put_event_fields},
     http_call::{CallError, HandlerResponse, call},
     sink::EventSource,
-    url,
+    upstream, url,
     validation::Validations,
 };
 use crate::{
     base::clock::Clock,
     pipeline::head::Head,
-    realtime::config::EventHandlerConfig,
+    realtime::config::{EventHandlerConfig, ServiceType},
     telemetry::hubs::{HubEvent, HubEventOutcome, HubMetrics},
 };
 use bytes::Bytes;
@@ -71,11 +71,17 @@ impl Delivery {
         let Some(backend) = service.backends.get(handler.backend) else {
             return Err(CallError::Response("the event handler has no backend".to_owned()));
         };
-        let target = url::target(&handler.url_template, &source.hub.name, event.kind.name());
+        let (hub, category) = (&source.hub.name, event.kind.upstream_category());
+        let target = url::target(&handler.url_template, hub, category, event.kind.name());
         let mut head = Head::request(b"POST", target.as_bytes());
         head.append(b"Content-Type", event.content_type.as_bytes());
-        put_common_fields(&mut head, &service.config, handler);
-        put_event_fields(&mut head, source, event.kind, &event.stamp);
+        match service.config.service_type {
+            ServiceType::WebPubSub => {
+                put_common_fields(&mut head, &service.config, handler);
+                put_event_fields(&mut head, source, event.kind, &event.stamp);
+            }
+            ServiceType::SignalR => upstream::put_fields(&mut head, source, handler, event.kind),
+        }
         let timeout = handler.timeout.unwrap_or(match event.kind {
             EventKind::Connect => DEFAULT_CONNECT_TIMEOUT,
             _ => DEFAULT_TIMEOUT,

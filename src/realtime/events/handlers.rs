@@ -9,12 +9,18 @@ use super::{
     reply,
     sink::{
         ConnectError, ConnectReply, ConnectRequest, EventError, EventFuture, EventReply, EventSink,
-        EventSource, Notification,
+        EventSource, InvocationCall, InvocationOutcome, Notification,
     },
+    upstream,
 };
 use crate::{
     base::{backoff::full_jitter, clock::Clock},
-    realtime::{config::EventHandlerConfig, context::HubContext, message::Payload, protocols::Subprotocol},
+    realtime::{
+        config::{EventHandlerConfig, ServiceType},
+        context::HubContext,
+        message::Payload,
+        protocols::Subprotocol,
+    },
     telemetry::hubs::{HubEventOutcome, HubMetrics},
 };
 use bytes::Bytes;
@@ -96,6 +102,16 @@ impl EventSink for EventHandlers {
         })
     }
 
+    fn invocation(
+        &self,
+        source: &EventSource,
+        call: InvocationCall,
+    ) -> Option<EventFuture<InvocationOutcome>> {
+        let handler = handler_of(&source.hub, EventKind::User(&call.target))?.clone();
+        let (shared, source) = (self.0.clone(), source.clone());
+        Some(Box::pin(async move { shared.invocation(&source, &handler, call).await }))
+    }
+
     fn notify(&self, source: &EventSource, notification: Notification) {
         let Some(handler) = handler_of(&source.hub, notification_kind(&notification)) else { return };
         let config = &source.hub.service.config;
@@ -170,6 +186,37 @@ impl Shared {
         reply.map_err(EventError)
     }
 
+    async fn invocation(
+        &self,
+        source: &EventSource,
+        handler: &EventHandlerConfig,
+        call: InvocationCall,
+    ) -> InvocationOutcome {
+        let event = Event {
+            kind: EventKind::User(&call.target),
+            stamp: EventStamp::new(),
+            content_type: if call.is_text { upstream::JSON } else { upstream::MESSAGE_PACK },
+            body: call.body,
+            max_response_bytes: reply::MAX_RESPONSE_BYTES,
+        };
+        let (kind, response) = (event.kind, self.delivery.send(source, handler, &event).await);
+        let result = match response {
+            Ok(response) => upstream::outcome(response),
+            Err(error) => {
+                log::debug!(
+                    "the method {:?} of hub {} failed: {}",
+                    call.target,
+                    source.hub.name,
+                    error.detail()
+                );
+                InvocationOutcome::Failed("Invocation failed, the event handler did not respond".to_owned())
+            }
+        };
+        let is_success = !matches!(result, InvocationOutcome::Failed(_));
+        self.delivery.metrics().count_event(kind.metric(), outcome(is_success));
+        result
+    }
+
     /// Sends events of a handler until none is ready.
     async fn send_notifications(self: Arc<Self>, key: HandlerKey) {
         while let Some((connection_id, queued)) = self.queues.next(&key) {
@@ -179,11 +226,16 @@ impl Shared {
     }
 
     async fn send_notification(&self, queued: &QueuedNotification) {
+        let is_signalr = queued.source.hub.service.config.service_type == ServiceType::SignalR;
+        let (content_type, body) = match is_signalr {
+            true => (upstream::JSON, upstream::notification_body(&queued.notification)),
+            false => (connect::CONTENT_TYPE, notification_body(&queued.notification)),
+        };
         let event = Event {
             kind: notification_kind(&queued.notification),
             stamp: EventStamp::new(),
-            content_type: connect::CONTENT_TYPE,
-            body: notification_body(&queued.notification),
+            content_type,
+            body,
             max_response_bytes: MAX_IGNORED_BYTES,
         };
         let mut retries = 0;

@@ -17,6 +17,38 @@ pub struct EventSource {
     pub subprotocol: Option<Arc<str>>,
     /// The last `ce-connectionState` of a response.
     pub state: Option<Arc<str>>,
+    /// Of SignalR: the client.
+    pub client: Option<Arc<ClientFields>>,
+}
+
+/// What event handlers of SignalR receive about a client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientFields {
+    /// The claims of the user, one entry for each value.
+    pub claims: Vec<(Box<str>, String)>,
+    /// The query of the client with its `?`, without secrets.
+    pub query: Box<str>,
+}
+
+/// A call of a method by a SignalR client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvocationCall {
+    pub target: Box<str>,
+    /// Whether the message is JSON; otherwise it is MessagePack.
+    pub is_text: bool,
+    /// The whole message without its frame.
+    pub body: Bytes,
+}
+
+/// The result of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InvocationOutcome {
+    /// Success without a result.
+    Empty,
+    /// The completion, with the frame of the hub protocol.
+    Body(Bytes),
+    /// A text for the client.
+    Failed(String),
 }
 
 /// What a client sent with its handshake, for the event `connect`; without secrets.
@@ -93,6 +125,15 @@ pub trait EventSink: Send + Sync + Debug {
         event: &str,
         payload: Payload,
     ) -> EventFuture<Result<EventReply, EventError>>;
+
+    /// A call of a method. `None`: no handler of the hub matches.
+    fn invocation(
+        &self,
+        _source: &EventSource,
+        _call: InvocationCall,
+    ) -> Option<EventFuture<InvocationOutcome>> {
+        None
+    }
 
     /// An event without a response: queued, in order per connection.
     fn notify(&self, source: &EventSource, notification: Notification);

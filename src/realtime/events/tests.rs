@@ -80,6 +80,7 @@ fn scene(port: u16, configure: impl FnOnce(&mut EventHandlerConfig)) -> Scene {
         user_id: Some("ünï".into()),
         subprotocol: Some("json.webpubsub.azure.v1".into()),
         state: None,
+        client: None,
     };
     let events = EventHandlers::with_clock(metrics.hubs().clone(), clock.clone());
     Scene { events, source, clock, metrics }

@@ -69,7 +69,7 @@ impl Validations {
         let Some(backend) = service.backends.get(handler.backend) else {
             return (Err("the event handler has no backend".into()), false);
         };
-        let target = url::target(&handler.url_template, &source.hub.name, "validate");
+        let target = url::target(&handler.url_template, &source.hub.name, "", "validate");
         let key = Key { cluster: backend.cluster.key.clone(), target, origin: origin(&service.config) };
         let entry = self.results.get_with_by_ref(&key, Arc::default);
         let mut entry = entry.lock().await;

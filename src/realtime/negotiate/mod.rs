@@ -6,7 +6,7 @@
 mod template;
 
 use super::{
-    config::NegotiateConfig,
+    config::{NegotiateConfig, ServiceType},
     context::HubService,
     names::{is_group_name, is_user_id},
     tokens::{ClientGrant, sign_client},
@@ -16,7 +16,7 @@ use crate::pipeline::{
     identity::Identity,
     response::{Response, RouteResult},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::SystemTime;
 use template::expand;
 
@@ -40,15 +40,24 @@ pub fn respond(
     let base_url = service.config.public_urls.first().map_or_else(|| origin.to_owned(), ToString::to_string);
     let base_url = base_url.trim_end_matches('/');
     let token = sign_client(&service.config, base_url, &config.hub, &grant, SystemTime::now());
+    if service.config.service_type == ServiceType::SignalR {
+        let url = format!("{base_url}/client/?hub={}", config.hub);
+        return Ok(issued(&json!({ "url": url, "accessToken": token })));
+    }
     let socket_url = format!("{}/client/hubs/{}", websocket_url(base_url), config.hub);
     let body = json!({
         "baseUrl": socket_url,
         "token": token,
         "url": format!("{socket_url}?access_token={token}"),
     });
+    Ok(issued(&body))
+}
+
+/// The response with a token, which is not stored.
+fn issued(body: &Value) -> Response {
     let mut response = Response::local(200, "application/json", body.to_string());
     response.head.append(b"Cache-Control", b"no-store");
-    Ok(response)
+    response
 }
 
 /// User, roles and groups of the caller.

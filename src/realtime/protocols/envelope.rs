@@ -24,7 +24,7 @@ const SEQUENCE_ID_KEY: u8 = 0x20;
 pub fn envelope(subprotocol: Subprotocol, body_len: usize, sequence_id: u64) -> Envelope {
     let mut envelope = Envelope::default();
     match subprotocol {
-        Subprotocol::Simple | Subprotocol::Json => {}
+        Subprotocol::Simple | Subprotocol::Json | Subprotocol::SignalR(_) => {}
         Subprotocol::JsonReliable => {
             let mut digits = Vec::with_capacity(20);
             put_decimal(&mut digits, sequence_id);

@@ -16,7 +16,7 @@ pub fn put_control(message: &ServerMessage, buffer: &mut Vec<u8>) {
             put_member(buffer, "connectionId", connection_id);
             put_optional(buffer, "reconnectionToken", reconnection_token.as_deref());
         }
-        ServerMessage::Disconnected { message } => {
+        ServerMessage::Disconnected { message, .. } => {
             buffer.extend_from_slice(br#"{"type":"system","event":"disconnected""#);
             put_member(buffer, "message", message);
         }

@@ -11,10 +11,11 @@ mod json_encode;
 mod protobuf_decode;
 mod protobuf_encode;
 mod protobuf_messages;
+pub mod signalr;
 mod subprotocol;
 #[cfg(test)]
 mod tests;
 
-pub use codec::{decode, encode_control, encode_publication};
+pub use codec::{decode, encode_control, encode_publication, framed};
 pub use envelope::{Envelope, envelope};
 pub use subprotocol::Subprotocol;

@@ -18,7 +18,7 @@ pub fn put_control(message: &ServerMessage, buffer: &mut Vec<u8>) {
                 reconnection_token: reconnection_token.as_deref().map(str::to_owned),
             }))
         }
-        ServerMessage::Disconnected { message } => {
+        ServerMessage::Disconnected { message, .. } => {
             system(SystemKind::Disconnected(Disconnected { reason: message.to_string() }))
         }
         ServerMessage::Ack { ack_id, error } => ServiceFrameKind::Ack(Ack {

@@ -1,5 +1,6 @@
 //! The subprotocols and their names.
 
+use super::signalr::{Framing, HubProtocol, SignalRKind};
 use crate::realtime::message::Encoding;
 
 /// The subprotocol of a connection.
@@ -12,6 +13,8 @@ pub enum Subprotocol {
     JsonReliable,
     Protobuf,
     ProtobufReliable,
+    /// The hub protocol of SignalR; not a subprotocol of the WebSocket.
+    SignalR(SignalRKind),
 }
 
 impl Subprotocol {
@@ -23,6 +26,7 @@ impl Subprotocol {
     pub fn name(self) -> Option<&'static str> {
         match self {
             Subprotocol::Simple => None,
+            Subprotocol::SignalR(kind) => Some(kind.label()),
             Subprotocol::Json => Some("json.webpubsub.azure.v1"),
             Subprotocol::JsonReliable => Some("json.reliable.webpubsub.azure.v1"),
             Subprotocol::Protobuf => Some("protobuf.webpubsub.azure.v1"),
@@ -37,7 +41,19 @@ impl Subprotocol {
 
     /// Whether sessions survive their sockets, and messages have numbers.
     pub fn is_reliable(self) -> bool {
-        matches!(self, Subprotocol::JsonReliable | Subprotocol::ProtobufReliable)
+        match self {
+            Subprotocol::JsonReliable | Subprotocol::ProtobufReliable => true,
+            Subprotocol::SignalR(kind) => kind.is_stateful,
+            Subprotocol::Simple | Subprotocol::Json | Subprotocol::Protobuf => false,
+        }
+    }
+
+    /// What surrounds each message on the transport.
+    pub fn framing(self) -> Framing {
+        match self {
+            Subprotocol::SignalR(kind) => kind.framing(),
+            _ => Framing::WebSocket,
+        }
     }
 
     /// The bytes that its receivers need.
@@ -46,6 +62,10 @@ impl Subprotocol {
             Subprotocol::Simple => Encoding::Simple,
             Subprotocol::Json | Subprotocol::JsonReliable => Encoding::Json,
             Subprotocol::Protobuf | Subprotocol::ProtobufReliable => Encoding::Protobuf,
+            Subprotocol::SignalR(SignalRKind { protocol: HubProtocol::Json, .. }) => Encoding::SignalRJson,
+            Subprotocol::SignalR(SignalRKind { protocol: HubProtocol::MessagePack, .. }) => {
+                Encoding::SignalRMessagePack
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::{
         filter::{Filter, FilterCache},
         names::is_group_name,
         operation::{Operation, Operations, Outcome, Recipients, Selection},
+        user_groups::UserGroups,
     },
 };
 use axum::extract::{FromRequestParts, Path};
@@ -21,6 +22,7 @@ pub struct Call {
     pub service: Arc<HubService>,
     pub operations: Arc<dyn Operations>,
     pub filters: Arc<FilterCache>,
+    pub user_groups: Arc<UserGroups>,
     /// In lower case.
     pub hub: String,
     /// The decoded parameters of the query.

@@ -3,7 +3,7 @@
 use super::{
     call::{Call, query_parameters},
     error::DataPlaneError,
-    routes::{router, unknown},
+    routes::{router, signalr_router, unknown},
 };
 use crate::{
     base::percent::percent_decoded,
@@ -12,11 +12,13 @@ use crate::{
         internal::{Request, Response},
     },
     realtime::{
+        config::ServiceType,
         context::HubService,
         filter::FilterCache,
         names::is_hub_name,
         operation::Operations,
         tokens::{TokenError, TokenRequest, bearer_token, verify_server},
+        user_groups::UserGroups,
     },
 };
 use axum::{Router, body::Body, response::IntoResponse};
@@ -37,12 +39,19 @@ pub struct OriginalTarget {
 #[derive(Debug)]
 pub struct DataPlane {
     router: Router,
+    signalr_router: Router,
     filters: Arc<FilterCache>,
+    pub user_groups: Arc<UserGroups>,
 }
 
 impl Default for DataPlane {
     fn default() -> DataPlane {
-        DataPlane { router: router(), filters: Arc::default() }
+        DataPlane {
+            router: router(),
+            signalr_router: signalr_router(),
+            filters: Arc::default(),
+            user_groups: Arc::default(),
+        }
     }
 }
 
@@ -99,12 +108,17 @@ impl DataPlane {
             service: service.clone(),
             operations: operations.clone(),
             filters: self.filters.clone(),
+            user_groups: self.user_groups.clone(),
             hub,
             query: query_parameters(request.uri.query().unwrap_or_default())?,
             base_url: base_url(service, path, original),
             service_path: path.to_owned(),
         };
-        match call.parameter("api-version").is_some_and(is_version) {
+        let is_valid: fn(&str) -> bool = match service.config.service_type {
+            ServiceType::WebPubSub => is_version,
+            ServiceType::SignalR => is_any_version,
+        };
+        match call.parameter("api-version").is_some_and(is_valid) {
             true => Ok((call, operation)),
             false => Err(DataPlaneError::invalid_request("Missing or invalid api-version: must be a date.")),
         }
@@ -115,8 +129,13 @@ impl DataPlane {
             return unknown("There is no such operation.").into_response();
         };
         *request.uri_mut() = uri;
+        let service_type = call.service.config.service_type;
         request.extensions_mut().insert(Arc::new(call));
-        match self.router.clone().oneshot(request).await {
+        let router = match service_type {
+            ServiceType::WebPubSub => &self.router,
+            ServiceType::SignalR => &self.signalr_router,
+        };
+        match router.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         }
@@ -156,6 +175,12 @@ fn base_url(service: &HubService, path: &str, original: &OriginalTarget) -> Stri
             format!("{}{mount}", original.origin)
         }
     }
+}
+
+/// A date with or without hyphens.
+fn is_any_version(text: &str) -> bool {
+    let is_compact = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_version(text) || is_compact && is_version(&format!("{}-{}-{}", &text[..4], &text[4..6], &text[6..]))
 }
 
 /// `YYYY-MM-DD`, optionally with `-preview`.

@@ -1,4 +1,4 @@
-//! The data plane of Web PubSub: REST for servers that send to connections, close them, and change groups and permissions.
+//! The data plane of Web PubSub and SignalR: REST for servers that send to connections, close them, and change groups and permissions.
 //!
 //! Entry point: [`DataPlane::respond`], called by `service/` for paths below `/api/`. An axum router without state; each
 //! request carries its service and the engine, which executes everything that concerns connections
@@ -12,6 +12,7 @@ mod generate_token;
 mod members;
 mod operations;
 mod routes;
+mod signalr;
 #[cfg(test)]
 mod tests;
 

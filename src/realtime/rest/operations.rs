@@ -166,7 +166,8 @@ async fn groups_request(call: &Call, body: Body) -> Result<(Selection, Arc<[Arc<
     Ok((Selection { filter, ..Selection::of(Recipients::All) }, groups?))
 }
 
-fn check_refused(outcome: &Outcome) -> Result<(), DataPlaneError> {
+/// An error if connections could not join their groups.
+pub fn check_refused(outcome: &Outcome) -> Result<(), DataPlaneError> {
     match outcome.refused {
         0 => Ok(()),
         n => Err(DataPlaneError::new(

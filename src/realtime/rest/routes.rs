@@ -8,6 +8,7 @@ use super::{
         add_to_groups, close, connection_in_group, exists, leave_all_groups, permission, remove_from_groups,
         send, user_in_group,
     },
+    signalr,
 };
 use crate::pipeline::error::ErrorCode;
 use axum::{
@@ -45,6 +46,34 @@ pub fn router() -> Router {
         .route("/:addToGroups", post(add_to_groups))
         .route("/:removeFromGroups", post(remove_from_groups))
         .route("/groups/{group}/connections", get(members))
+        .route("/:generateToken", post(generate_token))
+        .fallback(|| async { unknown("There is no such operation.") })
+        .method_not_allowed_fallback(|| async {
+            unknown("The operation does not have this method.").with_status(StatusCode::METHOD_NOT_ALLOWED)
+        })
+}
+
+/// All operations of SignalR.
+pub fn signalr_router() -> Router {
+    Router::new()
+        .without_v07_checks()
+        .route("/:send", post(signalr::send))
+        .route("/groups/{group}/:send", post(signalr::send))
+        .route("/users/{user}/:send", post(signalr::send))
+        .route("/connections/{connection}/:send", post(signalr::send))
+        .route("/:closeConnections", post(close))
+        .route("/groups/{group}/:closeConnections", post(close))
+        .route("/users/{user}/:closeConnections", post(close))
+        .route("/connections/{connection}", head(exists).delete(signalr::close_connection))
+        .route("/groups/{group}", head(exists))
+        .route("/users/{user}", head(exists))
+        .route("/groups/{group}/connections/{connection}", put(signalr::member).delete(signalr::member))
+        .route("/connections/{connection}/groups", delete(signalr::leave_groups))
+        .route(
+            "/users/{user}/groups/{group}",
+            head(signalr::user_group).put(signalr::user_group).delete(signalr::user_group),
+        )
+        .route("/users/{user}/groups", delete(signalr::user_groups))
         .route("/:generateToken", post(generate_token))
         .fallback(|| async { unknown("There is no such operation.") })
         .method_not_allowed_fallback(|| async {

@@ -207,6 +207,7 @@ impl<'h> Handshake<'h> {
             user_id: grants.user.as_deref().map(Arc::from),
             subprotocol: self.known_subprotocol().map(Arc::from),
             state: None,
+            client: None,
         };
         let certificates = exchange.client.certificate.iter();
         let request = ConnectRequest {
@@ -262,6 +263,7 @@ impl<'h> Handshake<'h> {
             subprotocol_name: name.map(Arc::from),
             mode,
             state: grants.state,
+            link: None,
         };
         let permissions = Permissions::from_roles(grants.roles.iter().map(String::as_str));
         let hub = self.target.engine.hub(&context);

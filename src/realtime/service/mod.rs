@@ -5,15 +5,17 @@ mod fields;
 mod handshake;
 pub mod path;
 mod rejection;
+pub mod signalr;
 
 pub use handshake::accept;
 
 use super::{
-    config::NegotiateConfig,
+    config::{NegotiateConfig, ServiceType},
     context::HubService,
     engine::Engine,
     operation::Operations,
     rest::{DataPlane, OriginalTarget},
+    signalr::table::LinkTable,
 };
 use crate::pipeline::internal::{InternalService, OriginalUrl, Request};
 use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
@@ -23,6 +25,8 @@ use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 pub struct HubTarget {
     pub service: Arc<HubService>,
     pub engine: Arc<Engine>,
+    /// The transports of SignalR clients.
+    pub links: Arc<LinkTable>,
     /// Responds to `/api/...`.
     pub data_plane: InternalService,
     /// With `NegotiateOptions`: responds to every request of the route.
@@ -42,11 +46,34 @@ impl HubTarget {
         }
         let target = String::from_utf8_lossy(target);
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        if self.service.config.service_type == ServiceType::SignalR {
+            return self.describe_signalr(path, query);
+        }
         match path::ServicePath::parse(path, &path::query_pairs(query)) {
             path::ServicePath::Client { hub: Ok(hub) } => self.describe_hub(&hub.to_ascii_lowercase()),
             path::ServicePath::Api => format!("{name} (hub service: data plane)"),
             _ => format!("{name} (hub service: no such path)"),
         }
+    }
+
+    fn describe_signalr(&self, path: &str, query: &str) -> String {
+        let name = &self.service.config.name;
+        let kind = match signalr::SignalRPath::parse(path) {
+            signalr::SignalRPath::Api => return format!("{name} (hub service: data plane)"),
+            signalr::SignalRPath::Unknown => return format!("{name} (hub service: no such path)"),
+            signalr::SignalRPath::Negotiation => "negotiation of hub",
+            signalr::SignalRPath::Client => "hub",
+        };
+        let Ok(hub) = signalr::hub_name(&signalr::lower_case_names(path::query_pairs(query))) else {
+            return format!("{name} (hub service: the request has no hub)");
+        };
+        let Some(config) = self.service.config.hub(&hub) else {
+            return format!("{name} (hub service: it has no hub {hub})");
+        };
+        let templates = config.event_handlers.iter().map(|handler| &*handler.url_template);
+        let handlers = templates.collect::<Vec<_>>().join(", ");
+        let handlers = if handlers.is_empty() { "none" } else { &handlers };
+        format!("{name} (hub service: {kind} {hub}, event handlers {handlers})")
     }
 
     fn describe_hub(&self, hub: &str) -> String {

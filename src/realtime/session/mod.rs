@@ -9,11 +9,10 @@ pub mod streams;
 mod tests;
 
 use super::{
-    message::{Encoding, Publication, ServerMessage},
+    message::{Publication, ServerMessage},
     permissions::Permissions,
-    protocols::{self, Subprotocol},
+    protocols::{self, Subprotocol, signalr::Framing},
 };
-use crate::net::websocket::{Opcode, frame};
 use acks::AckLog;
 use queue::OutboundQueue;
 use rate::MessageRate;
@@ -106,6 +105,8 @@ pub enum Push {
 pub struct QueueLimits {
     pub max_messages: usize,
     pub max_bytes: usize,
+    /// Without a socket.
+    pub max_detached_bytes: usize,
 }
 
 impl Session {
@@ -141,11 +142,25 @@ impl Session {
         let mut body = Vec::new();
         protocols::encode_control(subprotocol, message, &mut body);
         if !body.is_empty() {
-            let opcode = match subprotocol.encoding() {
-                Encoding::Protobuf => Opcode::Binary,
-                Encoding::Json | Encoding::Simple => Opcode::Text,
-            };
-            self.push_frame(frame(opcode, &body));
+            self.push_frame(protocols::framed(subprotocol, &body));
+        }
+    }
+
+    /// Queues the body of a message that is not published data.
+    pub fn push_message(&mut self, body: &[u8], subprotocol: Subprotocol) {
+        if !self.is_ended && self.socket.is_some() && !self.is_closing() {
+            self.push_frame(protocols::framed(subprotocol, body));
+        }
+    }
+
+    /// Sets what is woken when something is queued; false: nothing is queued any more.
+    pub fn set_waker(&mut self, waker: &std::task::Waker) -> bool {
+        match &mut self.socket {
+            Some(socket) if !socket.is_closing && !socket.is_aborted => {
+                socket.waker = Some(waker.clone());
+                true
+            }
+            _ => false,
         }
     }
 
@@ -157,7 +172,11 @@ impl Session {
 
     /// Whether the queue exceeds the limits.
     pub fn check_limits(&self, limits: QueueLimits) -> Push {
-        let is_over = self.queue.messages() > limits.max_messages || self.queue.bytes() > limits.max_bytes;
+        let max_bytes = match &self.socket {
+            Some(_) => limits.max_bytes,
+            None => limits.max_bytes.min(limits.max_detached_bytes),
+        };
+        let is_over = self.queue.messages() > limits.max_messages || self.queue.bytes() > max_bytes;
         if is_over { Push::Overflow } else { Push::Queued }
     }
 
@@ -184,7 +203,9 @@ impl Session {
         if let Some(message) = farewell {
             self.push_control_frame(message, subprotocol);
         }
-        self.push_frame(close);
+        if subprotocol.framing() == Framing::WebSocket {
+            self.push_frame(close);
+        }
         if let Some(socket) = &mut self.socket {
             socket.is_closing = true;
         }
@@ -200,13 +221,22 @@ impl Session {
 
     /// Attaches a new socket, which replaces the old one: the unacknowledged messages are queued again behind `first`.
     pub fn attach(&mut self, first: Option<&ServerMessage>, subprotocol: Subprotocol) -> u32 {
+        let mut body = Vec::new();
+        if let Some(message) = first {
+            protocols::encode_control(subprotocol, message, &mut body);
+        }
+        self.attach_with(&body, subprotocol)
+    }
+
+    /// The same with the body of the first message; an empty one is not sent.
+    pub fn attach_with(&mut self, first: &[u8], subprotocol: Subprotocol) -> u32 {
         self.wake();
         self.epoch += 1;
         self.expires_at = None;
         self.queue.restart();
         self.socket = Some(Socket::default());
-        if let Some(message) = first {
-            self.push_control_frame(message, subprotocol);
+        if !first.is_empty() {
+            self.push_frame(protocols::framed(subprotocol, first));
         }
         self.queue.requeue_unacknowledged();
         self.epoch

@@ -1,10 +1,12 @@
 //! What waits to be written to one client, and what a reliable client has not acknowledged yet.
 
-use crate::net::websocket::{Opcode, header};
+use crate::net::websocket::{MAX_HEADER_BYTES, Opcode, header};
 use crate::realtime::{
     message::{EncodedMessage, Publication},
-    protocols::{Envelope, Subprotocol, encode_publication, envelope},
+    protocols::{Envelope, Subprotocol, encode_publication, envelope, signalr::Framing},
 };
+use bytes::Bytes;
+use smallvec::SmallVec;
 use std::{collections::VecDeque, sync::Arc, time::SystemTime};
 
 /// The memory of a queue that stays allocated while it is empty, in entries.
@@ -176,6 +178,48 @@ impl OutboundQueue {
         }
     }
 
+    /// The number of the first message that is not acknowledged, or of the next one.
+    pub fn first_unacknowledged(&self) -> u64 {
+        self.unacknowledged.front().map_or(self.last_sequence + 1, |(number, _)| *number)
+    }
+
+    /// Takes whole messages out, about as many bytes; expired ones are dropped. For receivers without numbers.
+    pub fn take_batch(&mut self, max_bytes: usize, now: impl Fn() -> SystemTime) -> Batch {
+        let mut batch = Batch::default();
+        let mut bytes = 0;
+        while bytes < max_bytes {
+            let Some(entry) = self.entries.pop_front() else { break };
+            match &entry {
+                Outbound::Publication(publication, _) => {
+                    self.publications -= 1;
+                    self.bytes -= publication.held_bytes();
+                    if publication.expires_at.is_some_and(|end| end <= now()) {
+                        continue;
+                    }
+                }
+                Outbound::Frame(frame) => self.frame_bytes -= frame.len(),
+            }
+            bytes += entry_len(&entry, self.subprotocol);
+            batch.entries.push(entry);
+        }
+        release(&mut self.entries);
+        batch
+    }
+
+    /// Returns messages that were not sent to the front of the queue.
+    pub fn restore_batch(&mut self, batch: Batch) {
+        for entry in batch.entries.into_iter().rev() {
+            match &entry {
+                Outbound::Publication(publication, _) => {
+                    self.publications += 1;
+                    self.bytes += publication.held_bytes();
+                }
+                Outbound::Frame(frame) => self.frame_bytes += frame.len(),
+            }
+            self.entries.push_front(entry);
+        }
+    }
+
     /// Drops what waits for a socket that is gone; unacknowledged messages stay.
     pub fn restart(&mut self) {
         for entry in self.entries.drain(..) {
@@ -236,6 +280,32 @@ impl OutboundQueue {
     }
 }
 
+/// Messages that are being sent together.
+#[derive(Debug, Default)]
+pub struct Batch {
+    entries: Vec<Outbound>,
+}
+
+impl Batch {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The bytes of each message.
+    pub fn segments(&self, subprotocol: Subprotocol) -> impl Iterator<Item = Bytes> {
+        self.entries.iter().map(move |entry| match entry {
+            Outbound::Frame(frame) => Bytes::copy_from_slice(frame),
+            Outbound::Publication(publication, _) => encoded(publication, subprotocol).body.clone(),
+        })
+    }
+
+    /// How many messages are published data.
+    pub fn messages(&self) -> u64 {
+        self.entries.iter().filter(|entry| matches!(entry, Outbound::Publication(..))).count() as u64
+    }
+}
+
 /// Frees the memory of an empty queue that was long.
 fn release<T>(entries: &mut VecDeque<T>) {
     if entries.is_empty() && entries.capacity() > MAX_RETAINED_ENTRIES {
@@ -254,8 +324,25 @@ fn entry_len(entry: &Outbound, subprotocol: Subprotocol) -> usize {
         Outbound::Publication(publication, sequence) => {
             let body = &encoded(publication, subprotocol).body;
             let len = message_len(&envelope(subprotocol, body.len(), *sequence), body);
-            header(Opcode::Text, len).len() + len
+            frame_start(subprotocol, true, len).len() + len + frame_end(subprotocol).len()
         }
+    }
+}
+
+/// What precedes a message of this length on its transport.
+fn frame_start(subprotocol: Subprotocol, is_text: bool, len: usize) -> SmallVec<[u8; MAX_HEADER_BYTES]> {
+    match subprotocol.framing() {
+        Framing::WebSocket => header(if is_text { Opcode::Text } else { Opcode::Binary }, len),
+        Framing::EventStream => SmallVec::from_slice(b"data: "),
+        Framing::Concatenated => SmallVec::new(),
+    }
+}
+
+/// What follows a message on its transport.
+fn frame_end(subprotocol: Subprotocol) -> &'static [u8] {
+    match subprotocol.framing() {
+        Framing::EventStream => b"\r\n\r\n",
+        Framing::WebSocket | Framing::Concatenated => b"",
     }
 }
 
@@ -271,9 +358,9 @@ fn append(entry: &Outbound, subprotocol: Subprotocol, mut skip: usize, buffer: &
     };
     let EncodedMessage { is_text, body } = encoded(publication, subprotocol);
     let around = envelope(subprotocol, body.len(), sequence);
-    let opcode = if *is_text { Opcode::Text } else { Opcode::Binary };
-    let header = header(opcode, message_len(&around, body));
-    for part in [&header[..], &around.prefix, &body[around.skip..], &around.suffix] {
+    let start = frame_start(subprotocol, *is_text, message_len(&around, body));
+    let end = frame_end(subprotocol);
+    for part in [&start[..], &around.prefix, &body[around.skip..], &around.suffix, end] {
         let from = skip.min(part.len());
         skip -= from;
         let room = MAX_WRITE_BYTES.saturating_sub(buffer.len());

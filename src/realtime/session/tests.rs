@@ -5,7 +5,7 @@ use crate::realtime::message::{Origin, Payload};
 use bytes::Bytes;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-const LIMITS: QueueLimits = QueueLimits { max_messages: 3, max_bytes: 1000 };
+const LIMITS: QueueLimits = QueueLimits { max_messages: 3, max_bytes: 1000, max_detached_bytes: usize::MAX };
 
 fn text(body: &str) -> Arc<Publication> {
     Arc::new(Publication::new(Origin::Server, Payload::Text(Bytes::copy_from_slice(body.as_bytes()))))
@@ -95,7 +95,7 @@ fn a_full_queue_is_an_overflow_and_an_ended_session_queues_nothing() {
     }
     assert_eq!(push(&mut session, "x"), Push::Overflow);
     let options = EndOptions { subprotocol: Subprotocol::Json, discards_queue: true };
-    let farewell = ServerMessage::Disconnected { message: "SlowClient".into() };
+    let farewell = ServerMessage::Disconnected { message: "SlowClient".into(), allows_reconnect: true };
     session.end(Some(&farewell), vec![0x88, 0], options);
     assert_eq!(push(&mut session, "x"), Push::Ended);
     let all = written(&mut session.queue);

@@ -1,6 +1,6 @@
 //! Tokens that the gateway issues.
 
-use crate::realtime::config::ServiceConfig;
+use crate::realtime::config::{ServiceConfig, ServiceType};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::hmac;
 use serde_json::{Map, Value, json};
@@ -26,7 +26,11 @@ pub fn sign_client(
 ) -> String {
     let issued_at = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut claims = Map::new();
-    claims.insert("aud".into(), format!("{base_url}/client/hubs/{hub}").into());
+    let audience = match config.service_type {
+        ServiceType::WebPubSub => format!("{base_url}/client/hubs/{hub}"),
+        ServiceType::SignalR => format!("{base_url}/client/?hub={hub}"),
+    };
+    claims.insert("aud".into(), audience.into());
     claims.insert("iat".into(), issued_at.into());
     claims.insert("exp".into(), (issued_at + grant.lifetime.as_secs()).into());
     if let Some(user_id) = &grant.user_id {

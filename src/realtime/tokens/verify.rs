@@ -73,6 +73,20 @@ pub fn verify_client(
     })
 }
 
+/// The claims of the token of a SignalR client, one entry for each value, if it permits the request.
+pub fn verify_claims(
+    config: &ServiceConfig,
+    request: &TokenRequest<'_>,
+    now: SystemTime,
+) -> Result<Vec<(Box<str>, String)>, TokenError> {
+    let token = request.authorization.and_then(bearer_token).or(request.query_token);
+    let claims = verify(config, token.ok_or(TokenError::Missing)?, request, now)?;
+    let values = |(name, value): &(String, Value)| -> Vec<(Box<str>, String)> {
+        as_texts(value).into_iter().map(|value| (name.as_str().into(), value)).collect()
+    };
+    Ok(claims.0.iter().flat_map(values).collect())
+}
+
 /// Whether the token of a server permits the request.
 pub fn verify_server(
     config: &ServiceConfig,

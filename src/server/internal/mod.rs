@@ -14,7 +14,7 @@ mod upgrade;
 pub use upgrade::{OnUpgrade, UpgradedStream};
 
 use crate::{
-    net::h1::hop_by_hop::{self, HopByHop},
+    net::h1::hop_by_hop::{self, HopByHop, TunnelUpgrade},
     pipeline::{
         body::{Body, ClientBody},
         error::{ErrorCode, GatewayError, reason},
@@ -22,7 +22,7 @@ use crate::{
         head::{Head, KnownHeader},
         internal::{InternalService, OriginalUrl, Request, Response as ServiceResponse},
         response::{Response, RouteResult},
-        upgrade::{Upgrade, UpgradePeer},
+        upgrade::{ConnectionOwner, Upgrade, UpgradePeer},
     },
 };
 use futures_util::FutureExt;
@@ -64,9 +64,10 @@ pub async fn call(
     let (upload, body) = request_body::channel(client.framing());
     let (pending, on_upgrade) = upgrade::pair();
     let mut request = to_request(exchange, body)?;
-    let pending = hop.websocket.then(|| {
+    let protocol = if hop.websocket { Some("websocket") } else { hop.tunnel.map(TunnelUpgrade::name) };
+    let pending = protocol.map(|protocol| {
         request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        request.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        request.headers_mut().insert(header::UPGRADE, HeaderValue::from_static(protocol));
         request.extensions_mut().insert(on_upgrade);
         pending
     });
@@ -185,6 +186,10 @@ fn switch_protocols(
     response: ServiceResponse,
     pending: Option<PendingUpgrade>,
 ) -> RouteResult {
+    if let Some(owner) = response.extensions().get::<ConnectionOwner>().filter(|_| pending.is_some()) {
+        let upgrade = Some(Upgrade { peer: UpgradePeer::Owner(owner.clone()), guards: SmallVec::new() });
+        return Ok(Response { head: to_head(&response), upgrade, ..Response::default() });
+    }
     let Some(backend) = pending.and_then(PendingUpgrade::accept) else {
         let detail = format!(
             "the internal service \"{}\" switched protocols without an upgrade request",

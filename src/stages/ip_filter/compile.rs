@@ -3,10 +3,7 @@
 use super::{IpFilter, SecurityOptions};
 use crate::{
     base::ip_set::IpRange,
-    config::{
-        Diagnostics, OcelotBehavior, OcelotTolerated, Span, codes,
-        values::{List, items},
-    },
+    config::{Diagnostics, OcelotBehavior, OcelotTolerated, Span, codes, values::items},
     stages::feature::{CompileContext, Feature, GatewayFacts, Origin},
 };
 
@@ -15,14 +12,7 @@ impl Feature for SecurityOptions {
 
     /// Invalid entries are reported by `check`; Ocelot ignores them.
     fn compile(&self, _: &mut CompileContext) -> Option<IpFilter> {
-        let set =
-            |list: &List<String>| items(list).iter().filter_map(|entry| IpRange::parse(entry)).collect();
-        let filter = IpFilter {
-            allowed: set(&self.allowed),
-            blocked: set(&self.blocked),
-            exclude_allowed: self.exclude_allowed.as_ref().is_some_and(|on| on.value),
-        };
-        Some(filter).filter(|filter| !filter.is_empty())
+        Some(IpFilter::from_options(self)).filter(|filter| !filter.is_empty())
     }
 
     fn check(&self, _: Span, _: Origin, gateway: &GatewayFacts, diagnostics: &mut Diagnostics) {

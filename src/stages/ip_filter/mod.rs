@@ -11,7 +11,8 @@ mod options;
 pub use options::SecurityOptions;
 
 use crate::{
-    base::ip_set::IpSet,
+    base::ip_set::{IpRange, IpSet},
+    config::values::{List, items},
     pipeline::{
         error::{ErrorCode, GatewayError},
         exchange::Exchange,
@@ -35,13 +36,24 @@ pub struct IpFilter {
 }
 
 impl IpFilter {
+    /// The filter of these options; invalid entries, which the check reports, are left out.
+    pub fn from_options(options: &SecurityOptions) -> IpFilter {
+        let set =
+            |list: &List<String>| items(list).iter().filter_map(|entry| IpRange::parse(entry)).collect();
+        IpFilter {
+            allowed: set(&options.allowed),
+            blocked: set(&options.blocked),
+            exclude_allowed: options.exclude_allowed.as_ref().is_some_and(|on| on.value),
+        }
+    }
+
     /// Whether both lists are empty.
     pub fn is_empty(&self) -> bool {
         self.allowed.is_empty() && self.blocked.is_empty()
     }
 
     /// Why the address is denied, if it is. Without `exclude_allowed`, an address on both lists is denied.
-    fn deny_reason(&self, client: IpAddr) -> Option<&'static str> {
+    pub fn deny_reason(&self, client: IpAddr) -> Option<&'static str> {
         let allowed = self.allowed.contains(client);
         if self.blocked.contains(client) && !(self.exclude_allowed && allowed) {
             return Some("the address of the client is blocked");
@@ -81,7 +93,6 @@ impl Stage for IpFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ip_set::IpRange;
 
     fn set(entries: &[&str]) -> IpSet {
         entries.iter().filter_map(|text| IpRange::parse(text)).collect()

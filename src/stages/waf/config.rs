@@ -52,6 +52,15 @@ pub struct BodyConfig {
     pub max_file_bytes: u64,
 }
 
+/// Which responses are inspected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResponseConfig {
+    /// The bytes at the beginning of a body that are inspected.
+    pub inspect_limit: usize,
+    /// The media types whose bodies are inspected.
+    pub content_types: Vec<String>,
+}
+
 /// A compiled policy.
 #[derive(Clone)]
 pub struct WafPolicyConfig {
@@ -73,6 +82,8 @@ pub struct WafPolicyConfig {
     pub bots: Option<Arc<BotsConfig>>,
     /// Request bodies.
     pub body: BodyConfig,
+    /// Responses; none if they are not inspected.
+    pub response: Option<ResponseConfig>,
     /// Whether a request is rejected when the engine fails.
     pub refuses_on_error: bool,
     /// The response to a blocked request.

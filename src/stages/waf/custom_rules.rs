@@ -57,6 +57,21 @@ impl CustomVariable {
         })
     }
 
+    /// The part of the request in the log, `header User-Agent`.
+    pub fn part(&self) -> String {
+        match self {
+            Self::RemoteAddr => "client address".to_owned(),
+            Self::RequestMethod => "method".to_owned(),
+            Self::RequestUri => "uri".to_owned(),
+            Self::RequestPath => "path".to_owned(),
+            Self::QueryString => "query string".to_owned(),
+            Self::RequestBody => "body".to_owned(),
+            Self::RequestHeader(name) => format!("header {name}"),
+            Self::RequestCookie(name) => format!("cookie {name}"),
+            Self::PostArg(name) => format!("form {name}"),
+        }
+    }
+
     /// Whether it needs the body.
     pub fn is_body(&self) -> bool {
         matches!(self, Self::RequestBody | Self::PostArg(_))

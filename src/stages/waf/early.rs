@@ -1,7 +1,7 @@
 //! The first position: the head as the client sent it, custom rules, bots.
 
 use super::config::WafPolicyConfig;
-use super::custom_rules::{CustomAction, CustomInput, CustomRule};
+use super::custom_rules::{CustomAction, CustomInput, CustomRule, CustomVariable};
 use super::record::{OwnMatch, WafAction, WafRecord};
 use super::refusal::{blocked, limited};
 use super::route::WafRoute;
@@ -12,7 +12,6 @@ use crate::pipeline::error::{ErrorCode, GatewayError};
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::stage::{Stage, Step};
 use crate::waf::request::head::RequestHead;
-use crate::waf::request::parts::Request;
 use crate::waf::transaction::run::Transaction;
 use std::sync::Arc;
 
@@ -43,6 +42,7 @@ impl Stage for WafEarly {
     fn on_request(&self, exchange: &mut Exchange) -> Step {
         let Some(policy) = self.route.policy(exchange) else { return Step::Next };
         let mut record = new_record(exchange, policy);
+        exchange.record.firewall = exchange.record.enabled.then(|| record.entry.clone());
         let rules = &policy.custom_rules[..policy.first_body_rule];
         let has_further_rules = policy.first_body_rule < policy.custom_rules.len();
         let mut decision = run_custom_rules(rules, &mut record, &[], exchange, &self.shared);
@@ -93,6 +93,8 @@ fn new_record(exchange: &Exchange, policy: &Arc<WafPolicyConfig>) -> WafRecord {
         own: Vec::new(),
         action: WafAction::Passed,
         started_at: exchange.now,
+        entry: Arc::default(),
+        response: None,
     }
 }
 
@@ -145,11 +147,7 @@ pub fn run_custom_rules(
         if !rule.is_match(&input) {
             continue;
         }
-        let found = OwnMatch {
-            rule: rule.name.clone(),
-            message: "Custom rule".to_owned(),
-            part: part(rule, input.request),
-        };
+        let found = OwnMatch { rule: rule.name.clone(), message: "Custom rule".to_owned(), part: part(rule) };
         let retry_seconds = match exceeds_limit(rule, record, exchange, shared) {
             Some(None) => continue,
             Some(Some(seconds)) => Some(seconds),
@@ -183,10 +181,10 @@ fn reject(
     OwnDecision::Reject(error)
 }
 
-fn part(rule: &CustomRule, request: &Request) -> String {
+/// The part that the first condition reads.
+fn part(rule: &CustomRule) -> String {
     let first = rule.conditions.iter().flat_map(|condition| &condition.variables).next();
-    let _ = request;
-    first.map_or_else(String::new, |variable| format!("{variable:?}"))
+    first.map_or_else(String::new, CustomVariable::part)
 }
 
 /// Counts a request of a rule with a limit: none without a limit, an empty option while the limit is not exceeded, else

@@ -1,7 +1,7 @@
 //! The body of a request on its way through the firewall.
 
-use super::early::{OwnDecision, report, run_bots, run_custom_rules};
-use super::evaluate::{PoolResult, evaluate, evaluate_on_pool, is_short};
+use super::early::{OwnDecision, run_bots, run_custom_rules};
+use super::evaluate::{PoolResult, evaluate_inline, evaluate_on_pool, is_short};
 use super::record::{WafAction, WafRecord};
 use super::refusal::oversize;
 use super::state::WafShared;
@@ -90,7 +90,7 @@ impl BodyInspector for WafInspector {
         let PoolResult { record, decision } = ready!(evaluation.as_mut().poll(cx));
         self.evaluation = None;
         if let Some(record) = record {
-            record.report(&self.shared, decision.as_ref().err().map(|error| error.status(false)));
+            record.end_request(&self.shared, decision.as_ref().err().map(|error| error.status(false)));
         }
         Poll::Ready(decision)
     }
@@ -122,37 +122,45 @@ pub fn decide_request(
         }
         match decision {
             OwnDecision::Continue => {}
-            OwnDecision::Allow => return finish(&record, Ok(()), exchange, &shared),
-            OwnDecision::Reject(error) => return finish(&record, Err(error), exchange, &shared),
+            OwnDecision::Allow => return finish(record, Ok(()), exchange, &shared),
+            OwnDecision::Reject(error) => return finish(record, Err(error), exchange, &shared),
         }
     }
     if is_short(&record) || exchange.is_dry_run {
-        let decision = evaluate(&mut record, &body);
-        return finish(&record, decision, exchange, &shared);
+        let decision = evaluate_inline(&mut record, &body);
+        return finish(record, decision, exchange, &shared);
     }
     let evaluation = evaluate_on_pool(record, body, &shared);
     Step::Suspend(Box::pin(async move {
         let PoolResult { record, decision } = evaluation.await;
         Step::ResumeAt(Box::new(move |exchange| match record {
-            Some(record) => finish(&record, decision, exchange, &shared),
+            Some(record) => finish(record, decision, exchange, &shared),
             None => decision.map_or_else(Step::Fail, |()| Step::Next),
         }))
     }))
 }
 
 fn finish(
-    record: &WafRecord,
+    record: Box<WafRecord>,
     decision: Result<(), GatewayError>,
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     shared: &WafShared,
 ) -> Step {
-    report(record, exchange, shared, decision.as_ref().err().map(|error| error.status(false)));
+    // The client of a dry run is the operator.
+    if exchange.is_dry_run {
+        return explain(&record, decision, exchange);
+    }
+    record.end_request(shared, decision.as_ref().err().map(|error| error.status(false)));
+    decision.map_or_else(Step::Fail, |()| Step::Next)
+}
+
+/// Describes the matches instead of logging them: in the error, or beside the description of the stage.
+fn explain(record: &WafRecord, decision: Result<(), GatewayError>, exchange: &mut Exchange) -> Step {
     match decision {
-        Ok(()) => Step::Next,
-        // The client of a dry run is the operator.
-        Err(error) if exchange.is_dry_run => {
-            Step::Fail(GatewayError { detail: record.explanation().into(), ..error })
+        Err(error) => Step::Fail(GatewayError { detail: record.explanation().into(), ..error }),
+        Ok(()) => {
+            exchange.response.note = (!record.is_empty()).then(|| record.explanation().into());
+            Step::Next
         }
-        Err(error) => Step::Fail(error),
     }
 }

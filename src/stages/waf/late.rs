@@ -1,7 +1,8 @@
 //! The second position: bodies and managed rules.
 
 use super::inspector::{WafInspector, decide_request};
-use super::record::WafRecord;
+use super::record::{ResponseSlot, WafRecord};
+use super::response::WafResponseInspector;
 use super::route::WafRoute;
 use super::state::WafShared;
 use crate::pipeline::body::Framing;
@@ -23,7 +24,13 @@ impl Stage for WafLate {
     }
 
     fn on_request(&self, exchange: &mut Exchange) -> Step {
-        let Some(record) = take_record(exchange) else { return Step::Next };
+        let Some(mut record) = take_record(exchange) else { return Step::Next };
+        if record.policy.response.is_some() && !exchange.is_dry_run {
+            let slot = ResponseSlot::default();
+            record.response = Some(slot.clone());
+            exchange.response.inspector =
+                Some(Box::new(WafResponseInspector::new(slot, self.shared.clone())));
+        }
         let is_read = record.policy.body.is_inspected && exchange.body.framing != Framing::None;
         if !is_read || exchange.is_websocket {
             return decide_request(record, Vec::new(), exchange, self.shared.clone());

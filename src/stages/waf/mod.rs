@@ -22,6 +22,7 @@ pub mod options;
 pub mod proposal;
 mod record;
 mod refusal;
+mod response;
 mod route;
 pub mod rule_source;
 pub mod scrubbing;

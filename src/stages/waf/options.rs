@@ -28,6 +28,8 @@ pub struct WafPolicyDocument {
     /// The anomaly score that blocks a request: critical matches add 5, errors 4, warnings 3, notices 2. 1 to 10000.
     /// Default: 5.
     pub inbound_threshold: Setting<i64>,
+    /// The anomaly score that blocks a response, if `ResponseBody` is inspected. 1 to 10000. Default: 4.
+    pub outbound_threshold: Setting<i64>,
     /// Which managed rules run, and what they do.
     pub managed_rules: Setting<WafManagedRulesDocument>,
     /// Built-in exclusions: `GraphQL`, `OData`. Default: `[]`.
@@ -40,6 +42,8 @@ pub struct WafPolicyDocument {
     pub bots: Setting<WafBotsDocument>,
     /// How request bodies are inspected.
     pub request_body: Setting<WafRequestBodyDocument>,
+    /// How responses are inspected. Default: not at all.
+    pub response_body: Setting<WafResponseBodyDocument>,
     /// What happens to a request if the engine fails: `Refuse` or `Pass`. Default: `Refuse`.
     pub on_error: Setting<String>,
     /// The methods that requests may have. Default: `GET HEAD POST OPTIONS PUT PATCH DELETE`.
@@ -215,6 +219,18 @@ pub struct WafRequestBodyDocument {
     pub max_file_size: Setting<SizeText>,
     /// Maximum size of all files of a body together; larger is a critical match. Default: none.
     pub max_files_total_size: Setting<SizeText>,
+}
+
+/// How responses are inspected: the head and the beginning of the body are held back until the response rules have run.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct WafResponseBodyDocument {
+    /// Whether responses are inspected. Default: false.
+    pub inspect: Setting<bool>,
+    /// The bytes at the beginning of a body that are inspected. 1KiB to 16MiB. Default: `512KiB`.
+    pub inspect_limit: Setting<SizeText>,
+    /// The media types whose bodies are inspected. Default: `text/html`, `text/plain`, `text/xml`, `application/json`.
+    pub content_types: List<String>,
 }
 
 /// The response to a blocked request.

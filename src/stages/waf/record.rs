@@ -5,13 +5,15 @@ use super::proposal::exclusion;
 use super::scrubbing::MASK;
 use super::state::WafShared;
 use crate::base::date::Timestamp;
+use crate::telemetry::firewall::{FirewallMatch, FirewallRecord};
+use crate::waf::request::head::decoded_path;
 use crate::waf::request::parts::{Kind, Request};
 use crate::waf::transaction::matches::RuleMatch;
 use crate::waf::transaction::run::Transaction;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime};
 
 /// What happened to a request.
@@ -57,6 +59,21 @@ pub struct OwnMatch {
     pub part: String,
 }
 
+/// Where a request waits for its response.
+#[derive(Clone, Default)]
+pub struct ResponseSlot(Arc<Mutex<Option<Box<WafRecord>>>>);
+
+impl ResponseSlot {
+    /// The request, if its inspection has ended.
+    pub fn take(&self) -> Option<Box<WafRecord>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn put(&self, record: Box<WafRecord>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(record);
+    }
+}
+
 /// A request that is inspected.
 pub struct WafRecord {
     /// The policy.
@@ -75,6 +92,10 @@ pub struct WafRecord {
     pub action: WafAction,
     /// When the inspection began.
     pub started_at: Instant,
+    /// What the access log contains about the request.
+    pub entry: Arc<OnceLock<FirewallRecord>>,
+    /// Where the request waits for its response; none if that is not inspected.
+    pub response: Option<ResponseSlot>,
 }
 
 impl WafRecord {
@@ -96,12 +117,37 @@ impl WafRecord {
         self.own.is_empty() && self.transaction.matches().is_empty() && self.action == WafAction::Passed
     }
 
+    /// Ends the inspection of the request: it is reported, or waits for its response.
+    pub fn end_request(mut self: Box<Self>, shared: &WafShared, rejected: Option<u16>) {
+        match self.response.take().filter(|_| rejected.is_none() && self.action != WafAction::Allowed) {
+            Some(slot) => slot.put(self),
+            None => self.report(shared, rejected),
+        }
+    }
+
+    /// The member of the access log.
+    fn entry(&self) -> FirewallRecord {
+        let request = self.transaction.request();
+        let own =
+            self.own.iter().map(|found| FirewallMatch { rule: found.rule.clone(), part: found.part.clone() });
+        let managed = self.transaction.matches().iter();
+        let managed =
+            managed.map(|found| FirewallMatch { rule: found.rule.to_string(), part: found.part(request) });
+        FirewallRecord {
+            policy: self.policy.name.clone(),
+            action: self.action.name(),
+            score: self.transaction.inbound_score(),
+            matches: own.chain(managed).collect(),
+        }
+    }
+
     /// Counts the request and writes its line.
     pub fn report(&self, shared: &WafShared, status: Option<u16>) {
         self.count(shared);
         if self.is_empty() {
             return;
         }
+        self.entry.get_or_init(|| self.entry());
         if let Some(log) = shared.log() {
             let mut line = self.line(&shared.route, status).to_string().into_bytes();
             line.push(b'\n');
@@ -111,7 +157,7 @@ impl WafRecord {
 
     fn count(&self, shared: &WafShared) {
         let metrics = shared.policy_metrics(&self.policy.name);
-        metrics.count(self.action.name(), self.transaction.inspected_bytes());
+        metrics.count(self.action.name(), self.transaction.inspected_bytes(), self.started_at.elapsed());
         for found in self.transaction.matches() {
             metrics.count_match(&found.rule.to_string());
         }
@@ -121,7 +167,6 @@ impl WafRecord {
     fn line(&self, route: &str, status: Option<u16>) -> Value {
         let request = self.transaction.request();
         let text = |kind: Kind| String::from_utf8_lossy(request.first(kind)).into_owned();
-        let target = text(Kind::RawUri);
         let address =
             if self.policy.scrubbing.hides_address { MASK.to_owned() } else { self.address.to_string() };
         json!({
@@ -130,7 +175,7 @@ impl WafRecord {
             "client_ip": address,
             "method": text(Kind::Method),
             "host": String::from_utf8_lossy(request.header("host").unwrap_or_default()),
-            "path": target.split('?').next().unwrap_or_default(),
+            "path": String::from_utf8_lossy(&decoded_path(request.first(Kind::RawUri))),
             "route": route,
             "listener": self.listener.as_deref().unwrap_or_default(),
             "policy": self.policy.name,
@@ -182,7 +227,7 @@ impl WafRecord {
     /// What a dry run shows: every match with its part, the score, and the exclusion to paste.
     pub fn explanation(&self) -> String {
         let request = self.transaction.request();
-        let path = String::from_utf8_lossy(request.first(Kind::Path)).into_owned();
+        let path = String::from_utf8_lossy(&decoded_path(request.first(Kind::RawUri))).into_owned();
         let mut text = String::new();
         for found in &self.own {
             let _ = write!(text, "{} matches {}; ", found.rule, found.part);

@@ -35,6 +35,11 @@ pub fn oversize() -> GatewayError {
     GatewayError::new(ErrorCode::WafBody, "the body is larger than the web application firewall allows")
 }
 
+/// A response that the rules for responses block.
+pub fn blocked_response() -> GatewayError {
+    GatewayError::new(ErrorCode::WafResponse, "the response was rejected by the web application firewall")
+}
+
 /// A queue that is full or too slow.
 pub fn overloaded() -> GatewayError {
     GatewayError::new(ErrorCode::WafOverload, "the web application firewall is overloaded")

@@ -42,6 +42,7 @@ impl Scrubbing {
                     || is_secret_name(name)
                     || self.parts.iter().any(|part| part.is_naming(request, value))
             }
+            Kind::ResponseHeaderValue => name.eq_ignore_ascii_case(b"set-cookie") || is_secret_name(name),
             Kind::QueryValue | Kind::BodyValue => {
                 is_secret_name(name)
                     || is_secret_name(request.bytes(value.path))

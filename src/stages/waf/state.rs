@@ -7,11 +7,17 @@ use crate::net::background::BackgroundRuntime;
 use crate::stages::authentication::verification_pool::{PoolLimits, VerificationPool};
 use crate::stages::feature::BuildContext;
 use crate::stages::rate_limit::store::CounterStore;
-use crate::telemetry::firewall::FirewallMetrics;
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::telemetry::firewall::{FirewallEngine, FirewallMetrics};
+use crate::waf::library::Library;
+use crate::waf::policy::compiled::Policy;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 /// The bytes of requests that wait for a thread.
 const MAX_QUEUED_BYTES: usize = 256 << 20;
+
+/// A dry run ends before, and compiles only what it needs.
+const PREPARATION_DELAY: Duration = Duration::from_millis(200);
 
 /// The state of the firewall.
 #[derive(Debug, Default)]
@@ -20,6 +26,7 @@ pub struct WafState {
     pub counters: Arc<CounterStore>,
     verified: Arc<VerifiedBots>,
     opened: Mutex<Vec<(OpenedKey, Arc<Opened>)>>,
+    policies: Mutex<Vec<Weak<Policy>>>,
 }
 
 type OpenedKey = (usize, usize, WafLogTarget);
@@ -43,6 +50,8 @@ pub struct WafShared {
     pub background: BackgroundRuntime,
     /// The counters of the policies of the route.
     metrics: Arc<[Arc<FirewallMetrics>]>,
+    /// The counters of the engine.
+    pub engine: Arc<FirewallEngine>,
     opened: Arc<Opened>,
 }
 
@@ -70,14 +79,34 @@ impl WafState {
         let engine = policies.first().map(|policy| policy.engine.clone());
         let opened = engine.map(|engine| self.opened(&engine, context));
         let opened = opened.unwrap_or_else(|| Arc::new(open(&OpenedSettings::default(), context)));
+        policies.iter().for_each(|policy| self.add_policy(policy, context));
         WafShared {
             route: context.route.into(),
             counters: self.counters.clone(),
             verified: self.verified.clone(),
             background: context.background.clone(),
             metrics: policies.iter().map(|policy| context.metrics.firewall().policy(&policy.name)).collect(),
+            engine: context.metrics.firewall().engine().clone(),
             opened,
         }
+    }
+
+    /// Counts the rules of a policy, and compiles the expressions of a new library before requests need them.
+    fn add_policy(&self, policy: &WafPolicyConfig, context: &BuildContext) {
+        let table = context.metrics.firewall();
+        table.policy(&policy.name).set_rules(policy.rules.rules.len());
+        let mut known = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|policy| policy.strong_count() > 0);
+        let all: Vec<Arc<Policy>> = known.iter().filter_map(Weak::upgrade).collect();
+        if all.iter().any(|other| Arc::ptr_eq(other, &policy.rules)) {
+            return;
+        }
+        known.push(Arc::downgrade(&policy.rules));
+        drop(known);
+        let is_new = !all.iter().any(|other| Arc::ptr_eq(&other.library, &policy.rules.library));
+        let new = is_new.then(|| policy.rules.library.clone());
+        let all = all.into_iter().chain([policy.rules.clone()]).collect();
+        prepare(new, all, table.engine().clone(), context.background);
     }
 
     fn opened(&self, engine: &WafEngineConfig, context: &BuildContext) -> Arc<Opened> {
@@ -97,6 +126,34 @@ impl WafState {
         all.push((key, opened.clone()));
         opened
     }
+}
+
+/// Compiles expressions, which otherwise happens at their first use, and measures the memory.
+fn prepare(
+    library: Option<Arc<Library>>,
+    policies: Vec<Arc<Policy>>,
+    engine: Arc<FirewallEngine>,
+    background: &BackgroundRuntime,
+) {
+    background.spawn(async move {
+        tokio::time::sleep(PREPARATION_DELAY).await;
+        drop(tokio::task::spawn_blocking(move || {
+            library.iter().for_each(|library| library.compile());
+            engine.set_memory_bytes(memory_bytes(&policies));
+        }));
+    });
+}
+
+/// The memory of policies and of the libraries that they share.
+fn memory_bytes(policies: &[Arc<Policy>]) -> usize {
+    let mut libraries: Vec<&Arc<Library>> = Vec::new();
+    for policy in policies {
+        if !libraries.iter().any(|library| Arc::ptr_eq(library, &policy.library)) {
+            libraries.push(&policy.library);
+        }
+    }
+    let rules: usize = libraries.iter().map(|library| library.memory_bytes()).sum();
+    rules + policies.iter().map(|policy| policy.memory_bytes()).sum::<usize>()
 }
 
 struct OpenedSettings {

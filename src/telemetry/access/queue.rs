@@ -1,7 +1,7 @@
 //! The bounded queues of the workers, and the thread that writes them.
 
 use super::output::LogOutput;
-use crate::telemetry::record::Record;
+use crate::telemetry::{connection_record::ConnectionRecord, record::Record};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -90,8 +90,20 @@ impl AccessLog {
 
     /// Queues one line; if the worker's queue is full, the line is dropped and counted.
     pub fn log(&self, worker: usize, record: &Record) {
+        self.push(worker, |queue| match self.form {
+            RecordForm::Json => record.write_json(queue),
+            RecordForm::Combined => record.write_combined(queue),
+        });
+    }
+
+    /// The same for a forwarded connection or UDP session.
+    pub fn log_connection(&self, worker: usize, record: &ConnectionRecord) {
+        self.push(worker, |queue| record.write(self.form, queue));
+    }
+
+    fn push(&self, worker: usize, write: impl FnOnce(&mut Vec<u8>)) {
         let queue = &self.shared.queues[worker % self.shared.queues.len()];
-        if !push(&mut lock(&queue.0), self.capacity, self.form, record) {
+        if !push(&mut lock(&queue.0), self.capacity, write) {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
         if self.shared.writer_idle.swap(false, Ordering::AcqRel) {
@@ -131,12 +143,9 @@ impl Drop for AccessLog {
 }
 
 /// Appends the line if it fits; a line that does not fit is removed completely.
-fn push(queue: &mut Vec<u8>, capacity: usize, form: RecordForm, record: &Record) -> bool {
+fn push(queue: &mut Vec<u8>, capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> bool {
     let before = queue.len();
-    match form {
-        RecordForm::Json => record.write_json(queue),
-        RecordForm::Combined => record.write_combined(queue),
-    }
+    write(queue);
     let fits = queue.len() <= capacity;
     if !fits {
         queue.truncate(before);

@@ -80,7 +80,10 @@ fn a_full_queue_drops_whole_lines_and_counts_them() {
     let mut line = Vec::new();
     record().write_json(&mut line);
     let capacity = line.len() * 2 + 10;
-    assert_eq!([0; 3].map(|_| push(&mut queue, capacity, RecordForm::Json, &record())), [true, true, false]);
+    assert_eq!(
+        [0; 3].map(|_| push(&mut queue, capacity, |queue| record().write_json(queue))),
+        [true, true, false]
+    );
     assert_eq!(queue, [line.clone(), line].concat());
 }
 

@@ -4,7 +4,7 @@ use super::{
     AffinityOutcome, HubAck, HubClose, HubDirection, HubEvent, HubEventOutcome, HubHandshake, HubMetrics,
     HubRecovery,
 };
-use crate::telemetry::export::{counter, gauge, histogram};
+use crate::telemetry::samples::{counter, gauge, histogram};
 use prometheus::proto::Metric;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 

@@ -101,6 +101,16 @@ pub enum Control {
     Ignored,
 }
 
+impl Control {
+    /// The rules that it selects, if it selects any.
+    pub fn selector(&self) -> Option<&RuleSelector> {
+        match self {
+            Self::RemoveRules(selector) | Self::RemoveTarget(selector, _) => Some(selector),
+            _ => None,
+        }
+    }
+}
+
 /// What a matching rule does to the request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Disruption {

@@ -11,7 +11,7 @@ use crate::waf::request::parts::Kind;
 use crate::waf::transform::Transform;
 
 /// A transformation and the rules that read its result.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct NodeUse {
     /// The node.
     pub node: ChainNode,
@@ -32,6 +32,29 @@ pub struct NodeUse {
 pub struct ClassPlan {
     /// The transformations, parents first.
     pub uses: Vec<NodeUse>,
+    /// A value without these bytes is the same after each transformation; none if that is not known.
+    pub triggers: Option<ByteSet>,
+    /// The rules of all nodes, for such a value.
+    pub unchanged: NodeUse,
+}
+
+impl ClassPlan {
+    fn new(uses: Vec<NodeUse>, words: usize) -> Self {
+        let mut transforms = uses.iter().filter_map(|usage| usage.transform);
+        let triggers =
+            transforms.try_fold(ByteSet::empty(), |set, transform| Some(set.union(transform.triggers()?)));
+        let mut unchanged = NodeUse { rules: empty_bits(words), ..NodeUse::default() };
+        for usage in &uses {
+            unchanged.has_rules |= usage.has_rules;
+            unchanged.rules.iter_mut().zip(&usage.rules).for_each(|(word, rules)| *word |= rules);
+            for rule in &usage.byte_rules {
+                if !unchanged.byte_rules.contains(rule) {
+                    unchanged.byte_rules.push(*rule);
+                }
+            }
+        }
+        Self { uses, triggers, unchanged }
+    }
 }
 
 /// The plans of all classes.
@@ -94,7 +117,8 @@ impl ClassTable {
                 plan.add(at, index);
             }
         }
-        self.plans.push(ClassPlan { uses: plan.uses });
+        let words = plan.words;
+        self.plans.push(ClassPlan::new(plan.uses, words));
         self.plans.len() - 1
     }
 }

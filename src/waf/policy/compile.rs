@@ -9,8 +9,10 @@ use super::exclusion::Exclusion;
 use super::kinds::kinds;
 use crate::waf::language::macros::MacroText;
 use crate::waf::language::operator::Operator;
-use crate::waf::language::rule::{Collection, Link, Rule, Selector, Skip, TargetUse, VarChange};
-use crate::waf::library::{Filter, Library, Step};
+use crate::waf::language::rule::{
+    Collection, Control, Link, Rule, RuleSelector, Selector, Skip, TargetUse, VarChange,
+};
+use crate::waf::library::{Filter, Library, Step, is_selected};
 use std::sync::Arc;
 
 impl Policy {
@@ -23,13 +25,33 @@ impl Policy {
             rules: Vec::new(),
         };
         let phases = [1, 2, 3, 4, 5].map(|phase| compiler.compile_phase(phase));
-        let (rules, variables) = (compiler.rules, compiler.constants.into_initial());
+        let (mut rules, variables) = (compiler.rules, compiler.constants.into_initial());
+        select_rules(&library, &mut rules);
         let classes = ClassTable::new(&library, &rules);
         let request_atoms = atom_rules(&library, &rules, true);
         let response_atoms = atom_rules(&library, &rules, false);
         let exclusions =
             settings.exclusions.iter().map(|rule| exclusion_bits(&library, &rules, rule)).collect();
         Self { library, rules, phases, variables, classes, request_atoms, response_atoms, exclusions }
+    }
+}
+
+/// Evaluates the selectors of `ctl` actions, which name the same rules for every request.
+fn select_rules(library: &Library, rules: &mut [PolicyRule]) {
+    let words = rules.len().div_ceil(64);
+    let indexes: Vec<usize> = rules.iter().map(|rule| rule.library_index).collect();
+    let bits = |selector: &RuleSelector| {
+        let mut bits = empty_bits(words);
+        let selected = indexes.iter().enumerate();
+        selected
+            .filter(|(_, index)| is_selected(selector, &library.rules[**index].rule))
+            .for_each(|(at, _)| set_bit(&mut bits, at));
+        Arc::from(bits)
+    };
+    for (rule, index) in rules.iter_mut().zip(&indexes) {
+        let links = &library.rules[*index].rule.links;
+        let selectors = links.iter().flat_map(|link| &link.controls).filter_map(Control::selector);
+        rule.selections = selectors.map(bits).collect();
     }
 }
 
@@ -113,6 +135,7 @@ impl<'c> PolicyCompiler<'c> {
             is_unconditional,
             is_prefiltered,
             needs_groups,
+            selections: Box::default(),
         });
     }
 }

@@ -1,5 +1,7 @@
 //! The rules of a policy, and sets of them.
 
+use std::sync::Arc;
+
 /// What a policy does with a managed rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RuleMode {
@@ -30,6 +32,8 @@ pub struct PolicyRule {
     pub is_prefiltered: bool,
     /// Whether a later link or an action reads groups of the match.
     pub needs_groups: bool,
+    /// For each `ctl` action that selects rules, in order, the rules of the policy that it selects.
+    pub selections: Box<[Arc<[u64]>]>,
 }
 
 /// A set without rules.

@@ -47,7 +47,7 @@ impl ScannerBuilder {
         let automaton = AhoCorasick::builder()
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
+            .kind(Some(AhoCorasickKind::DFA))
             .build(texts.iter().map(|(text, _)| text))
             .ok();
         let first_bytes = texts.iter().fold(ByteSet::empty(), |set, (text, _)| set.with(text[0]));

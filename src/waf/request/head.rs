@@ -1,8 +1,10 @@
 //! The head of a request, and of a response, as named values.
 
 use super::parts::{BodyProcessor, Kind, Request, Source, Span, Value};
+use crate::base::percent::percent_decoded;
 use crate::waf::bytes::is_space;
 use crate::waf::transform::url;
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 /// The head of a request as the client sent it.
@@ -122,6 +124,12 @@ impl Request {
             self.add_named(Value { kind, source, name, value, path: none }, Kind::ResponseHeaderName);
         }
     }
+}
+
+/// The path of a target without scheme, authority and query, percent-decoded.
+pub fn decoded_path(target: &[u8]) -> Cow<'_, [u8]> {
+    let end = memchr::memchr2(b'?', b'#', target).unwrap_or(target.len());
+    percent_decoded(&target[path_start(target).min(end)..end], false)
 }
 
 /// Where the path of a target begins: behind the authority of an absolute target.

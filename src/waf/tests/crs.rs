@@ -15,6 +15,21 @@ use std::sync::{Arc, Mutex};
 /// Debian's libmodsecurity 3.0.9 passes 4,888 of the 4,937 stages with rule ids.
 const MIN_PASSED: usize = 4898;
 
+/// The stages that fail, and why.
+const KNOWN_FAILURES: [(&str, &str); 5] = [
+    (
+        "920181-1",
+        "expects that the server removes Content-Length beside Transfer-Encoding before the rules run",
+    ),
+    ("920430-5", "sends a request line of HTTP/0.9, which the HTTP parser rejects"),
+    ("920620-1", "expects that the server joins two Content-Type fields to one, as Apache httpd does"),
+    (
+        "920640-5",
+        "expects that the server ignores a body without Content-Length; in process the body is given",
+    ),
+    ("921140-1", "expects that the HTTP parser rejects a carriage return in a field before the rules run"),
+];
+
 struct Stage {
     name: String,
     input: Value,
@@ -47,7 +62,14 @@ fn the_regression_tests_of_the_core_rule_set_pass() {
     failures.sort();
     let passed = stages.len() - failures.len();
     println!("{passed} of {} stages pass", stages.len());
-    failures.iter().for_each(|failure| println!("{failure}"));
+    let reason = |failure: &str| {
+        let known = KNOWN_FAILURES.iter().find(|(name, _)| failure.starts_with(&format!("{name}:")));
+        known.map(|(_, reason)| *reason)
+    };
+    failures
+        .iter()
+        .for_each(|failure| println!("{failure}: {}", reason(failure).unwrap_or("unknown reason")));
+    assert_eq!(failures.iter().find(|failure| reason(failure).is_none()), None);
     assert!(passed >= MIN_PASSED, "{passed} of {} stages pass, expected {MIN_PASSED}", stages.len());
 }
 

@@ -4,9 +4,8 @@ use super::evaluation::{Evaluation, scalar};
 use super::matches::Denial;
 use crate::waf::bytes::leading_integer;
 use crate::waf::language::macros::MacroText;
-use crate::waf::language::rule::{Collection, Control, Disruption, Link, RuleSelector, SetVar, VarChange};
-use crate::waf::library::is_selected;
-use crate::waf::policy::compiled::{RuleBits, RuleMode, empty_bits, set_bit};
+use crate::waf::language::rule::{Collection, Control, Disruption, Link, SetVar, VarChange};
+use crate::waf::policy::compiled::RuleMode;
 use crate::waf::policy::kinds::kinds;
 use crate::waf::request::parts::Request;
 
@@ -77,17 +76,19 @@ impl Evaluation<'_> {
         }
     }
 
-    /// Executes the `ctl` actions of a link.
-    pub fn control(&mut self, link: &Link) {
-        for control in &link.controls {
+    /// Executes the `ctl` actions of a rule.
+    pub fn control(&mut self, index: usize) {
+        let policy = self.policy;
+        let mut selections = policy.rules[index].selections.iter();
+        for control in policy.rule(index).links.iter().flat_map(|link| &link.controls) {
+            let rules = control.selector().and_then(|_| selections.next());
             match control {
-                Control::RemoveRules(selector) => {
-                    let rules = self.selected(selector);
-                    self.state.removed.iter_mut().zip(rules).for_each(|(word, rules)| *word |= rules);
+                Control::RemoveRules(_) => {
+                    let words = rules.into_iter().flat_map(|rules| rules.iter());
+                    self.state.removed.iter_mut().zip(words).for_each(|(word, rules)| *word |= rules);
                 }
-                Control::RemoveTarget(selector, target) => {
-                    let rules = self.selected(selector);
-                    self.state.removed_targets.push((rules, target.clone()));
+                Control::RemoveTarget(_, target) => {
+                    self.state.removed_targets.extend(rules.map(|rules| (rules.clone(), target.clone())));
                 }
                 Control::BodyProcessor(name) => self.state.processor = Some(name.clone()),
                 Control::ForceBodyVariable => self.state.is_body_forced = true,
@@ -95,16 +96,6 @@ impl Evaluation<'_> {
                 Control::Ignored => {}
             }
         }
-    }
-
-    fn selected(&self, selector: &RuleSelector) -> RuleBits {
-        let mut bits = empty_bits(self.policy.words());
-        for index in 0..self.policy.rules.len() {
-            if is_selected(selector, self.policy.rule(index)) {
-                set_bit(&mut bits, index);
-            }
-        }
-        bits
     }
 
     /// Blocks or allows the request.

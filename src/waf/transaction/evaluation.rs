@@ -335,9 +335,7 @@ impl<'t> Evaluation<'t> {
 
     fn finish_rule(&mut self, index: usize) {
         let policy = self.policy;
-        for link in &policy.rule(index).links {
-            self.control(link);
-        }
+        self.control(index);
         self.disrupt(index);
         let is_reported = policy.rule(index).is_logged || policy.rules[index].mode == RuleMode::Block;
         if !is_reported {

@@ -6,5 +6,6 @@ pub mod matches;
 pub mod operators;
 pub mod run;
 pub mod scan;
+mod sql_words;
 pub mod state;
 pub mod variables;

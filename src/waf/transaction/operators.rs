@@ -1,5 +1,6 @@
 //! What operators find in a value.
 
+use super::sql_words::may_be_sql;
 use crate::waf::bytes::{contains, leading_integer};
 use crate::waf::language::macros::MacroText;
 use crate::waf::language::operator::{NumberTest, Operator, TextTest};
@@ -87,6 +88,9 @@ fn find_invalid(operator: &Operator, value: &[u8]) -> Option<OperatorMatch> {
 }
 
 fn find_sql(value: &[u8]) -> Option<OperatorMatch> {
+    if !may_be_sql(value) {
+        return None;
+    }
     let found = libinjectionrs::detect_sqli(value);
     found.is_injection().then(|| OperatorMatch {
         text: found.fingerprint.map(|fingerprint| fingerprint.as_str().as_bytes().to_vec()),

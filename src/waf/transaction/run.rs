@@ -6,9 +6,27 @@ use super::scan::Scan;
 use super::state::State;
 use crate::waf::bytes::leading_integer;
 use crate::waf::policy::compiled::Policy;
-use crate::waf::request::head::RequestHead;
+use crate::waf::policy::exclusion::Exclusion;
+use crate::waf::request::head::{RequestHead, decoded_path};
 use crate::waf::request::parts::{BodyProcessor, Kind, Request, Span};
+use crate::waf::transform::path::normalize;
 use std::sync::Arc;
+
+/// The exclusions that apply to the path of a target, percent-decoded and without dot segments.
+fn applicable(policy: &Policy, target: &[u8]) -> Vec<usize> {
+    if policy.exclusions.is_empty() {
+        return Vec::new();
+    }
+    let path = decoded_path(target);
+    // A client must not choose the exclusions of `/a/` for a request of `/b` with `/a/../b`.
+    let has_dot_segment = memchr::memmem::find(&path, b"/.").is_some();
+    let normalized = if has_dot_segment { normalize(&path) } else { Vec::new() };
+    let applies = |exclusion: &Exclusion| {
+        exclusion.applies_to(&path) && (!has_dot_segment || exclusion.applies_to(&normalized))
+    };
+    let all = policy.exclusions.iter().enumerate();
+    all.filter(|(_, (exclusion, _))| applies(exclusion)).map(|(at, _)| at).collect()
+}
 
 /// A request on its way through the rules of a policy.
 pub struct Transaction {
@@ -25,10 +43,7 @@ impl Transaction {
     /// A transaction for a head. In detection a denial does not end the evaluation.
     pub fn new(policy: Arc<Policy>, head: &RequestHead<'_>, is_detection: bool) -> Self {
         let request = Request::new(head);
-        let path = request.first(Kind::Path);
-        let exclusions = policy.exclusions.iter().enumerate();
-        let exclusions =
-            exclusions.filter(|(_, (exclusion, _))| exclusion.applies_to(path)).map(|(at, _)| at).collect();
+        let exclusions = applicable(&policy, head.target);
         let state = State::new(&policy);
         Self { policy, request, scan: Scan::default(), state, exclusions, is_detection }
     }
@@ -74,12 +89,16 @@ impl Transaction {
         self.run(2);
     }
 
-    /// Runs the rules of the head and the body of the response.
-    pub fn run_response(&mut self, body: &[u8]) {
+    /// Runs the rules of the head and the body of the response; returns why it is blocked.
+    pub fn run_response(&mut self, body: &[u8]) -> Option<Denial> {
+        let earlier = self.state.denial.take();
         self.run(3);
         let body = self.request.add_text(body);
         self.request.add(Kind::ResponseBody, Span::default(), body);
         self.run(4);
+        let denial = self.state.denial;
+        self.state.denial = earlier.or(denial);
+        denial
     }
 
     /// Runs the rules of the log phase.

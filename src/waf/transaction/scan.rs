@@ -143,6 +143,10 @@ impl Scratch {
         } else {
             (&policy.library.request_scanner, &policy.request_atoms)
         };
+        if plan.triggers.is_some_and(|triggers| !self.buffers[0].presence.is_meeting(&triggers)) {
+            self.node_buffers.fill(0);
+            return self.find_rules(0, &plan.unchanged, (policy, scanner, atom_rules), bytes, row);
+        }
         for usage in &plan.uses {
             let parent = self.node_buffers[usize::from(usage.parent)];
             let buffer = match usage.transform {
@@ -150,16 +154,28 @@ impl Scratch {
                 Some(transform) => self.transform(parent, transform, bytes),
             };
             self.node_buffers[usize::from(usage.node)] = buffer;
-            let buffer = &mut self.buffers[usize::from(buffer)];
-            for (set, rule) in &usage.byte_rules {
-                if buffer.presence.is_meeting(set) {
-                    set_bit(row, *rule);
-                }
+            self.find_rules(buffer, usage, (policy, scanner, atom_rules), bytes, row);
+        }
+    }
+
+    /// Adds the rules of a node that a buffer can match.
+    fn find_rules(
+        &mut self,
+        buffer: u16,
+        usage: &NodeUse,
+        (policy, scanner, atom_rules): (&Policy, &Scanner, &[RuleBits]),
+        bytes: &[u8],
+        row: &mut [u64],
+    ) {
+        let buffer = &mut self.buffers[usize::from(buffer)];
+        for (set, rule) in &usage.byte_rules {
+            if buffer.presence.is_meeting(set) {
+                set_bit(row, *rule);
             }
-            if usage.has_rules {
-                buffer.find_atoms(scanner, atom_rules, bytes);
-                buffer.add_candidates(policy, usage, row);
-            }
+        }
+        if usage.has_rules {
+            buffer.find_atoms(scanner, atom_rules, bytes);
+            buffer.add_candidates(policy, usage, row);
         }
     }
 

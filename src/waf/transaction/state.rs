@@ -4,6 +4,7 @@ use super::matches::{Denial, RuleMatch};
 use super::variables::Variables;
 use crate::waf::language::rule::Target;
 use crate::waf::policy::compiled::{Policy, RuleBits, empty_bits};
+use std::sync::Arc;
 
 /// A value that the current chain matched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub struct State {
     /// Rules that `ctl` has removed.
     pub removed: RuleBits,
     /// Variables that `ctl` has removed from rules.
-    pub removed_targets: Vec<(RuleBits, Target)>,
+    pub removed_targets: Vec<(Arc<[u64]>, Target)>,
     /// The values that the current chain matched.
     pub matched: Vec<MatchedVariable>,
     /// What the rules found.

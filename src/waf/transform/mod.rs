@@ -2,7 +2,7 @@
 
 mod encoding;
 mod html;
-mod path;
+pub mod path;
 mod script;
 mod text;
 pub mod url;

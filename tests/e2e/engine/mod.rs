@@ -65,6 +65,7 @@ mod streams;
 mod tracing;
 mod transforms;
 mod trust;
+mod tunnels;
 mod waf;
 mod unix_sockets;
 mod websocket;

@@ -86,7 +86,7 @@ fn a_field_behind_a_large_file_is_inspected_and_the_upload_never_completes() {
     let upload = request("POST", "/upload").header("Content-Type", "multipart/form-data; boundary=b");
     let file = vec![b'x'; 20 << 20];
     let benign = gateway.ask(&upload.clone().body(multipart(&file, "hello")));
-    assert_eq!((benign.status, benign.body.len()), (200, multipart(&file, "hello").len()));
+    assert_eq!((benign.status, origin.seen()[0].length), (200, multipart(&file, "hello").len() as u64));
     origin.forget();
     let blocked = gateway.ask(&upload.body(multipart(&file, "<script>alert(1)</script>")));
     assert_eq!((blocked.status, origin.seen().len()), (403, 0));
@@ -138,4 +138,48 @@ fn a_long_request_is_evaluated_on_the_pool() {
     assert_eq!(gateway.ask(&json.clone().body(format!("{{{}}}", members.join(",")))).status, 200);
     let attack = format!("{{{},\"q\":\"<script>alert(1)</script>\"}}", members.join(","));
     assert_eq!(gateway.ask(&json.body(attack)).status, 403);
+}
+
+#[test]
+fn a_response_with_an_error_message_of_a_database_is_replaced() {
+    let origin = Origin::with(|seen| {
+        let body = if seen.path == "/broken" { "ORA-00933: SQL command not properly ended" } else { "fine" };
+        StubResponse::new(200, body).header("Content-Type", "text/plain")
+    });
+    let policy = json!({ "Mode": "Prevention", "ResponseBody": { "Inspect": true } });
+    let gateway = inspected(origin.port(), &policy);
+    let blocked = gateway.ask(&request("GET", "/broken"));
+    assert!(blocked.status == 502 && blocked.text().contains("waf.response"), "{}", blocked.text());
+    assert!(!blocked.text().contains("ORA-"));
+    assert_eq!(gateway.ask(&request("GET", "/other")).text(), "fine");
+    let without = inspected(origin.port(), &prevention());
+    assert!(without.ask(&request("GET", "/broken")).text().contains("ORA-"));
+}
+
+#[test]
+fn the_access_log_has_rule_and_part_of_each_match() {
+    let origin = echo();
+    let rest = json!({
+        "AccessLog": { "File": "access.log" },
+        "GlobalConfiguration": { "Waf": "Prevention" },
+        "WafEngine": { "Rules": "built-in", "Log": "off" }
+    });
+    let gateway = Gateway::with(&document(origin.port(), &json!({}), &rest));
+    gateway.ask(&request("GET", "/plain"));
+    gateway.ask(&request("GET", &format!("/search?id={ATTACK}")));
+    let path = gateway.config().with_file_name("access.log");
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let lines = loop {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        if text.lines().count() >= 2 || Instant::now() > deadline {
+            break text;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let entries: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(entries[0]["waf"], Value::Null);
+    let found = &entries[1]["waf"];
+    assert_eq!((&found["policy"], &found["action"]), (&"Prevention".into(), &"blocked".into()));
+    let part = json!({ "rule": "142100", "part": "query id" });
+    assert!(found["matches"].as_array().unwrap().contains(&part), "{found}");
 }

@@ -5,6 +5,7 @@
 //! settings; probes and ejections are in `backend::health`, whose state outlives a reload under the key of the
 //! cluster.
 
+mod datagram;
 mod options;
 
 pub use options::{
@@ -17,6 +18,7 @@ use crate::base::{status_set::StatusSet, units::DurationText};
 use crate::config::ranges::RangeChecker;
 use crate::config::values::{List, Setting, items, non_blank};
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
+use crate::net::agents::address::AgentAddress;
 use crate::net::unix_address::UnixAddress;
 use crate::plan::blueprint::{Endpoint, Sourced};
 use std::sync::Arc;
@@ -32,8 +34,16 @@ pub fn health(
     options: Option<&Effective<HealthCheckOptions>>,
     diagnostics: &mut Diagnostics,
 ) -> Sourced<HealthConfig> {
+    compile_health(options, "http", diagnostics)
+}
+
+fn compile_health(
+    options: Option<&Effective<HealthCheckOptions>>,
+    default_kind: &'static str,
+    diagnostics: &mut Diagnostics,
+) -> Sourced<HealthConfig> {
     let Some(options) = options else { return Sourced::new(HealthConfig::default(), None) };
-    let mut read = HealthCompiler { diagnostics };
+    let mut read = HealthCompiler { default_kind, diagnostics };
     let spec = HealthConfig {
         active: options.active.as_ref().map(|active| Arc::new(read.active(active))),
         passive: options.passive.as_ref().map(|passive| Arc::new(read.passive(passive))),
@@ -51,9 +61,11 @@ pub fn health(
 /// A probe needs a port.
 pub fn check_ports(health: &Sourced<HealthConfig>, endpoints: &[Endpoint], diagnostics: &mut Diagnostics) {
     let Some(active) = &health.value.active else { return };
-    let is_socket = |endpoint: &&Endpoint| UnixAddress::has_unix_scheme(&endpoint.host);
+    let is_socket = |endpoint: &&Endpoint| {
+        UnixAddress::has_unix_scheme(&endpoint.host) || AgentAddress::has_agent_scheme(&endpoint.host)
+    };
     if let Some(socket) = endpoints.iter().filter(|_| active.port.is_some()).find(is_socket) {
-        let message = format!("Active.Port has no effect on {}, a Unix domain socket", socket.host);
+        let message = format!("Active.Port has no effect on {}, which has no port", socket.host);
         diagnostics.error(codes::BAD_HEALTH_CHECK, health.origin, message).help("remove Active.Port");
     }
     let probed = active.port.is_none();
@@ -66,7 +78,64 @@ pub fn check_ports(health: &Sourced<HealthConfig>, endpoints: &[Endpoint], diagn
     }
 }
 
+/// A setting of a probe, and where it is written.
+type ProbeSetting = (&'static str, fn(&ActiveHealthDocument) -> Option<Span>);
+
+const PATH: ProbeSetting = ("Path", |document| document.path.as_ref().map(|set| set.span));
+const EXPECTED_STATUS: ProbeSetting =
+    ("ExpectedStatus", |document| document.expected_status.as_ref().map(|set| set.span));
+const EXPECTED_BODY: ProbeSetting =
+    ("ExpectedBody", |document| document.expected_body.as_ref().map(|set| set.span));
+const SEND: ProbeSetting = ("Send", |document| document.send.as_ref().map(|set| set.span));
+const SEND_BASE64: ProbeSetting =
+    ("SendBase64", |document| document.send_base64.as_ref().map(|set| set.span));
+
+fn expected_body(document: &ActiveHealthDocument) -> Option<Box<str>> {
+    document.expected_body.as_ref().filter(|body| !body.is_empty()).map(|body| body.as_str().into())
+}
+
+/// Reports settings that concern forwarded connections or datagrams only, on a route for requests.
+pub fn report_transport_settings(
+    options: Option<&Effective<HealthCheckOptions>>,
+    diagnostics: &mut Diagnostics,
+) {
+    let passive = options.and_then(|options| options.passive.as_ref());
+    let active = options.and_then(|options| options.active.as_ref());
+    let early_end = passive.and_then(|passive| passive.early_end_is_failure.as_ref()).map(|set| set.span);
+    let udp = active.and_then(|active| non_blank(&active.kind));
+    let udp = udp.filter(|kind| kind.eq_ignore_ascii_case("udp")).map(|kind| kind.span);
+    for (what, span) in [("EarlyEndIsFailure", early_end), ("Type \"Udp\"", udp)] {
+        if let Some(span) = span {
+            let message = format!("{what} has no effect on requests");
+            diagnostics
+                .error(codes::BAD_HEALTH_CHECK, span, message)
+                .help("it is for TransportRoutes; remove it");
+        }
+    }
+}
+
+/// Compiles the options of a transport route, whose endpoints respond to no request.
+pub fn transport_health(
+    options: Option<&Effective<HealthCheckOptions>>,
+    is_udp: bool,
+    diagnostics: &mut Diagnostics,
+) -> Sourced<HealthConfig> {
+    let passive = options.and_then(|options| options.passive.as_ref());
+    if let Some(statuses) = passive.and_then(|passive| passive.failure_statuses.as_ref()) {
+        diagnostics
+            .error(
+                codes::BAD_HEALTH_CHECK,
+                statuses.span,
+                "FailureStatuses has no effect: there are no responses",
+            )
+            .help("remove it; failures are those of connecting");
+    }
+    compile_health(options, if is_udp { "udp" } else { "tcp" }, diagnostics)
+}
+
 struct HealthCompiler<'o> {
+    /// The type of a probe without `Type`, in lower case.
+    default_kind: &'static str,
     diagnostics: &'o mut Diagnostics,
 }
 
@@ -98,38 +167,55 @@ impl HealthCompiler<'_> {
     }
 
     fn kind(&mut self, document: &ActiveHealthDocument) -> ProbeKind {
-        let tcp = match non_blank(&document.kind).map(|kind| (kind, kind.to_ascii_lowercase())) {
-            None => false,
-            Some((_, kind)) if kind == "tcp" || kind == "http" => kind == "tcp",
-            Some((kind, _)) => {
+        const KINDS: [&str; 3] = ["Http", "Tcp", "Udp"];
+        let kind = non_blank(&document.kind);
+        let name = kind.map_or_else(|| self.default_kind.to_owned(), |kind| kind.to_ascii_lowercase());
+        match name.as_str() {
+            "tcp" => return self.tcp(document),
+            "udp" => return self.udp(document),
+            "http" => {}
+            _ => {
+                let Some(kind) = kind else { return ProbeKind::Tcp };
                 let diagnostic = self.report(kind.span, format!("unknown probe Type \"{}\"", kind.value));
-                if let Some(meant) = suggest::closest_match(kind, ["Http", "Tcp"]) {
+                if let Some(meant) = suggest::closest_match(kind, KINDS) {
                     diagnostic.help(format!("did you mean \"{meant}\"?"));
                 }
-                diagnostic.help("expected \"Http\" or \"Tcp\"");
-                false
+                diagnostic.help(format!("expected {}", suggest::one_of(&KINDS)));
             }
-        };
-        if tcp {
-            self.report_http_only(document);
-            return ProbeKind::Tcp;
         }
+        self.report_unused("Http", &[SEND, SEND_BASE64], document);
         let statuses = self.statuses(&document.expected_status, (200, 299));
-        let body =
-            document.expected_body.as_ref().filter(|body| !body.is_empty()).map(|body| body.as_str().into());
-        ProbeKind::Http { target: self.target(&document.path), statuses, body }
+        ProbeKind::Http { target: self.target(&document.path), statuses, body: expected_body(document) }
     }
 
     /// A TCP probe has no path and no response.
-    fn report_http_only(&mut self, document: &ActiveHealthDocument) {
-        let settings = [
-            ("Path", document.path.as_ref().map(|set| set.span)),
-            ("ExpectedStatus", document.expected_status.as_ref().map(|set| set.span)),
-            ("ExpectedBody", document.expected_body.as_ref().map(|set| set.span)),
-        ];
+    fn tcp(&mut self, document: &ActiveHealthDocument) -> ProbeKind {
+        self.report_unused("Tcp", &[PATH, EXPECTED_STATUS, EXPECTED_BODY, SEND, SEND_BASE64], document);
+        ProbeKind::Tcp
+    }
+
+    fn udp(&mut self, document: &ActiveHealthDocument) -> ProbeKind {
+        self.report_unused("Udp", &[PATH, EXPECTED_STATUS], document);
+        let datagram = match (&document.send, &document.send_base64) {
+            (Some(text), None) => datagram::unescape(text).map_err(|why| (text.span, "Send", why)),
+            (None, Some(text)) => datagram::decode(text).map_err(|why| (text.span, "SendBase64", why)),
+            (Some(text), Some(_)) => {
+                Err((text.span, "Send", "it is set together with SendBase64".to_owned()))
+            }
+            (None, None) => Ok(Vec::new()),
+        };
+        let datagram = datagram.unwrap_or_else(|(span, setting, why)| {
+            self.report(span, format!("invalid {setting}: {why}"))
+                .help("write a text such as \"ping\\\\x00\", or the bytes in SendBase64");
+            Vec::new()
+        });
+        ProbeKind::Udp { datagram: datagram.into(), body: expected_body(document) }
+    }
+
+    fn report_unused(&mut self, kind: &str, settings: &[ProbeSetting], document: &ActiveHealthDocument) {
         for (setting, span) in settings {
-            if let Some(span) = span {
-                self.report(span, format!("{setting} has no effect with Type \"Tcp\""));
+            if let Some(span) = span(document) {
+                self.report(span, format!("{setting} has no effect with Type \"{kind}\""));
             }
         }
     }
@@ -173,6 +259,7 @@ impl HealthCompiler<'_> {
             max_ejection_time: longest,
             max_ejected_percent: self.number("MaxEjectedPercent", &document.max_ejected_percent, 50, 1, 100),
             statuses: self.statuses(&document.failure_statuses, (500, 599)),
+            counts_early_end: document.early_end_is_failure.as_ref().is_some_and(|on| on.value),
         }
     }
 

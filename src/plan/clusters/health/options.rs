@@ -24,7 +24,7 @@ option_objects! {
 #[serde(rename_all = "PascalCase", default)]
 pub struct ActiveHealthDocument {
     /// `Http`: the response to a GET has the expected status, over TLS if the backend uses TLS; `Tcp`: a connection is
-    /// accepted. Default: `Http`.
+    /// accepted; `Udp`: a datagram is answered. Default: `Http`; on transport routes `Tcp`, or `Udp` on UDP listeners.
     #[serde(rename = "Type")]
     pub kind: Setting<String>,
     /// Path and query of the probe. Default: `/`.
@@ -41,6 +41,11 @@ pub struct ActiveHealthDocument {
     pub expected_status: List<String>,
     /// A text that the response must contain within its first 64 KiB. Default: none, any body is accepted.
     pub expected_body: Setting<String>,
+    /// `Udp`: the datagram that is sent, as text; `\xNN` is the byte with the hexadecimal number NN. Default: an empty
+    /// datagram.
+    pub send: Setting<String>,
+    /// `Udp`: the datagram that is sent, in base64. Not together with `Send`. Default: none.
+    pub send_base64: Setting<String>,
     /// Consecutive successful probes after which an unhealthy endpoint becomes healthy. 1 to 1000. Default: 2.
     pub healthy_threshold: Setting<i32>,
     /// Consecutive failed probes after which an endpoint becomes unhealthy; the very first probe decides immediately. 1
@@ -69,8 +74,11 @@ pub struct PassiveHealthDocument {
     pub max_ejection_time: Setting<DurationText>,
     /// Maximum percentage of the endpoints that may be ejected concurrently. 1 to 100. Default: 50.
     pub max_ejected_percent: Setting<i32>,
-    /// Statuses that count as failures: `503`, `500-599`, `5xx`. Default: `["500-599"]`.
+    /// Statuses that count as failures: `503`, `500-599`, `5xx`. Not on transport routes. Default: `["500-599"]`.
     pub failure_statuses: List<String>,
+    /// Transport routes: whether a connection that the service ends within a second of being opened, before its first
+    /// byte, counts as a failure. Default: false.
+    pub early_end_is_failure: Setting<bool>,
 }
 
 impl IsBlank for ActiveHealthDocument {}

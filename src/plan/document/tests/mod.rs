@@ -16,7 +16,7 @@ fn keys(schema: &serde_json::Value, name: &str) -> Vec<String> {
 fn a_route_document_is_small() {
     let size = size_of::<RouteDocument>();
     // 16 bytes belong to the feature of the tests, 64 to the service and the negotiation of hubs, 16 to the affinity of SignalR.
-    assert!(size <= 1824 + 16 + 64 + 16, "{size} bytes");
+    assert!(size <= 1848 + 16 + 64 + 16, "{size} bytes");
 }
 
 #[test]
@@ -29,7 +29,8 @@ fn the_schema_has_ocelots_names_and_describes_every_setting() {
     assert!(keys(&schema, "Document").contains(&"ReloadOnChange".to_owned()));
     let objects = schema["$defs"].as_object().expect("definitions");
     for (name, object) in objects {
-        for (key, setting) in object["properties"].as_object().expect(name) {
+        // A setting that is a text or an object has no properties.
+        for (key, setting) in object["properties"].as_object().into_iter().flatten() {
             assert!(setting["description"].is_string(), "{name}.{key} has no description");
         }
     }

@@ -133,7 +133,7 @@ fn json_controls_have_their_members_in_order() {
             r#"{"type":"system","event":"connected","connectionId":"c","reconnectionToken":"t"}"#,
         ),
         (
-            ServerMessage::Disconnected { message: "a\"b".into() },
+            ServerMessage::Disconnected { message: "a\"b".into(), allows_reconnect: true },
             r#"{"type":"system","event":"disconnected","message":"a\"b"}"#,
         ),
         (ServerMessage::Ack { ack_id: 1, error: None }, r#"{"type":"ack","ackId":1,"success":true}"#),

@@ -55,7 +55,10 @@ fn protobuf_controls_and_publications_have_the_bytes_of_the_interface() {
         }),
         "1a 0c 0a 0a 0a 02 63 31 12 01 75 1a 01 74"
     );
-    assert_eq!(control(ServerMessage::Disconnected { message: "bye".into() }), "1a 07 12 05 12 03 62 79 65");
+    assert_eq!(
+        control(ServerMessage::Disconnected { message: "bye".into(), allows_reconnect: true }),
+        "1a 07 12 05 12 03 62 79 65"
+    );
     let group = Publication::new(Origin::Group { group: "g".into(), from_user: None }, text("hi"));
     let fields = "0a 05 67 72 6f 75 70 12 01 67 1a 04 0a 02 68 69";
     assert_eq!(hex(delivered(Subprotocol::ProtobufReliable, &group, 1)), format!("12 12 {fields} 20 01"));

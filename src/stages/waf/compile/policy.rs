@@ -8,7 +8,9 @@ use super::variables::variables;
 use crate::config::ranges::RangeChecker;
 use crate::config::values::items;
 use crate::config::{Diagnostics, ReferencedFiles, Spanned, codes};
-use crate::stages::waf::config::{BlockReply, BodyConfig, WafEngineConfig, WafMode, WafPolicyConfig};
+use crate::stages::waf::config::{
+    BlockReply, BodyConfig, ResponseConfig, WafEngineConfig, WafMode, WafPolicyConfig,
+};
 use crate::stages::waf::country::CountryDatabase;
 use crate::stages::waf::options::{WafPolicyDocument, WafRequestBodyDocument, WafRuleOverrideDocument};
 use crate::stages::waf::rule_source::LoadedRules;
@@ -20,6 +22,9 @@ use std::sync::Arc;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
+
+/// The media types of responses that are inspected by default.
+const RESPONSE_TYPES: [&str; 4] = ["text/html", "text/plain", "text/xml", "application/json"];
 
 /// Compiles one policy.
 pub(super) struct PolicyCompiler<'c> {
@@ -38,8 +43,9 @@ impl PolicyCompiler<'_> {
         let document = &self.document.value;
         let modes = [("Detection", WafMode::Detection), ("Prevention", WafMode::Prevention)];
         let mode = choose("Mode", document.mode.as_ref(), &modes, self.diagnostics);
-        let (levels, threshold) = self.numbers();
-        let rules = self.managed_rules(levels, threshold);
+        let (levels, thresholds) = self.numbers();
+        let response = self.response();
+        let rules = self.managed_rules(levels, thresholds, response.is_some());
         let custom_rules = CustomRuleCompiler {
             policy: self.name,
             countries: self.countries,
@@ -53,12 +59,13 @@ impl PolicyCompiler<'_> {
             name: self.name.to_owned(),
             mode,
             level: levels.0,
-            threshold,
+            threshold: thresholds.0,
             rules: Arc::new(rules),
             custom_rules: custom_rules.into(),
             first_body_rule,
             bots: bots::compile(document.bots.as_ref(), self.attached, self.diagnostics).map(Arc::new),
             body: self.body(mode),
+            response,
             refuses_on_error: choose("OnError", document.on_error.as_ref(), &errors, self.diagnostics),
             reply: self.reply(),
             scrubbing: Arc::new(scrubbing(items(&document.log_scrubbing), self.diagnostics)),
@@ -67,17 +74,24 @@ impl PolicyCompiler<'_> {
         }
     }
 
-    fn numbers(&mut self) -> ((u8, u8), i64) {
+    fn numbers(&mut self) -> ((u8, u8), (i64, i64)) {
         let document = &self.document.value;
         let mut ranges = RangeChecker::for_code(codes::WAF_SETTING, self.diagnostics);
         let level = ranges.number("ParanoiaLevel", &document.paranoia_level, 1, 4).unwrap_or(1);
         let detection = &document.detection_paranoia_level;
         let detection = ranges.number("DetectionParanoiaLevel", detection, level, 4).unwrap_or(level);
         let inbound = ranges.number("InboundThreshold", &document.inbound_threshold, 1, 10_000).unwrap_or(5);
-        ((level as u8, detection as u8), inbound as i64)
+        let outbound = &document.outbound_threshold;
+        let outbound = ranges.number("OutboundThreshold", outbound, 1, 10_000).unwrap_or(4);
+        ((level as u8, detection as u8), (inbound as i64, outbound as i64))
     }
 
-    fn managed_rules(&mut self, levels: (u8, u8), threshold: i64) -> Policy {
+    fn managed_rules(
+        &mut self,
+        levels: (u8, u8),
+        thresholds: (i64, i64),
+        is_response_inspected: bool,
+    ) -> Policy {
         let document = &self.document.value;
         let library = &self.rules.library;
         let known = KnownRules {
@@ -101,10 +115,10 @@ impl PolicyCompiler<'_> {
             }
         };
         let settings = PolicySettings {
-            variables: variables(document, levels, threshold, self.rules.directory.is_none()),
+            variables: variables(document, levels, thresholds, self.rules.directory.is_none()),
             mode: Some(Box::new(mode)),
             exclusions: exclusions(document, &known, self.diagnostics),
-            is_response_inspected: false,
+            is_response_inspected,
             is_log_phase_evaluated: false,
         };
         Policy::new(library.clone(), settings)
@@ -155,6 +169,18 @@ impl PolicyCompiler<'_> {
             refuses_oversize: refuses && mode == WafMode::Prevention,
             max_file_bytes,
         }
+    }
+
+    fn response(&mut self) -> Option<ResponseConfig> {
+        let document = &self.document.value.response_body.as_ref()?.value;
+        let mut ranges = RangeChecker::for_code(codes::WAF_SETTING, self.diagnostics);
+        let inspect_limit = ranges.size("InspectLimit", &document.inspect_limit, 512 * KIB, KIB, 16 * MIB);
+        let content_types = match items(&document.content_types) {
+            [] => RESPONSE_TYPES.map(str::to_owned).to_vec(),
+            list => list.iter().map(|media_type| media_type.trim().to_ascii_lowercase()).collect(),
+        };
+        let is_inspected = document.inspect.as_ref().is_some_and(|on| on.value);
+        is_inspected.then_some(ResponseConfig { inspect_limit, content_types })
     }
 
     fn reply(&mut self) -> BlockReply {

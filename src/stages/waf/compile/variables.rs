@@ -80,7 +80,7 @@ const EXTENSIONS: &str = ".asa/ .asax/ .ascx/ .axd/ .backup/ .bak/ .bat/ .cdx/ .
 pub(super) fn variables(
     document: &WafPolicyDocument,
     levels: (u8, u8),
-    threshold: i64,
+    thresholds: (i64, i64),
     is_built_in: bool,
 ) -> Vec<(String, String)> {
     let json = MORE_JSON.iter().map(|name| format!("application/{name}"));
@@ -92,7 +92,8 @@ pub(super) fn variables(
         ("detection_paranoia_level", levels.1.to_string()),
         ("paranoia_level", levels.0.to_string()),
         ("executing_paranoia_level", levels.1.to_string()),
-        ("inbound_anomaly_score_threshold", threshold.to_string()),
+        ("inbound_anomaly_score_threshold", thresholds.0.to_string()),
+        ("outbound_anomaly_score_threshold", thresholds.1.to_string()),
         (
             "allowed_methods",
             texts(&document.allowed_methods, defaults(&METHODS)).join(" ").to_ascii_uppercase(),

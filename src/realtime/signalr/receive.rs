@@ -1,0 +1,213 @@
+//! What a client sends: the handshake, then messages with numbers if the connection survives its socket.
+
+use super::{
+    invocations::PendingCall,
+    link::{Link, Phase, lock},
+};
+use crate::realtime::{
+    engine::{
+        connection::{MessageInput, NewConnection, SimpleMode},
+        current_worker,
+        hub::{RegistrationError, SessionEnd},
+    },
+    events::Notification,
+    permissions::Permissions,
+    protocols::{
+        Subprotocol,
+        signalr::{DecodeError, Decoded, Decoder, HubMessage, HubProtocol, SignalRKind, Transport, encode},
+    },
+};
+use crate::telemetry::hubs::HubClose;
+use bytes::Bytes;
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+/// Within this time the client learns which messages were processed.
+const ACK_DELAY: Duration = Duration::from_millis(500);
+
+/// What is received.
+#[derive(Debug, Default)]
+pub struct Input {
+    decoder: Decoder,
+    /// The number of the next message.
+    next: u64,
+    /// After a lost socket: everything before the number of the next message is ignored.
+    awaits_sequence: bool,
+    is_ack_scheduled: bool,
+}
+
+impl Link {
+    /// Processes bytes of the client, on a worker.
+    pub fn receive(self: &Arc<Self>, bytes: &[u8]) {
+        self.touch();
+        let max_bytes = self.hub.context.load().config.limits.max_message_bytes;
+        let mut input = lock(&self.input);
+        input.decoder.push(bytes);
+        loop {
+            let is_open = match input.decoder.next(max_bytes) {
+                Ok(None) => return,
+                Ok(Some(Decoded::Handshake(protocol))) => self.accept(&mut input, protocol),
+                Ok(Some(Decoded::Message(message))) => self.process(&mut input, message),
+                Err(DecodeError::Handshake(error)) => {
+                    self.reject(&error);
+                    false
+                }
+                Err(DecodeError::Message(error)) => {
+                    self.fail(&error);
+                    false
+                }
+            };
+            if !is_open {
+                input.decoder.reset();
+                return;
+            }
+        }
+    }
+
+    /// The client violated the protocol.
+    fn fail(&self, error: &str) {
+        let message = format!("Connection closed with an error. {error}");
+        self.close(SessionEnd::new(HubClose::Protocol, message));
+    }
+
+    /// The handshake is complete: the hub gets the connection. False: it is rejected.
+    fn accept(self: &Arc<Self>, input: &mut Input, protocol: HubProtocol) -> bool {
+        if protocol == HubProtocol::MessagePack && self.transport == Transport::ServerSentEvents {
+            self.reject("The messagepack protocol is not supported over ServerSentEvents.");
+            return false;
+        }
+        if !matches!(self.state().phase, Phase::Handshake) {
+            return false;
+        }
+        input.next = 1;
+        let kind = SignalRKind { transport: self.transport, protocol, is_stateful: self.is_stateful };
+        match self.register(kind) {
+            Ok(()) => true,
+            Err(error) => {
+                self.reject(match error {
+                    RegistrationError::HubLimit | RegistrationError::ProcessLimit => "Too many connections.",
+                    RegistrationError::TooManyGroups => "The user is in too many groups.",
+                });
+                false
+            }
+        }
+    }
+
+    fn register(self: &Arc<Self>, kind: SignalRKind) -> Result<(), RegistrationError> {
+        let service = &self.context.service.config.name;
+        let groups = self.user_groups.of(service, &self.context.name, self.user.as_deref());
+        let new = NewConnection {
+            id: self.id.clone(),
+            context: self.context.clone(),
+            user: self.user.clone(),
+            subprotocol: Subprotocol::SignalR(kind),
+            subprotocol_name: None,
+            mode: SimpleMode::default(),
+            state: None,
+            link: Some(self.clone()),
+        };
+        let worker = current_worker().unwrap_or(self.worker);
+        let (connection, epoch) = self.hub.register(new, worker, &groups, Permissions::default())?;
+        connection.details.is_announced.store(true, Relaxed);
+        let source = connection.event_source(None);
+        let mut state = self.state();
+        let is_ended = !matches!(state.phase, Phase::Handshake);
+        if !is_ended {
+            state.phase = Phase::Open(connection.clone(), epoch);
+        }
+        state.wake();
+        drop(state);
+        self.hub.shared.events.notify(&source, Notification::Connected);
+        if is_ended {
+            self.hub.end(&connection, SessionEnd::new(HubClose::Normal, ""));
+        }
+        self.schedule(Instant::now() + self.tick_interval());
+        Ok(())
+    }
+
+    /// Processes a message; false: the connection has ended.
+    fn process(self: &Arc<Self>, input: &mut Input, message: HubMessage) -> bool {
+        if self.is_stateful && !self.is_new(input, &message) {
+            return true;
+        }
+        match message {
+            HubMessage::Invocation(invocation) => self.invoke(PendingCall::from(invocation)),
+            HubMessage::StreamInvocation { invocation_id } => self.invoke(PendingCall::stream(invocation_id)),
+            HubMessage::Close => {
+                self.close_normally();
+                return false;
+            }
+            HubMessage::Ack { sequence_id } if self.is_stateful => {
+                if let Some(connection) = self.connection() {
+                    connection.session().queue.acknowledge(sequence_id);
+                }
+            }
+            HubMessage::Sequence { sequence_id } if self.is_stateful => {
+                if sequence_id > self.last_processed.load(Relaxed) + 1 {
+                    self.fail("Sequence ID greater than amount of messages we've received.");
+                    return false;
+                }
+                (input.next, input.awaits_sequence) = (sequence_id, false);
+            }
+            _ => {}
+        }
+        self.connection().is_some()
+    }
+
+    /// Counts a message with a number; false: it was processed before, or belongs to a socket that is gone.
+    fn is_new(self: &Arc<Self>, input: &mut Input, message: &HubMessage) -> bool {
+        if input.awaits_sequence {
+            return matches!(message, HubMessage::Sequence { .. });
+        }
+        if !message.is_numbered() {
+            return true;
+        }
+        let number = input.next;
+        input.next += 1;
+        if !std::mem::replace(&mut input.is_ack_scheduled, true) {
+            self.schedule_ack(Instant::now() + ACK_DELAY);
+        }
+        number > self.last_processed.fetch_max(number, Relaxed)
+    }
+
+    /// Tells the client which messages were processed.
+    pub(super) fn send_ack(&self) {
+        lock(&self.input).is_ack_scheduled = false;
+        let Some(connection) = self.connection() else { return };
+        let Subprotocol::SignalR(kind) = connection.subprotocol else { return };
+        let ack = encode::ack(kind.protocol, self.last_processed.load(Relaxed));
+        connection.session().push_message(&ack, connection.subprotocol);
+    }
+
+    /// A new socket replaces the one that is lost; `None`: the connection has ended. Returns its epoch.
+    pub fn resume(&self) -> Option<u32> {
+        let connection = self.connection()?;
+        let mut input = lock(&self.input);
+        let epoch = self.hub.reattach(&connection)?;
+        input.decoder.reset();
+        input.awaits_sequence = true;
+        drop(input);
+        self.touch();
+        Some(epoch)
+    }
+}
+
+impl MessageInput for LinkInput {
+    fn receive(&self, body: Bytes) {
+        self.0.receive(&body);
+    }
+
+    fn is_paused(&self) -> bool {
+        self.0.is_busy()
+    }
+
+    fn touch(&self) {
+        self.0.touch();
+    }
+}
+
+/// A link as the receiver of a socket.
+#[derive(Debug)]
+pub struct LinkInput(pub Arc<Link>);

@@ -9,12 +9,12 @@ pub(super) use super::configuration::{Compat, Configuration};
 use super::connect::arguments::ConnectCommand;
 use super::explain_topics::ExplainTopic;
 use super::import::arguments::Import;
+use super::policies::Policies;
 use super::roles::Roles;
 use super::waf::args::Waf;
 use crate::net::{listener::Address, unix_address::UnixAddress};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::net::IpAddr;
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 /// margay, an API gateway: one binary, one JSON route table, in front of your backends.
 #[derive(Debug, Parser)]
@@ -64,6 +64,8 @@ pub(super) enum Command {
     Fmt(Fmt),
     /// Convert an OpenAPI document, or the configuration of YARP, Kong or Azure Cloud Services, into gateway.json.
     Import(Import),
+    /// Policy documents: convert those of Azure API Management.
+    Policies(Policies),
     /// The web application firewall: its rules, and proposals for exclusions from its log.
     Waf(Waf),
     /// Export the roles of the configuration.

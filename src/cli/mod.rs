@@ -24,6 +24,7 @@ mod import;
 mod log;
 mod new;
 mod output;
+mod policies;
 mod progress;
 mod roles;
 mod run;
@@ -78,6 +79,7 @@ fn command(command: &Command, stages: &StageRegistry) -> Exit {
         Command::Test(arguments) => test::run(arguments, stages),
         Command::Fmt(arguments) => fmt::run(arguments),
         Command::Import(arguments) => import::run(arguments),
+        Command::Policies(arguments) => policies::run(arguments),
         Command::Roles(arguments) => roles::run(arguments, stages),
         Command::Show(arguments) => show::run(arguments, stages),
         Command::New(arguments) => new::run(arguments),

@@ -5,6 +5,7 @@ use super::{Exit, output, settings, test};
 use crate::control::candidate::Candidate;
 use crate::control::config_store;
 use crate::control::dry_run::failed_tests;
+use crate::control::entities;
 use crate::control::process::{Settings, serve};
 use crate::stages::custom::StageRegistry;
 use std::sync::Arc;
@@ -19,7 +20,10 @@ pub(super) fn run(run: &Run, stages: &StageRegistry) -> Exit {
     let candidate = Candidate::read(&request, stages);
     output::write_stderr(&candidate.report(style));
     let candidate = config_store::load_initial(&mut request, candidate, stages, style);
-    let candidate = Arc::new(candidate);
+    let (candidate, entities) = match entities::load_initial(&mut request, candidate, stages, style) {
+        Ok((candidate, entities)) => (Arc::new(candidate), entities),
+        Err(why) => return Exit::failed(&why),
+    };
     let Some(blueprint) = &candidate.blueprint else { return Exit::Invalid };
     if let Some(failed) = failed_tests(&candidate) {
         output::write_stderr(&test::text(&failed));
@@ -35,6 +39,7 @@ pub(super) fn run(run: &Run, stages: &StageRegistry) -> Exit {
         threads: settings::threads(run),
         stages: stages.clone(),
         style,
+        entities,
     };
     match serve(request, candidate.clone(), blueprint, settings) {
         Ok(()) => Exit::Done,

@@ -224,6 +224,7 @@ codes! {
     UNKNOWN_ENTITY = "MG1010", "Unknown API management entity", "The setting contains the id of another entity, which does not exist.";
     POLICY_BACKEND = "MG1011", "Unknown backend, logger or identity", "A statement names an entry of Backends, Clusters, Loggers or Identities that does not exist.";
     POLICY_XML = "MG1012", "Malformed policy XML", "The document is not well-formed in the form that Azure API Management accepts, or it contains a DTD.";
+    STORED_ENTITY_IGNORED = "MG1013", "Entity of the store ignored", "An entity or a policy document has one owner: the files or the store. The files have precedence.";
     PROTECTION_LOST = "MG1020", "Inherited protection lost", "The inbound section has no base, and a broader document has a statement that protects.";
     NO_FORWARD_REQUEST = "MG1021", "No forward-request", "The effective backend section has no forward-request, and no statement of it answers: every response is empty.";
     LIMIT_WITHOUT_SUBSCRIPTION = "MG1022", "Limit without subscription", "rate-limit and quota count by subscription; without one they do nothing.";

@@ -19,6 +19,7 @@ use super::remote_document::{self, RemoteDocument};
 use super::snapshot::Snapshot;
 use super::source::Sources;
 use super::span::FileId;
+use super::stored_entities::StoredEntities;
 use super::vocabulary::Vocabulary;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,8 @@ pub struct Request {
     pub base_dir: PathBuf,
     /// The document of the configuration store, if there is one.
     pub stored: Option<RemoteDocument>,
+    /// What the store of the gateway contains.
+    pub entities: Option<Arc<StoredEntities>>,
     /// Replaces the files: a configuration that was loaded before, or one that the administration API received.
     pub snapshot: Option<Arc<Snapshot>>,
     /// The environment variables that .NET adds to `ocelot.json`.
@@ -71,6 +74,7 @@ pub fn load(request: &Request, environment: Environment, vocabulary: &Vocabulary
         policies,
         ocelot: request.ocelot,
         stored: request.stored.clone(),
+        entities: request.entities.clone(),
         dotnet: request.dotnet.clone(),
     };
     if let Some(snapshot) = &request.snapshot {
@@ -78,6 +82,10 @@ pub fn load(request: &Request, environment: Environment, vocabulary: &Vocabulary
         diagnostics = Diagnostics::default();
         (input.files, input.assembly, input.incomplete) = (snapshot.files(), snapshot.layout, false);
         input.policies = snapshot.policies().unwrap_or(input.policies);
+    }
+    if let Some(entities) = &request.entities {
+        let stored = entities.policy_files(&input.policies, &mut diagnostics);
+        input.policies.extend(stored);
     }
     let mut loaded = build_document(input, environment, vocabulary, diagnostics);
     loaded.watched.splice(0..0, source_files.watched);
@@ -92,6 +100,7 @@ pub fn load_texts(texts: &InMemoryFiles, environment: Environment, vocabulary: &
         display_path: format!("policies/{name}.json"),
         path: None,
         text: Some((*text).to_owned()),
+        is_stored: false,
     };
     let input = Input {
         files: texts.files.iter().map(file).collect(),
@@ -100,6 +109,7 @@ pub fn load_texts(texts: &InMemoryFiles, environment: Environment, vocabulary: &
         policies: texts.policies.iter().map(policy).collect(),
         ocelot: texts.ocelot,
         stored: texts.stored.cloned(),
+        entities: None,
         dotnet: DotnetEnvironment::default(),
     };
     build_document(input, environment, vocabulary, Diagnostics::default())
@@ -113,6 +123,7 @@ struct Input {
     policies: Vec<PolicyFile>,
     ocelot: bool,
     stored: Option<RemoteDocument>,
+    entities: Option<Arc<StoredEntities>>,
     dotnet: DotnetEnvironment,
 }
 
@@ -142,20 +153,21 @@ fn merge_trees(
     let texts =
         input.files.iter().map(|file| &*file.text).chain(input.stored.iter().map(|stored| &*stored.text));
     let has_placeholders = texts.into_iter().any(|text| text.contains("${"));
-    let policy_files = std::mem::take(&mut input.policies);
+    let (policy_files, entities) = (std::mem::take(&mut input.policies), input.entities.take());
     let (layout, overlays) = (input.assembly, input.files.iter().map(|file| file.is_overlay).collect());
     let Merged { mut root, ocelot, is_incomplete, initial_store_value } =
         merge_files(input, vocabulary, &mut sources, &mut diagnostics);
     if let Some(root) = root.as_mut().filter(|_| has_placeholders) {
         interpolate(root, environment, &mut diagnostics);
     }
+    if let (Some(root), Some(entities)) = (&mut root, entities) {
+        entities.lay_under(root, &mut sources, &mut diagnostics);
+    }
     let options = Options { ocelot };
     let policies =
         policies::read(policy_files, options, vocabulary, environment, &mut sources, &mut diagnostics);
-    let root = root.filter(|_| !is_incomplete).map(|mut root| {
-        merge::apply(&mut root, &policies, vocabulary, &mut diagnostics);
-        root
-    });
+    let mut root = root.filter(|_| !is_incomplete);
+    root.iter_mut().for_each(|root| merge::apply(root, &policies, vocabulary, &mut diagnostics));
     let attached =
         root.as_ref().map(|root| ReferencedFiles::read(root, &sources, environment)).unwrap_or_default();
     Loaded {

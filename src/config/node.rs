@@ -146,6 +146,16 @@ impl Node {
         }
     }
 
+    /// Takes all texts literally: placeholders in them have no meaning.
+    pub fn mark_literal(&mut self) {
+        match &mut self.value {
+            Value::String(_) => self.interpolated = true,
+            Value::Array(items) => items.iter_mut().for_each(Node::mark_literal),
+            Value::Object(members) => members.iter_mut().for_each(|member| member.value.mark_literal()),
+            _ => {}
+        }
+    }
+
     /// The value as JSON text, without spaces and comments; numbers as they are written.
     pub fn to_json(&self) -> String {
         let mut text = String::new();

@@ -44,7 +44,7 @@ impl Snapshot {
             .policies
             .documents
             .iter()
-            .filter(|document| !has_options(document.file))
+            .filter(|document| !has_options(document.file) && !document.is_stored)
             .filter_map(|document| {
                 let name =
                     if document.is_xml { format!("{}.xml", document.name) } else { document.name.clone() };
@@ -100,6 +100,7 @@ impl Snapshot {
                 .map_or_else(|| file.name.clone(), |path| path.display().to_string()),
             path: file.path.clone(),
             text: Some(file.text.clone()),
+            is_stored: false,
         };
         Some(self.policies.as_ref()?.iter().map(policy).collect())
     }

@@ -6,11 +6,23 @@ use serde_json::{Map, Value};
 /// What is shown instead of a secret.
 pub const MASK: &str = "***";
 /// Names of settings with secrets, in lower case; longer names may end in them (`ClientSecret`).
-const SECRET_SUFFIXES: [&str; 9] =
-    ["password", "secret", "token", "signingkey", "apikey", "api-key", "hash", "authorization", "cookie"];
+const SECRET_SUFFIXES: [&str; 12] = [
+    "primarykey",
+    "secondarykey",
+    "sha256",
+    "password",
+    "secret",
+    "token",
+    "signingkey",
+    "apikey",
+    "api-key",
+    "hash",
+    "authorization",
+    "cookie",
+];
 
 /// Objects whose values are all secrets, in lower case.
-const SECRET_OBJECTS: [&str; 1] = ["/otlp/headers/"];
+const SECRET_OBJECTS: [&str; 2] = ["/otlp/headers/", "/namedvalues/"];
 
 /// A configuration as data.
 #[derive(Clone, Debug, Default)]
@@ -106,6 +118,7 @@ fn is_secret(key: &str) -> bool {
 fn is_in_secrets(pointer: &str) -> bool {
     let pointer = pointer.to_ascii_lowercase();
     SECRET_OBJECTS.iter().any(|object| pointer.starts_with(object))
+        || pointer.starts_with("/backends/") && pointer.contains("/credentials/")
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod admin;
 pub mod candidate;
 pub mod change;
 pub mod effective;
+pub mod entities;
 pub mod fabric_naming;
 pub mod dry_run;
 pub mod gateway_handle;

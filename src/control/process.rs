@@ -6,6 +6,7 @@ use super::{
     candidate::Candidate,
     change::{ApplyFn, Baseline, ConfigManager, History, ManagerParts},
     config_store::{self, StoredConfig},
+    entities::EntityStore,
     gateway_handle::GatewayHandle,
     log_signal::reopen_logs,
     role_ports, roles, services,
@@ -64,6 +65,8 @@ pub struct Settings {
     /// The custom stages of the program.
     pub stages: StageRegistry,
     pub style: Style,
+    /// The entities that are made at run time.
+    pub entities: Arc<EntityStore>,
 }
 
 /// Serves until a signal ends the process.
@@ -84,6 +87,7 @@ pub fn serve(
         .with_telemetry()
         .with_shared_state()
         .with_services(services::registry(&handle));
+    settings.entities.attach(&state.programs.counters);
     let (plan, listeners) = first_plan(&first, candidate.id.clone(), &state)?;
     let gateway = Gateway::new(plan, state);
     handle.set(&gateway);
@@ -93,14 +97,10 @@ pub fn serve(
     log_started(&listeners.borrow(), &administration.listeners.borrow(), blueprint);
     let traffic = Served { gateway, listeners };
     let baseline = Arc::<Baseline>::default();
-    let serving = Serving {
-        traffic: &traffic,
-        administration: &administration,
-        active: &state.active,
-        baseline: &baseline,
-    };
+    let (served, active) = ((&traffic, &administration), &state.active);
+    let serving = Serving { traffic: served.0, administration: served.1, active, baseline: &baseline };
     let (manager, watching) = follow_changes(request, candidate, blueprint, &settings, &serving)?;
-    state.set_changes(manager.clone());
+    state.set_changes(manager.clone(), settings.entities.clone());
     roles::follow_registrations(&traffic.gateway, &manager);
     let background = background(traffic.gateway.clone(), baseline);
     let stop = Box::pin(shutdown_signal(watching));
@@ -108,6 +108,7 @@ pub fn serve(
     drop(first);
     run::run(traffic, administration, settings.threads, background, stop);
     manager.stop();
+    settings.entities.stop();
     Ok(())
 }
 

@@ -130,7 +130,7 @@ pub struct Routing {
     pub balancer_key: Option<u64>,
     /// Of an API: the path behind its own, as the client spelled it.
     pub operation_path: Vec<u8>,
-    /// Of an API: the methods of the path, if none of its operations takes the method of the request.
+    /// Of an API: the methods of the operations with the path.
     pub allowed_methods: Vec<u8>,
     /// The hosts of the endpoints, if the path names their agents.
     pub agent_hosts: Vec<String>,

@@ -3,7 +3,12 @@
 
 use super::{
     aggregate,
-    apis::{self, blueprint::ApisBlueprint, build::PlanApis},
+    apis::{
+        self,
+        around::{is_catch_all, with_program},
+        blueprint::ApisBlueprint,
+        build::PlanApis,
+    },
     blueprint::{Blueprint, ClusterBlueprint, DynamicBlueprint, HttpVersion, RouteBlueprint},
     client_fields,
     cluster_builder::{Clusters, agent_clusters, all_clusters},
@@ -131,15 +136,6 @@ fn routes(
     (routes.into(), apis)
 }
 
-/// The route with a policy program around its target.
-fn with_program(route: Arc<Route>, program: Option<Arc<RouteProgram>>) -> Arc<Route> {
-    match (program, Arc::try_unwrap(route)) {
-        (program @ Some(_), Ok(route)) => Arc::new(Route { program, ..route }),
-        (_, Ok(route)) => Arc::new(route),
-        (_, Err(route)) => route,
-    }
-}
-
 /// The routes of the operations of all APIs.
 fn api_routes(
     apis: &Arc<ApisBlueprint<RouteBlueprint>>,
@@ -258,12 +254,6 @@ impl Plan {
         let dynamic = self.dynamic.iter().flat_map(DynamicRoutes::labels);
         self.routes.iter().map(|route| &*route.label).chain(dynamic).collect()
     }
-}
-
-/// Whether a template is `/{name}`.
-fn is_catch_all(template: &str) -> bool {
-    let name = template.strip_prefix("/{").and_then(|rest| rest.strip_suffix('}'));
-    name.is_some_and(|name| !name.contains(['{', '}', '/']))
 }
 
 /// What the features of a route need to build their stages.

@@ -25,6 +25,7 @@
 mod circuit;
 pub mod config;
 pub mod contract;
+pub mod database;
 mod per_state;
 mod redis;
 mod runtime;

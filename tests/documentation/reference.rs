@@ -104,6 +104,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("DiscoveryDocument", "ServiceDiscoveryProvider"),
     ("ApiManagementDocument", "ApiManagement"),
     ("CalloutsDocument", "ApiManagement.Callouts"),
+    ("StoreDocument", "ApiManagement.Store"),
     ("ProductDocument", "Products.ID"),
     ("SubscriptionDocument", "Subscriptions.ID"),
     ("ApiUserDocument", "Users.ID"),
@@ -123,6 +124,10 @@ const SECTIONS: &[(&str, &str)] = &[
     ("SessionAffinityDocument", "Backends.ID.Pool.SessionAffinity"),
     ("SessionIdDocument", "Backends.ID.Pool.SessionAffinity.SessionId"),
     ("LoggerDocument", "Loggers.ID"),
+    ("ServiceFabricDocument", "ServiceFabric"),
+    ("ResolverDocument", "ServiceFabric.Resolvers.NAME"),
+    ("ServiceFabricOptions", "ServiceFabricOptions"),
+    ("ServiceCertificatesDocument", "ServiceFabricOptions.ServiceCertificates"),
     ("IdentityDocument", "Identities.ID"),
 ];
 
@@ -130,10 +135,6 @@ const SECTIONS: &[(&str, &str)] = &[
 const API_SECTIONS: &[(&str, &str)] = &[
     ("OperationDocument", "Apis.ID.Operations.ID"),
     ("KeyNamesDocument", "Apis.ID.SubscriptionKeyParameterNames"),
-    ("ServiceFabricDocument", "ServiceFabric"),
-    ("ResolverDocument", "ServiceFabric.Resolvers.NAME"),
-    ("ServiceFabricOptions", "ServiceFabricOptions"),
-    ("ServiceCertificatesDocument", "ServiceFabricOptions.ServiceCertificates"),
 ];
 
 fn schema<T: schemars::JsonSchema>() -> Value {

@@ -8,6 +8,7 @@ use super::{
     member::{Kind, Member},
     node::Node,
     operators::Binary,
+    reserved::{PARSED_IP_IN, with_parsed_names},
     value::Value,
 };
 use cel::{
@@ -90,7 +91,7 @@ impl Compiler {
             .enable_optional_syntax(true)
             .max_recursion_depth(MAX_PARSER_DEPTH)
             .error_recovery_limit(4);
-        let tree = parser.parse(source).map_err(|errors| {
+        let tree = parser.parse(&with_parsed_names(source)).map_err(|errors| {
             let first = errors.errors.first();
             let message = first.map_or_else(|| "it is not an expression".to_owned(), syntax_message);
             CompileError { help: csharp_hint(source), ..CompileError::new(message) }
@@ -161,6 +162,9 @@ impl Compiler {
         if let Some(slot) = self.local(name) {
             return Ok(Node::Slot(slot));
         }
+        if let Some(name) = functions::TYPE_NAMES.into_iter().find(|known| *known == name) {
+            return Ok(Node::Literal(Value::text(name)));
+        }
         if name == "context" {
             return Err(CompileError::new(
                 "`context` is not a value: name a member such as context.Request.Method",
@@ -213,7 +217,8 @@ impl Compiler {
             if name == "cel.bind" {
                 return self.bind_macro(call);
             }
-            return self.function(&name, false, None, &call.args);
+            let name = if name == PARSED_IP_IN { "ip.in" } else { &name };
+            return self.function(name, false, None, &call.args);
         }
         match &call.target {
             None if call.func_name == "coalesce" => {

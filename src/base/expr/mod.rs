@@ -17,6 +17,7 @@ mod member;
 mod node;
 mod number;
 mod operators;
+mod reserved;
 mod timestamp;
 mod value;
 pub mod xml;

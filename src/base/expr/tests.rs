@@ -40,6 +40,11 @@ fn the_standard_library_has_the_values_of_the_specification() {
             "[true,false,false]",
         ),
         ("cel.bind(x, 'ab', x + x)", "\"abab\""),
+        ("'%s-%d %.2f %x%%'.format(['a', 3, 1.5, 255])", "\"a-3 1.50 ff%\""),
+        (
+            "[type(1) == int, type('a') == string, type([]) == list, math.sign(-3) == -1]",
+            "[true,true,true,true]",
+        ),
         ("{'a': {'b': 1}}.?a.?b.orValue(0) + {'a': 1}.?z.?b.orValue(2)", "3"),
         ("has({'a': 1}.a) && !has({'a': 1}.b)", "true"),
     ]);

@@ -91,14 +91,14 @@ fn members(map: &Map, options: &ToXml, declared: &[String], element: &mut Elemen
         if declaration(&member, options).is_some() {
             continue;
         }
-        if let Some(name) = member.strip_prefix('@') {
-            element.attributes.push((qualified(name, options, declared), text(value)));
-        } else if member == "#text" {
-            element.children.push(Node::Text(text(value)));
-        } else if let (true, Value::Map(block)) = (is_named(&member, &options.attributes), value) {
+        if let (true, Value::Map(block)) = (is_named(&member, &options.attributes), value) {
             let each =
                 block.0.iter().map(|(name, value)| (qualified(&key(name), options, declared), text(value)));
             element.attributes.extend(each);
+        } else if let Some(name) = member.strip_prefix('@') {
+            element.attributes.push((qualified(name, options, declared), text(value)));
+        } else if member == "#text" {
+            element.children.push(Node::Text(text(value)));
         } else {
             let children = value_elements(&member, value, options, declared);
             element.children.extend(children.into_iter().map(|child| Node::Element(Arc::new(child))));

@@ -47,6 +47,8 @@ pub struct PolicyDocumentFile {
     /// `None` if it is XML, or could not be parsed.
     pub tree: Option<Node>,
     pub is_xml: bool,
+    /// Whether it comes from the store of the gateway.
+    pub is_stored: bool,
 }
 
 /// All policies, sorted by name, and the policy documents.
@@ -64,6 +66,8 @@ pub struct PolicyFile {
     pub path: Option<PathBuf>,
     /// `None` if it could not be read.
     pub text: Option<String>,
+    /// Whether it comes from the store of the gateway.
+    pub is_stored: bool,
 }
 
 impl Policies {
@@ -147,6 +151,7 @@ fn find_documents(
             display_path: shown_as,
             path: Some(path),
             text,
+            is_stored: false,
         });
     }
 }
@@ -185,7 +190,13 @@ fn read_policy_file(
     }
     watched.push(path.clone());
     let text = read_text(&path, &shown_as, false, diagnostics);
-    Some(PolicyFile { name: name.to_owned(), display_path: shown_as, path: Some(path), text })
+    Some(PolicyFile {
+        name: name.to_owned(),
+        display_path: shown_as,
+        path: Some(path),
+        text,
+        is_stored: false,
+    })
 }
 
 /// "edge" of "edge.json".
@@ -206,7 +217,7 @@ pub fn read(
 ) -> Policies {
     let dialect = Dialect { single_quotes: options.ocelot };
     let mut policies = Policies::default();
-    for PolicyFile { name, display_path: shown_as, path, text } in files {
+    for PolicyFile { name, display_path: shown_as, path, text, is_stored } in files {
         let Some(text) = text else {
             policies.all.push(Policy { name, file: None, tree: None });
             continue;
@@ -214,14 +225,17 @@ pub fn read(
         let file = sources.add(shown_as, path, text, dialect);
         if let Some(stem) = xml_stem(&name) {
             let name = stem.to_lowercase();
-            policies.documents.push(PolicyDocumentFile { name, file, tree: None, is_xml: true });
+            policies.documents.push(PolicyDocumentFile { name, file, tree: None, is_xml: true, is_stored });
             continue;
         }
         let text = sources.get(file).map_or("", |source| source.text.as_str());
-        let tree = parse(file, text, dialect, diagnostics);
+        let mut tree = parse(file, text, dialect, diagnostics);
+        if let Some(tree) = tree.as_mut().filter(|_| is_stored) {
+            tree.mark_literal();
+        }
         let reader = (options, vocabulary, environment);
         let (document, policy) = divided(name, file, tree, reader, diagnostics);
-        policies.documents.extend(document);
+        policies.documents.extend(document.map(|document| PolicyDocumentFile { is_stored, ..document }));
         policies.all.extend(policy);
     }
     policies.all.sort_by(|a, b| a.name.cmp(&b.name));
@@ -237,7 +251,8 @@ fn divided(
     (options, vocabulary, environment): (Options, &Vocabulary, Environment),
     diagnostics: &mut Diagnostics,
 ) -> (Option<PolicyDocumentFile>, Option<Policy>) {
-    let document = |tree| PolicyDocumentFile { name: name.to_lowercase(), file, tree, is_xml: false };
+    let document =
+        |tree| PolicyDocumentFile { name: name.to_lowercase(), file, tree, is_xml: false, is_stored: false };
     if is_document(&name) {
         let tree = tree.map(|tree| interpolated(tree, environment, diagnostics));
         return (Some(document(tree)), None);

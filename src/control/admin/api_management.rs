@@ -2,11 +2,14 @@
 
 use super::{context::AdminContext, error::AdminError, extract::QueryParams, page::JsonPage};
 use crate::{
-    plan::apis::blueprint::Programs,
-    stages::program::{Program, Section, instruction::Described},
+    plan::apis::{
+        blueprint::Programs,
+        described::{EffectivePolicy, effective},
+    },
+    stages::program::Program,
 };
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// Which program is shown.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -18,34 +21,6 @@ pub struct ProgramQuery {
     pub operation: Option<String>,
     /// The id of the product context. Default: no product.
     pub product: Option<String>,
-}
-
-/// The effective statements of an operation and a product context.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub struct EffectivePolicy {
-    pub inbound: Vec<EffectiveStatement>,
-    pub backend: Vec<EffectiveStatement>,
-    pub outbound: Vec<EffectiveStatement>,
-    pub on_error: Vec<EffectiveStatement>,
-}
-
-/// A statement and its origin.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct EffectiveStatement {
-    /// `operation`, `api`, `policy`, `product`, `workspace` or `global`.
-    pub scope: String,
-    /// The document, relative to the configuration; `built-in` for the default `forward-request`.
-    pub file: String,
-    /// The JSON pointer of the statement in the document.
-    pub pointer: String,
-    /// The path of the statement in its section, as in `context.LastError.Path`.
-    pub path: String,
-    /// The `id` of the statement.
-    pub id: String,
-    /// As written, with secrets masked.
-    #[schema(value_type = Object)]
-    pub statement: serde_json::Value,
 }
 
 /// The flattened policies of an operation, each statement with its origin.
@@ -75,26 +50,4 @@ fn program_of<'p>(programs: &'p Programs, product: Option<&str>) -> Result<&'p P
     found
         .map(|found| &*found.program)
         .ok_or_else(|| AdminError::not_found("the API is in no product with this id"))
-}
-
-fn effective(program: &Program) -> EffectivePolicy {
-    let section = |section: Section| program.section(section).described.iter().map(statement).collect();
-    EffectivePolicy {
-        inbound: section(Section::Inbound),
-        backend: section(Section::Backend),
-        outbound: section(Section::Outbound),
-        on_error: section(Section::OnError),
-    }
-}
-
-fn statement(described: &Described) -> EffectiveStatement {
-    let origin = &described.origin;
-    EffectiveStatement {
-        scope: origin.scope.name().to_owned(),
-        file: origin.file.to_string(),
-        pointer: origin.pointer.clone(),
-        path: origin.path.clone(),
-        id: origin.id.clone(),
-        statement: (*described.statement).clone(),
-    }
 }

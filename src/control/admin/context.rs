@@ -5,7 +5,8 @@ use super::{
 };
 use crate::{
     control::{
-        active::ActiveConfig, candidate::Candidate, change::ConfigManager, gateway_handle::GatewayHandle,
+        active::ActiveConfig, candidate::Candidate, change::ConfigManager, entities::EntityStore,
+        gateway_handle::GatewayHandle,
     },
     server::Gateway,
 };
@@ -31,6 +32,8 @@ pub struct AdminState {
     pub active: Arc<ActiveConfig>,
     /// What replaces the configuration; absent while the gateway starts.
     changes: OnceLock<Arc<ConfigManager>>,
+    /// The entities that are made at run time; absent while the gateway starts.
+    entities: OnceLock<Arc<EntityStore>>,
     /// Runs work that takes long or blocks.
     pub work: WorkPool,
     pub log_level: LogOverride,
@@ -44,6 +47,7 @@ impl AdminState {
         Arc::new(AdminState {
             active,
             changes: OnceLock::new(),
+            entities: OnceLock::new(),
             work: WorkPool::default(),
             log_level: LogOverride::default(),
             rates: RateWindow::default(),
@@ -53,9 +57,10 @@ impl AdminState {
 }
 
 impl AdminState {
-    /// Sets what replaces the configuration, once.
-    pub fn set_changes(&self, manager: Arc<ConfigManager>) {
+    /// Sets what replaces the configuration and its entities, once.
+    pub fn set_changes(&self, manager: Arc<ConfigManager>, entities: Arc<EntityStore>) {
         let _ = self.changes.set(manager);
+        let _ = self.entities.set(entities);
     }
 }
 
@@ -73,6 +78,12 @@ impl AdminContext {
     pub fn changes(&self) -> Result<Arc<ConfigManager>, AdminError> {
         let manager = self.shared.changes.get().cloned();
         manager.ok_or_else(|| AdminError::unavailable("the gateway is not running"))
+    }
+
+    /// The entities that are made at run time.
+    pub fn entities(&self) -> Result<Arc<EntityStore>, AdminError> {
+        let entities = self.shared.entities.get().cloned();
+        entities.ok_or_else(|| AdminError::unavailable("the gateway is not running"))
     }
 
     /// The gateway, if it is running.

@@ -109,6 +109,16 @@ impl AdminError {
         self.status
     }
 
+    /// The explanation.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Whether it has a further member of this name.
+    pub fn has_member(&self, name: &str) -> bool {
+        self.members.iter().any(|(known, _)| *known == name)
+    }
+
     /// The error code.
     pub fn code(&self) -> &'static str {
         self.code

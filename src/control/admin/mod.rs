@@ -27,6 +27,7 @@ mod hubs;
 mod limits;
 mod log_level;
 mod log_override;
+mod management;
 mod ocelot;
 mod openapi;
 mod page;
@@ -47,10 +48,12 @@ pub use guard::{Caller, Credential};
 pub use page::JsonPage;
 pub use work::WorkPool;
 
+use crate::pipeline::internal::{Request, Response};
 use axum::{
     Extension, Router,
     extract::{DefaultBodyLimit, State},
     middleware,
+    response::IntoResponse,
 };
 use http::StatusCode;
 use std::sync::OnceLock;
@@ -136,11 +139,15 @@ pub fn openapi_document() -> &'static str {
     DOCUMENT.get_or_init(|| openapi::complete(pages().into_openapi()))
 }
 
-async fn not_found(State(context): State<AdminContext>) -> AdminError {
-    AdminError::not_found(match context.access {
+async fn not_found(State(context): State<AdminContext>, request: Request) -> Response {
+    if context.access != Access::Health && management::tree_path(request.uri().path()).is_some() {
+        return management::serve(context, request).await;
+    }
+    let error = AdminError::not_found(match context.access {
         Access::Health => "the pages are /live, /ready and /metrics",
         Access::Local | Access::Remote => "no such page; /openapi.json lists all pages",
-    })
+    });
+    error.into_response()
 }
 
 async fn method_not_allowed() -> AdminError {

@@ -50,19 +50,19 @@ pub struct ConfigManager {
 
 /// What a replacement of the configuration reads and changes.
 pub(super) struct ManagerState {
-    request: Request,
+    pub request: Request,
     store: Arc<StoredConfig>,
     stages: StageRegistry,
     pub style: Style,
-    apply: ApplyFn,
+    pub apply: ApplyFn,
     active: Arc<ActiveConfig>,
     pub metrics: Arc<Metrics>,
     pub history: History,
     baseline: Arc<Baseline>,
     /// The files as they were read last, whether they were applied or not.
-    files: ConfigTexts,
+    pub files: ConfigTexts,
     /// The active configuration.
-    current: ConfigTexts,
+    pub current: ConfigTexts,
     /// Whether it comes from a store, which this process does not write.
     is_stored: bool,
     /// Whether the active candidate came from the files, or was saved to them.
@@ -80,7 +80,8 @@ pub(super) struct ConfigTexts {
 }
 
 impl ConfigTexts {
-    fn of(candidate: &Candidate) -> ConfigTexts {
+    /// Of a candidate.
+    pub fn of(candidate: &Candidate) -> ConfigTexts {
         ConfigTexts { id: candidate.id.clone(), snapshot: Arc::new(Snapshot::of(&candidate.loaded)) }
     }
 }
@@ -268,7 +269,7 @@ impl ManagerState {
     }
 
     /// Makes an activated candidate the current one.
-    fn activate(&mut self, candidate: Arc<Candidate>, texts: ConfigTexts) {
+    pub fn activate(&mut self, candidate: Arc<Candidate>, texts: ConfigTexts) {
         (self.store_watch, self.is_stored) = (follows_files(&candidate), is_stored(&candidate));
         self.current = texts;
         self.active.set(candidate);

@@ -6,6 +6,7 @@
 //! outlives plans; the history outlives the process, in the data directory.
 
 mod baseline;
+mod entities;
 mod entry;
 mod history;
 mod judge;
@@ -18,6 +19,7 @@ mod save;
 mod watched;
 
 pub use baseline::Baseline;
+pub use entities::EntityChangeError;
 pub use entry::{Author, Entry, Origin, Outcome};
 pub use history::History;
 pub use manager::{ApplyFn, ConfigManager, ManagerParts};

@@ -23,7 +23,7 @@ use crate::{
         document::{RouteDocument, apis::ApiDocument},
     },
     stages::program::{
-        Program,
+        Program, Section,
         entities::{Api, Operation, Product},
         failure::ErrorForm,
         target::ServiceUrl,
@@ -68,7 +68,7 @@ impl ApiCompiler<'_, '_, '_> {
             compiled.push(OperationBlueprint { operation: operation.clone(), programs });
         }
         let missing = self.builder.programs(&api, None, &chain, &products);
-        self.lint(&api, &chain, &missing.plain, source, diagnostics);
+        self.lint(&api, &chain, &missing.plain, diagnostics);
         let open = products.iter().find(|product| !product.requires_subscription);
         ApiBlueprint {
             api,
@@ -80,21 +80,16 @@ impl ApiCompiler<'_, '_, '_> {
         }
     }
 
-    fn lint(
-        &self,
-        api: &Api,
-        chain: &ApiChain,
-        program: &Program,
-        source: &ApiSource,
-        diagnostics: &mut Diagnostics,
-    ) {
+    fn lint(&self, api: &Api, chain: &ApiChain, program: &Program, diagnostics: &mut Diagnostics) {
         let mut names = chain.api.clone();
         names.extend(chain.policies.iter().rev().cloned());
         names.extend(chain.workspace.iter().map(|workspace| format!("workspaces/{workspace}")));
         names.push("global".to_owned());
         lints::protections(&names, self.documents, diagnostics);
         if chain.api.iter().any(|name| self.documents.all.contains_key(name)) {
-            lints::program(api, program, source.key_span, diagnostics);
+            let own = names.iter().filter_map(|name| self.documents.all.get(name));
+            let backend = own.filter_map(|document| document.section_spans[Section::Backend as usize]).next();
+            lints::program(api, program, backend, diagnostics);
         }
     }
 

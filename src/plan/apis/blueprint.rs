@@ -9,7 +9,8 @@ use crate::stages::program::{
     subscription::SubscriptionIndex,
     target::ServiceUrl,
 };
-use std::{collections::HashMap, sync::Arc};
+use crate::state::database::Durability;
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 /// The compiled entities.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct ApisBlueprint<Route> {
     pub subscriptions: Arc<SubscriptionIndex>,
     pub deployment: Deployment,
     pub max_body_bytes: usize,
+    /// The file of the store and its durability; `None`: in memory.
+    pub store: Option<(PathBuf, Durability)>,
     pub allow: Vec<HostRule>,
     pub deny: Vec<HostRule>,
     /// The program of requests that no API takes; `None`: there is no global `on-error`.
@@ -35,6 +38,7 @@ impl<Route> Default for ApisBlueprint<Route> {
             subscriptions: Arc::default(),
             deployment: Deployment::default(),
             max_body_bytes: 0,
+            store: None,
             allow: Vec::new(),
             deny: Vec::new(),
             unmatched: Arc::default(),

@@ -11,25 +11,31 @@ use super::{
     programs::ProgramBuilder,
     services,
     sources::{ApiSource, api_sources, read_operations},
-    subscriptions,
+    subscriptions::{self, choice},
 };
 use crate::{
     config::{Diagnostics, Node, Spanned, codes, policies::Policies},
     plan::{
-        blueprint::RouteBlueprint, check::CheckContext, compile::route_compiler::DocumentContext,
-        document::Document,
+        blueprint::RouteBlueprint,
+        check::CheckContext,
+        compile::route_compiler::DocumentContext,
+        document::{Document, apis::StoreDocument},
     },
     stages::program::{
         entities::{Deployment, Operation, Product, Subscription},
         subscription::SubscriptionIndex,
     },
+    state::database::Durability,
 };
 use std::{
     collections::{HashMap, HashSet},
+    path::PathBuf,
     sync::Arc,
 };
 
-const DEFAULT_MAX_BODY: u64 = 4 << 20;
+const DEFAULT_MAX_BODY_BYTES: u64 = 4 << 20;
+/// The file of the store in the data directory.
+const DEFAULT_STORE_FILE: &str = "margay.db";
 
 /// The compiled API management, and the programs of documents that routes name.
 pub struct CompiledApis {
@@ -52,13 +58,8 @@ pub fn compile(
     let values = NamedValues::read(document, diagnostics);
     let entities = Entities::read(document, root, diagnostics);
     let facts = services::facts(scope, &values, diagnostics);
-    let compiler = DocumentCompiler {
-        policies,
-        sources: scope.sources,
-        owners: &entities.owners,
-        facts: &facts,
-        named_values: &values,
-    };
+    let (owners, sources) = (&entities.owners, scope.sources);
+    let compiler = DocumentCompiler { policies, sources, owners, facts: &facts, named_values: &values };
     let documents = compiler.compile(diagnostics);
     let mut builder = ProgramBuilder::new(&documents);
     let products = &entities.products;
@@ -75,7 +76,8 @@ pub fn compile(
     let backends = services::backends(scope, &values, diagnostics);
     let unmatched = builder.program(vec!["global".to_owned()]);
     let subscriptions = Arc::new(entities.index);
-    let apis = ApisBlueprint { apis, table, backends, subscriptions, unmatched, ..settings(scope) };
+    let apis =
+        ApisBlueprint { apis, table, backends, subscriptions, unmatched, ..settings(scope, diagnostics) };
     CompiledApis { apis: Some(apis), documents }
 }
 
@@ -106,13 +108,14 @@ impl Entities {
 }
 
 /// The settings that hold for all APIs.
-fn settings(scope: &CheckContext) -> ApisBlueprint<RouteBlueprint> {
+fn settings(scope: &CheckContext, diagnostics: &mut Diagnostics) -> ApisBlueprint<RouteBlueprint> {
     let management = scope.document.api_management.as_ref().map(|api| &api.value);
     let text = |setting: Option<&Option<Spanned<String>>>, default: &str| {
         setting.and_then(Option::as_ref).map_or_else(|| default.to_owned(), |text| text.value.clone())
     };
-    let size =
-        management.and_then(|api| api.max_body_size.as_ref()).map_or(DEFAULT_MAX_BODY, |size| size.value.0);
+    let size = management
+        .and_then(|api| api.max_body_size.as_ref())
+        .map_or(DEFAULT_MAX_BODY_BYTES, |size| size.value.0);
     let (allow, deny) = services::callouts(scope);
     ApisBlueprint {
         deployment: Deployment {
@@ -120,10 +123,27 @@ fn settings(scope: &CheckContext) -> ApisBlueprint<RouteBlueprint> {
             region: text(management.map(|api| &api.region), ""),
         },
         max_body_bytes: usize::try_from(size).unwrap_or(usize::MAX),
+        store: store(management.and_then(|api| api.store.as_ref()).map(|store| &store.value), diagnostics),
         allow,
         deny,
         ..ApisBlueprint::default()
     }
+}
+
+/// The file of the store.
+fn store(document: Option<&StoreDocument>, diagnostics: &mut Diagnostics) -> Option<(PathBuf, Durability)> {
+    let unset = StoreDocument::default();
+    let document = document.unwrap_or(&unset);
+    let durability = match &*choice(&document.durability, &["Batched", "Strict"], diagnostics) {
+        "Strict" => Durability::Strict,
+        _ => Durability::Batched,
+    };
+    let file = document.file.as_ref().map_or(DEFAULT_STORE_FILE, |file| file.trim());
+    if let Some(set) = document.file.as_ref().filter(|_| file.is_empty() || file.contains('\0')) {
+        diagnostics.error(codes::API_ENTITY, set.span, "invalid File: must be the path of a file");
+    }
+    let is_sqlite = choice(&document.store_type, &["Sqlite", "Memory"], diagnostics) == "Sqlite";
+    is_sqlite.then(|| (PathBuf::from(file), durability))
 }
 
 fn owners(sources: &[ApiSource], operations: &[Vec<Arc<Operation>>], products: Ids) -> Owners {

@@ -4,7 +4,7 @@ use super::documents::Documents;
 use crate::{
     config::{Diagnostics, Span, codes},
     stages::program::{
-        Instruction, Program, Scope, Section,
+        Instruction, Origin, Program, Scope, Section,
         effective::DocumentSection,
         entities::{Api, Product, Subscription, SubscriptionScope},
     },
@@ -67,7 +67,8 @@ pub fn protections(chain: &[String], documents: &Documents, diagnostics: &mut Di
 }
 
 /// Warns of an effective backend section that never calls the service, and of limits that never count.
-pub fn program(api: &Api, program: &Program, span: Span, diagnostics: &mut Diagnostics) {
+/// `backend_span` is the place of the section that replaces the built-in one.
+pub fn program(api: &Api, program: &Program, backend_span: Option<Span>, diagnostics: &mut Diagnostics) {
     let backend = &program.section(Section::Backend).instructions;
     let answers = ["return-response", "mock-response"];
     let calls = backend.iter().any(|instruction| match instruction {
@@ -79,24 +80,29 @@ pub fn program(api: &Api, program: &Program, span: Span, diagnostics: &mut Diagn
     if !calls && !is_answered {
         let message =
             format!("the backend section of {} has no forward-request: every response is empty", api.id);
-        diagnostics.warning(codes::NO_FORWARD_REQUEST, span, message);
+        diagnostics.warning(codes::NO_FORWARD_REQUEST, backend_span, message);
     }
     if !api.requires_subscription
-        && let Some(limit) = inbound.iter().filter_map(name).find(|name| BY_SUBSCRIPTION.contains(name))
+        && let Some(limit) = find(inbound, &BY_SUBSCRIPTION)
     {
-        let message = format!("`{limit}` counts by subscription, and {} needs none", api.id);
+        let message = format!("`{}` counts by subscription, and {} needs none", limit.statement, api.id);
         diagnostics
-            .warning(codes::LIMIT_WITHOUT_SUBSCRIPTION, span, message)
+            .warning(codes::LIMIT_WITHOUT_SUBSCRIPTION, limit.span, message)
             .help("use rate-limit-by-key or quota-by-key");
     }
     let cors = inbound.iter().filter_map(name).position(|name| name == "cors");
-    if cors.is_some_and(|at| at > 0) {
-        diagnostics.warning(
-            codes::CORS_NOT_FIRST,
-            span,
-            format!("`cors` is not the first statement of {}", api.id),
-        );
+    if let Some(cors) = find(inbound, &["cors"]).filter(|_| cors.is_some_and(|at| at > 0)) {
+        let message = format!("`cors` is not the first statement of {}", api.id);
+        diagnostics.warning(codes::CORS_NOT_FIRST, cors.span, message);
     }
+}
+
+/// The first statement with one of these names.
+fn find<'i>(instructions: &'i [Instruction], names: &[&str]) -> Option<&'i Origin> {
+    instructions.iter().find_map(|instruction| match instruction {
+        Instruction::Run(_, origin) if names.contains(&origin.statement) => Some(&**origin),
+        _ => None,
+    })
 }
 
 /// Warns of product documents that do not run for some subscriptions.

@@ -4,9 +4,11 @@
 //! breakers and counters and makes a route for each operation; [`table::ApiTable`] finds it.
 
 mod api;
+pub mod around;
 pub mod blueprint;
 pub mod build;
 pub mod compile;
+pub mod described;
 mod documents;
 mod entities;
 mod identities;

@@ -30,14 +30,7 @@ pub fn operation(
     let method = text("Method", &document.method);
     let url_template = text("UrlTemplate", &document.url_template);
     let (method, url_template) = (method?, url_template?);
-    let template = match OperationTemplate::parse(&url_template) {
-        Ok(template) => template,
-        Err(message) => {
-            let span = document.url_template.as_ref().map_or(document.span, |text| text.span);
-            diagnostics.error(codes::API_ENTITY, span, format!("invalid UrlTemplate: {message}"));
-            return None;
-        }
-    };
+    let template = template(&url_template, document, diagnostics)?;
     let name = document.display_name.as_ref().map_or_else(|| id.value.clone(), |name| name.value.clone());
     let responses = document.responses.as_ref().map(|text| text.value.0.as_str());
     Some(Arc::new(Operation {
@@ -48,6 +41,31 @@ pub fn operation(
         template,
         examples: responses.map(examples).unwrap_or_default(),
     }))
+}
+
+/// A template whose placeholders have different names.
+fn template(
+    text: &str,
+    document: &Spanned<OperationDocument>,
+    diagnostics: &mut Diagnostics,
+) -> Option<OperationTemplate> {
+    let parsed = OperationTemplate::parse(text).map_err(|message| message.to_string());
+    let checked = parsed.and_then(|template| {
+        let names: Vec<&str> = template.names().collect();
+        let repeated = names.iter().enumerate().find(|(at, name)| names[..*at].contains(*name));
+        match repeated {
+            Some((_, name)) => Err(format!("the placeholder {{{name}}} is there twice")),
+            None => Ok(template),
+        }
+    });
+    match checked {
+        Ok(template) => Some(template),
+        Err(message) => {
+            let span = document.url_template.as_ref().map_or(document.span, |text| text.span);
+            diagnostics.error(codes::API_ENTITY, span, format!("invalid UrlTemplate: {message}"));
+            None
+        }
+    }
 }
 
 /// The examples of `Responses`.

@@ -12,6 +12,9 @@ use crate::{
     plan::{blueprint::RouteBlueprint, check::CheckContext},
 };
 
+/// Where versions are.
+const SCHEMES: [&str; 3] = ["Segment", "Query", "Header"];
+
 /// The table of paths.
 pub(super) fn table(
     scope: &CheckContext,
@@ -19,6 +22,7 @@ pub(super) fn table(
     apis: &[ApiBlueprint<RouteBlueprint>],
     diagnostics: &mut Diagnostics,
 ) -> ApiTable {
+    check_version_sets(scope, diagnostics);
     let mut table = ApiTable::default();
     let mut groups: Vec<(String, PathEntry, String)> = Vec::new();
     for (source, (index, blueprint)) in sources.iter().zip(apis.iter().enumerate()) {
@@ -81,6 +85,21 @@ fn add_version(
     known.operations.insert(index, operations);
 }
 
+/// Every version set, also one without APIs.
+fn check_version_sets(scope: &CheckContext, diagnostics: &mut Diagnostics) {
+    for (id, set) in scope.document.version_sets.iter().flat_map(|map| map.iter()) {
+        let needed = match choice(&set.scheme, &SCHEMES, diagnostics).as_str() {
+            "Query" => ("QueryName", &set.query_name),
+            "Header" => ("HeaderName", &set.header_name),
+            _ => continue,
+        };
+        if needed.1.as_ref().is_none_or(|name| name.trim().is_empty()) {
+            let message = format!("the version set \"{}\" needs {}", id.value, needed.0);
+            diagnostics.error(codes::API_ENTITY, set.span, message);
+        }
+    }
+}
+
 fn version_place(scope: &CheckContext, source: &ApiSource, diagnostics: &mut Diagnostics) -> VersionPlace {
     let Some(name) = &source.own.version_set else { return VersionPlace::None };
     let sets = || scope.document.version_sets.iter().flat_map(|map| map.iter());
@@ -92,7 +111,7 @@ fn version_place(scope: &CheckContext, source: &ApiSource, diagnostics: &mut Dia
     let text = |setting: &Option<Spanned<String>>| {
         setting.as_ref().map(|text| text.value.clone()).unwrap_or_default()
     };
-    match choice(&set.scheme, &["Segment", "Query", "Header"], diagnostics).as_str() {
+    match choice(&set.scheme, &SCHEMES, &mut Diagnostics::default()).as_str() {
         "Query" => VersionPlace::Query(text(&set.query_name)),
         "Header" => VersionPlace::Header(text(&set.header_name)),
         _ => VersionPlace::Segment,

@@ -6,8 +6,9 @@ use crate::{
         Diagnostics, Node, Span, codes, de,
         node::{Member, Value as NodeValue},
         policies::merge::merge_over,
+        suggest,
     },
-    plan::document::apis::ApiDocument,
+    plan::document::{RouteDocument, apis::ApiDocument},
     stages::program::entities::Operation,
 };
 use std::sync::Arc;
@@ -83,6 +84,19 @@ fn own_settings(node: &mut Node, diagnostics: &mut Diagnostics) -> ApiDocument {
     let Some(members) = node.members_mut() else { return ApiDocument::default() };
     let own: Vec<Member> = members.iter().filter(|member| is_own(member)).cloned().collect();
     members.retain(|member| !is_own(member));
+    let route = de::field_names::<RouteDocument>();
+    members.retain(|member| {
+        let name = &*member.key.value;
+        let is_option = name.to_ascii_lowercase().ends_with("options");
+        let is_of_route = is_option || route.iter().any(|known| known.eq_ignore_ascii_case(name));
+        let near = suggest::closest_match(name, names.iter().copied()).filter(|_| !is_of_route);
+        if let Some(near) = near {
+            diagnostics
+                .error(codes::UNKNOWN_KEY, member.key.span, format!("unknown setting \"{name}\""))
+                .help(format!("did you mean \"{near}\"?"));
+        }
+        near.is_none()
+    });
     let own = Node::new(span, NodeValue::Object(own));
     de::read(&own, diagnostics, de::Options { ocelot: false })
 }

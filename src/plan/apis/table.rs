@@ -80,7 +80,7 @@ pub struct ApiMatch {
     pub values: Values,
     /// The path behind that of the API, as the client spelled it.
     pub rest: String,
-    /// The methods of the path, if none fits.
+    /// The methods of the path.
     pub allowed: Vec<String>,
 }
 
@@ -208,6 +208,11 @@ impl PathEntry {
 impl ApiMatch {
     /// Adds the operation among those whose templates fit, or the methods that they have.
     fn with_operation(mut self, fitting: Vec<(&OperationEntry, Values)>, query: &ApiQuery<'_>) -> ApiMatch {
+        for (candidate, _) in &fitting {
+            if !self.allowed.contains(&candidate.operation.method) {
+                self.allowed.push(candidate.operation.method.clone());
+            }
+        }
         // An operation that takes OPTIONS answers preflights itself.
         for method in [query.method, requested_method(query)] {
             if let Some((candidate, values)) =
@@ -215,12 +220,7 @@ impl ApiMatch {
             {
                 self.operation = Some(candidate.index);
                 self.values.clone_from(values);
-                return self;
-            }
-        }
-        for (candidate, _) in fitting {
-            if !self.allowed.contains(&candidate.operation.method) {
-                self.allowed.push(candidate.operation.method.clone());
+                break;
             }
         }
         self

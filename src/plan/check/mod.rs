@@ -27,6 +27,7 @@ use crate::plan::roles::RolesBlueprint;
 pub fn check_document(scope: &CheckContext, diagnostics: &mut Diagnostics) {
     if scope.routes().is_empty()
         && scope.aggregates().is_empty()
+        && scope.document.apis.is_none()
         && scope.global.discovery.is_none()
         && items(&scope.document.transport_routes).is_empty()
         && scope.roles.is_none_or(RolesBlueprint::is_empty)

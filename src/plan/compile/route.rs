@@ -146,7 +146,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             fallback: tried.fallback,
             preserve_host: self.preserve_host(),
             escaped_separators: self.document.path_with_escaped_separators.as_ref().map(|set| set.value),
-            policies: texts(&self.document.policies),
+            policies: items(&self.document.policies).iter().map(|name| name.value.clone()).collect(),
             metadata: metadata(self.scope, self.document),
             broken: self.unservable,
             documents: None,
@@ -384,11 +384,6 @@ fn route_facts<'r>(
         is_authenticated: authentication.is_some_and(ResolvedAuthentication::is_required),
         request_identity,
     }
-}
-
-/// The strings of a list.
-fn texts(list: &crate::plan::document::List<String>) -> Vec<String> {
-    items(list).iter().map(|text| text.value.clone()).collect()
 }
 
 fn metadata(scope: &CheckContext, route: &RouteDocument) -> Vec<(String, String)> {

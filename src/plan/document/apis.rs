@@ -9,7 +9,7 @@ use crate::{
     },
 };
 use schemars::JsonSchema;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Visitor};
 use std::{borrow::Cow, fmt};
 
 /// Entities by their ids.
@@ -215,8 +215,11 @@ impl<'de> Visitor<'de> for NamedValueVisitor {
         Ok(NamedValueDocument { value, ..NamedValueDocument::default() })
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<NamedValueDocument, A::Error> {
-        let object = NamedValueObject::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+    fn visit_newtype_struct<D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<NamedValueDocument, D::Error> {
+        let object = NamedValueObject::deserialize(deserializer)?;
         Ok(NamedValueDocument { value: object.value, secret: object.secret, tags: object.tags })
     }
 }
@@ -267,6 +270,21 @@ pub struct ApiManagementDocument {
     pub callouts: Setting<CalloutsDocument>,
     /// The address of Entra ID for `validate-azure-ad-token`. Default: `https://login.microsoftonline.com`.
     pub entra_authority: Setting<String>,
+    /// Where entities that are made at run time and the counts of quotas are kept.
+    pub store: Setting<StoreDocument>,
+}
+
+/// Where entities that are made at run time and the counts of quotas are kept.
+#[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct StoreDocument {
+    /// `Sqlite`: a file in `DataDirectory`. `Memory`: nothing survives a restart. Default: `Sqlite`.
+    #[serde(rename = "Type")]
+    pub store_type: Setting<String>,
+    /// The file of the database, relative to `DataDirectory`. Default: `margay.db`.
+    pub file: Setting<String>,
+    /// `Batched`: counts are written within 100 ms. `Strict`: a call waits until its count is written. Default: `Batched`.
+    pub durability: Setting<String>,
 }
 
 /// The hosts that call-outs may call.

@@ -7,13 +7,16 @@
 mod agents;
 mod discovery;
 mod fabric;
+mod operation;
 mod parts;
+mod program;
 mod report;
 mod request;
 pub(crate) mod resilience;
 
 pub use discovery::DiscoveryLookup;
 pub use fabric::{ReplicaExplanation, ServiceExplanation};
+pub use operation::ApiExplanation;
 pub use report::{
     Explanation, MatchedRoute, NearMiss, PartExplanation, Rejection, Setting, StageDescription,
 };
@@ -101,6 +104,7 @@ impl Explainer<'_> {
             target: text(exchange.request.target()),
             route,
             near_misses,
+            api_management: self.plan.apis.is_some().then(ApiExplanation::default),
             ..Explanation::default()
         }
     }
@@ -172,6 +176,7 @@ impl Explainer<'_> {
             explanation.parts = parts::explain(aggregate, &exchange, dry_run).await;
             return;
         }
+        let Some(early) = explanation.add_program(route, &mut exchange, early) else { return };
         let rewritten = if early.is_none() { route.rewrite(&mut exchange) } else { Ok(()) };
         if let (None, Ok(()), Some((service, request))) =
             (&early, &rewritten, internal_target::describe(route, hop, &exchange))

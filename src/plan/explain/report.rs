@@ -2,6 +2,7 @@
 
 use super::discovery::DiscoveryLookup;
 use super::fabric::ServiceExplanation;
+use super::operation::ApiExplanation;
 use crate::pipeline::head::Head;
 use crate::pipeline::response::rescue;
 use crate::pipeline::{error::ErrorCode, response::RouteResult};
@@ -32,6 +33,9 @@ pub struct Explanation {
     /// The requests of an aggregate; empty for any other route.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<PartExplanation>,
+    /// The operation, the caller and the program, with APIs or policy documents.
+    #[serde(flatten)]
+    pub api_management: Option<ApiExplanation>,
     /// The gateway's own response.
     pub response: Option<Rejection>,
     /// Discovery providers were not queried.
@@ -141,6 +145,8 @@ impl Explanation {
         write_section(&mut page, "near misses", self.near_misses.iter().map(near_miss).collect());
         let step = |step: &StageDescription| vec![step.name.to_owned(), step.description.clone()];
         write_section(&mut page, "stages", self.stages.iter().map(step).collect());
+        let program = self.api_management.iter().flat_map(ApiExplanation::rows).collect();
+        write_section(&mut page, "policies", program);
         let setting = |s: &Setting| vec![s.name.to_owned(), s.value.clone(), s.origin.clone()];
         write_section(&mut page, "settings", self.settings.iter().map(setting).collect());
         let endpoints = (!self.endpoints.is_empty()).then(|| vec![self.endpoints.join(" or ")]);

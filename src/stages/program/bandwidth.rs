@@ -62,6 +62,7 @@ impl Drop for ByteCounter {
             count.advance(&self.limits, now);
             count.bytes += self.bytes;
         });
+        drop(self.counters.save_quota(&self.key));
     }
 }
 

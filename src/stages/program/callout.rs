@@ -69,6 +69,7 @@ impl CallOut {
         if is_copy {
             request.remove_known(KnownHeader::Host);
             request.remove_known(KnownHeader::ContentLength);
+            context.remove_key(&mut request);
         } else if let Some(parent) = context.exchange.request.get(b"traceparent").map(<[u8]>::to_vec) {
             request.append(b"traceparent", &parent);
         }

@@ -14,6 +14,7 @@ use crate::{
         body::ClientBody,
         exchange::Exchange,
         guard::ResponseGuard,
+        head::Head,
         response::{Response, RouteResult},
     },
 };
@@ -104,6 +105,21 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Removes the subscription key from a request that leaves the gateway. A value that a statement has set stays.
+    pub fn remove_key(&self, request: &mut Head) {
+        let Some(api) = self.operation.map(|target| &target.api).filter(|api| !api.forwards_key) else {
+            return;
+        };
+        let name = api.key_header.as_bytes();
+        let is_key = |value: &[u8]| {
+            let key = self.caller.key.as_deref().unwrap_or_default();
+            value.is_empty() || value.trim_ascii() == key.as_bytes()
+        };
+        if request.get(name).is_some_and(is_key) {
+            request.remove(name);
+        }
+    }
+
     /// The value of a variable.
     pub fn variable(&self, name: &str) -> Option<&Value> {
         self.variables.iter().find(|(known, _)| &**known == name).map(|(_, value)| value)

@@ -1,66 +1,20 @@
 //! What programs count across exchanges and plans: rates in sliding windows, quotas in fixed ones, calls under way, and
 //! values that statements keep.
 
-use super::backend::{Breaker, BreakerRule};
-use crate::base::expr::Value;
+use super::{
+    backend::{Breaker, BreakerRule},
+    sharded::Sharded,
+};
+use crate::{
+    base::expr::Value,
+    state::database::{Database, QuotaRow},
+};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::sync::Notify;
-
-/// Maximum number of counters of one kind; the oldest windows are dropped first.
-const MAX_COUNTERS: usize = 1_000_000;
-const SHARDS: usize = 16;
-
-/// A map in shards, so that workers rarely wait for each other.
-#[derive(Debug)]
-pub struct Sharded<V>([Mutex<HashMap<Box<str>, V>>; SHARDS]);
-
-impl<V> Default for Sharded<V> {
-    fn default() -> Self {
-        Sharded(std::array::from_fn(|_| Mutex::default()))
-    }
-}
-
-impl<V> Sharded<V> {
-    /// Calls `change` with the entry of a key; `is_old` decides what is dropped when there are too many.
-    pub fn with<R>(
-        &self,
-        key: &str,
-        new: impl FnOnce() -> V,
-        is_old: impl Fn(&V) -> bool,
-        change: impl FnOnce(&mut V) -> R,
-    ) -> R {
-        let mut shard = self.shard(key).lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = shard.get_mut(key) {
-            return change(entry);
-        }
-        if shard.len() >= MAX_COUNTERS / SHARDS {
-            shard.retain(|_, entry| !is_old(entry));
-            if shard.len() >= MAX_COUNTERS / SHARDS {
-                shard.clear();
-            }
-        }
-        change(shard.entry(key.into()).or_insert_with(new))
-    }
-
-    /// Calls `read` with the entry of a key.
-    pub fn get<R>(&self, key: &str, read: impl FnOnce(&mut V) -> R) -> Option<R> {
-        let mut shard = self.shard(key).lock().unwrap_or_else(PoisonError::into_inner);
-        shard.get_mut(key).map(read)
-    }
-
-    /// Removes a key.
-    pub fn remove(&self, key: &str) -> Option<V> {
-        self.shard(key).lock().unwrap_or_else(PoisonError::into_inner).remove(key)
-    }
-
-    fn shard(&self, key: &str) -> &Mutex<HashMap<Box<str>, V>> {
-        &self.0[crate::base::hash::stable_hash(key.as_bytes()) as usize % SHARDS]
-    }
-}
 
 /// A sliding window: the count of the current period, and that of the one before.
 #[derive(Clone, Copy, Debug)]
@@ -255,6 +209,8 @@ pub struct Counters {
     kept: moka::sync::Cache<Box<str>, Arc<KeptValue>>,
     /// Fills of `cache-value` that are under way.
     fills: Mutex<HashMap<Box<str>, Arc<Notify>>>,
+    /// Where quotas are kept over a restart; empty without a store.
+    database: OnceLock<Arc<Database>>,
 }
 
 impl Default for Counters {
@@ -272,6 +228,7 @@ impl Default for Counters {
             breakers: Mutex::default(),
             kept,
             fills: Mutex::default(),
+            database: OnceLock::new(),
         }
     }
 }
@@ -335,6 +292,26 @@ impl Counters {
     /// Changes the count of a quota.
     pub fn quota<R>(&self, key: &str, change: impl FnOnce(&mut QuotaCount) -> R) -> R {
         self.quotas.with(key, QuotaCount::default, |_| false, change)
+    }
+
+    /// The count of a quota that was used.
+    pub fn quota_count(&self, key: &str) -> Option<QuotaCount> {
+        self.quotas.get(key, |count| *count)
+    }
+
+    /// Stores the count of a quota; the receiver ends when it is durable. `None`: the call does not wait for it.
+    pub fn save_quota(&self, key: &str) -> Option<tokio::sync::oneshot::Receiver<()>> {
+        let database = self.database.get()?;
+        let QuotaCount { start, end, calls, bytes } = self.quota_count(key)?;
+        database.save_quota(key, QuotaRow { start, end, calls, bytes })
+    }
+
+    /// Keeps quotas in a database from now on, and continues with what it contains.
+    pub fn attach(&self, database: Arc<Database>, stored: Vec<(String, QuotaRow)>) {
+        for (key, QuotaRow { start, end, calls, bytes }) in stored {
+            self.quota(&key, |count| *count = QuotaCount { start, end, calls, bytes });
+        }
+        let _ = self.database.set(database);
     }
 
     /// Takes a slot of `limit-concurrency`.

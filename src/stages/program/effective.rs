@@ -65,6 +65,7 @@ mod tests {
             scope: Scope::Global,
             file: "f".into(),
             pointer: String::new(),
+            span: Default::default(),
             path: name.into(),
             id: String::new(),
             statement: "set-header",

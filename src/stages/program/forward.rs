@@ -204,6 +204,9 @@ async fn call(context: &mut Context<'_>, cluster: &Cluster, terms: &AttemptConfi
     context.exchange.request.rewrite_target(target.as_bytes());
     // The statement may run again, with other headers of the gateway.
     let head = context.exchange.request.clone();
+    let mut sent = std::mem::take(&mut context.exchange.request);
+    context.remove_key(&mut sent);
+    context.exchange.request = sent;
     let outcome = match context.exchange.body.collected.clone() {
         None => {
             context.client.limit_body(context.exchange.body.limit);

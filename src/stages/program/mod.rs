@@ -20,6 +20,7 @@ pub mod preflight;
 mod reader;
 pub mod run;
 pub mod section;
+mod sharded;
 pub mod subscription;
 pub mod target;
 pub mod template;

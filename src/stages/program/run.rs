@@ -214,7 +214,8 @@ async fn walk(
     Ok(context.response.take().unwrap_or_default())
 }
 
-fn missing_operation(allow: &str) -> Failure {
+/// The failure of a request that no operation takes; `allow`: the methods of its path.
+pub fn missing_operation(allow: &str) -> Failure {
     let (code, detail) = match allow.is_empty() {
         true => (ErrorCode::OperationNotFound, "Resource not found".to_owned()),
         false => (ErrorCode::OperationMethodNotAllowed, "Resource not found".to_owned()),

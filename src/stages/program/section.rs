@@ -1,5 +1,6 @@
 //! Sections, scopes and origins of statements.
 
+use crate::config::Span;
 use std::sync::Arc;
 
 /// A section of a document.
@@ -63,6 +64,8 @@ pub struct Origin {
     /// The file, relative to the configuration.
     pub file: Arc<str>,
     pub pointer: String,
+    /// For diagnostics.
+    pub span: Span,
     /// `choose[1]/when[2]/set-header[1]`.
     pub path: String,
     pub id: String,

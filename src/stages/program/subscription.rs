@@ -106,14 +106,9 @@ impl Stage for SubscriptionCheck {
 }
 
 impl SubscriptionCheck {
-    fn check(
-        &self,
-        exchange: &mut Exchange,
-        target: &OperationTarget,
-    ) -> Result<CallerContext, GatewayError> {
+    fn check(&self, exchange: &Exchange, target: &OperationTarget) -> Result<CallerContext, GatewayError> {
         let api = &target.operation.api;
-        let key = take_key(exchange, api);
-        let Some(key) = key? else {
+        let Some(key) = key_of(exchange, api)? else {
             return match &target.open_product {
                 Some(product) => {
                     Ok(CallerContext { product: Some(product.clone()), ..CallerContext::default() })
@@ -146,9 +141,9 @@ fn opens(subscription: &Subscription, target: &OperationTarget) -> Option<Option
     }
 }
 
-/// The key of the request, which is removed from what the service gets. Several header lines, or one that is too long, are
+/// The key of the request. Several header lines, or one that is too long, are
 /// a wrong key.
-fn take_key(exchange: &mut Exchange, api: &Api) -> Result<Option<String>, GatewayError> {
+fn key_of(exchange: &Exchange, api: &Api) -> Result<Option<String>, GatewayError> {
     let lines: Vec<String> = exchange
         .request
         .get_all(api.key_header.as_bytes())
@@ -159,9 +154,6 @@ fn take_key(exchange: &mut Exchange, api: &Api) -> Result<Option<String>, Gatewa
         let query = target.split_once('?').map_or("", |(_, query)| query).to_owned();
         query_value(&query, &api.key_query).map(|value| decoded(value, true))
     };
-    if !api.forwards_key {
-        exchange.request.remove(api.key_header.as_bytes());
-    }
     let key = match lines.as_slice() {
         [] => in_query.filter(|key| !key.is_empty()),
         [key] if key.is_empty() => None,

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     base::{expr::Usage, ip_set::IpRange},
-    config::codes,
+    config::{Span, codes},
     pipeline::error::ErrorCode,
     stages::program::{Context, Failure, Flow, Statement, Template, template::usage_of},
 };
@@ -146,14 +146,14 @@ impl Statement for CheckHeader {
 
 fn ip_filter(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<Arc<dyn Statement>> {
     let mut ranges = Vec::new();
-    let mut texts: Vec<String> = args
+    let mut texts: Vec<(String, Span)> = args
         .templates("addresses")
         .unwrap_or_default()
         .iter()
-        .filter_map(|address| Some(address.literal_text()?.to_string()))
+        .filter_map(|address| Some((address.literal_text()?.to_string(), args.span)))
         .collect();
     for range in args.objects("address-ranges") {
-        texts.push(format!("{}-{}", range.text("from")?, range.text("to")?));
+        texts.push((format!("{}-{}", range.text("from")?, range.text("to")?), range.span));
     }
     if texts.is_empty() {
         compiler.diagnostics.error(
@@ -163,13 +163,13 @@ fn ip_filter(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<Ar
         );
         return None;
     }
-    for text in &texts {
+    for (text, span) in &texts {
         match IpRange::parse(text) {
             Some(range) => ranges.push(range),
             None => {
                 compiler
                     .diagnostics
-                    .error(codes::BAD_ADDRESS_RANGE, args.span, format!("invalid address \"{text}\""))
+                    .error(codes::POLICY_ATTRIBUTE, *span, format!("invalid address \"{text}\""))
                     .help("write an address such as 10.0.0.1 or a network such as 10.0.0.0/8");
                 return None;
             }

@@ -155,6 +155,7 @@ impl StatementCompiler<'_, '_> {
             scope: self.scope,
             file: self.file.clone(),
             pointer: String::new(),
+            span: node.span,
             path: self.prefix.clone(),
             id: String::new(),
             statement: spec.name,

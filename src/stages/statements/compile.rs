@@ -123,6 +123,7 @@ impl StatementCompiler<'_, '_> {
             scope: self.scope,
             file: self.file.clone(),
             pointer: self.root.pointer_of(value.map_or(item.span, |value| value.span)),
+            span: value.map_or(item.span, |value| value.span),
             path: path.clone(),
             id,
             statement: spec.name,

@@ -62,19 +62,19 @@ fn compile(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<Arc<
     if is_any && args.flag("allow-credentials", false) {
         compiler
             .diagnostics
-            .error(codes::ANY_ORIGIN_WITH_CREDENTIALS, args.span, "`allow-credentials` with the origin `*`")
+            .error(codes::POLICY_ATTRIBUTE, args.span, "`allow-credentials` with the origin `*`")
             .help("list the origins");
         return None;
     }
     if is_any && origins.len() > 1 {
-        compiler.diagnostics.error(codes::BAD_ORIGIN, args.span, "`*` must be the only origin");
+        compiler.diagnostics.error(codes::POLICY_ATTRIBUTE, args.span, "`*` must be the only origin");
         return None;
     }
     for origin in literals.iter().filter(|origin| &***origin != "*" && &***origin != "null") {
         if !origin.contains("://") || origin.trim_end_matches('/').matches('/').count() > 2 {
             compiler
                 .diagnostics
-                .error(codes::BAD_ORIGIN, args.span, format!("invalid origin \"{origin}\""))
+                .error(codes::POLICY_ATTRIBUTE, args.span, format!("invalid origin \"{origin}\""))
                 .help("must be scheme://host[:port]");
             return None;
         }

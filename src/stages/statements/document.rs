@@ -17,6 +17,7 @@ pub fn built_in_forward() -> (Instruction, Described) {
         scope: Scope::Global,
         file: "built-in".into(),
         pointer: String::new(),
+        span: Default::default(),
         path: "forward-request[1]".into(),
         id: String::new(),
         statement: "forward-request",

@@ -25,7 +25,7 @@ pub const SPECS: &[Spec] = &[
         name: "forward-request",
         sections: "b",
         scopes: &[],
-        is_once: false,
+        is_once: true,
         bare: None,
         attributes: &[
             attribute(

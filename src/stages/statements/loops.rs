@@ -150,7 +150,7 @@ pub(super) fn wait(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Opt
             let message = format!("`{}` is not allowed in `wait`", origin.statement);
             compiler
                 .diagnostics
-                .error(codes::POLICY_PLACE, args.span, message)
+                .error(codes::POLICY_PLACE, origin.span, message)
                 .help("it may contain send-request, cache-lookup-value and choose");
             return None;
         }

@@ -167,7 +167,7 @@ fn named(
             Some(format!("invalid header name \"{literal}\""))
         };
         if let Some(message) = message {
-            compiler.diagnostics.error(codes::BAD_HEADER_NAME, args.span_of("name"), message);
+            compiler.diagnostics.error(codes::POLICY_ATTRIBUTE, args.span_of("name"), message);
             return None;
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     config::codes,
     pipeline::error::ErrorCode,
     stages::program::{
-        Context, Failure, Flow, Statement, Template,
+        Context, Failure, Flow, Statement, StatementFuture, Template,
         bandwidth::count_bytes,
         context::AfterResponse,
         counters::{QuotaLimits, QuotaRefusal},
@@ -104,28 +104,37 @@ impl Quota {
         Ok(QuotaLimits { calls: whole(&self.calls)?, bandwidth, period, anchor })
     }
 
-    fn check(&self, context: &mut Context<'_>) -> Result<Flow, Failure> {
+    async fn check(&self, context: &mut Context<'_>) -> Result<Flow, Failure> {
         let key = match (&self.key, &context.caller.subscription) {
             (Some(key), _) => format!("key\n{}", counter_key(key, context)?),
             (None, Some(subscription)) => format!("subscription\n{}\n{}", self.identity, subscription.id),
             (None, None) => return Ok(Flow::Next),
         };
         let limits = self.limits(context)?;
-        self.count(context, key.clone(), limits)?;
+        self.count(context, key.clone(), limits).await?;
         for part in self.parts.iter().filter(|part| part.applies(context)).cloned().collect::<Vec<_>>() {
             let own =
                 QuotaLimits { calls: part.calls, bandwidth: part.bandwidth, period: part.period, ..limits };
-            self.count(context, format!("{key}\n{}", part.key()), own)?;
+            self.count(context, format!("{key}\n{}", part.key()), own).await?;
         }
         Ok(Flow::Next)
     }
 
-    fn count(&self, context: &mut Context<'_>, key: String, limits: QuotaLimits) -> Result<(), Failure> {
+    async fn count(
+        &self,
+        context: &mut Context<'_>,
+        key: String,
+        limits: QuotaLimits,
+    ) -> Result<(), Failure> {
         let increment = self.increment.at_once(context)?;
         let now = context.now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
         let counters = context.shared.counters.clone();
         let admitted = counters.quota(&key, |count| count.admit(&limits, increment.unwrap_or(0), now));
         admitted.map_err(refusal)?;
+        if let Some(durable) = counters.save_quota(&key) {
+            // An error of the store is in its log; the count in memory goes on.
+            let _ = durable.await;
+        }
         if increment.is_none() {
             let later = LaterQuota { key: key.clone(), limits, increment: self.increment.clone() };
             context.after_response.push(Arc::new(later));
@@ -164,8 +173,12 @@ impl Statement for Quota {
         if self.increment.usage().response { own } else { own.and(self.increment.usage()) }
     }
 
-    fn run(&self, context: &mut Context<'_>) -> Result<Flow, Failure> {
-        self.check(context)
+    fn waits(&self) -> bool {
+        true
+    }
+
+    fn start<'f>(&'f self, context: &'f mut Context<'_>) -> StatementFuture<'f> {
+        Box::pin(self.check(context))
     }
 
     fn runs_dry(&self) -> bool {
@@ -190,6 +203,7 @@ impl AfterResponse for LaterQuota {
                     count.advance(&self.limits, now);
                     count.calls += increment;
                 });
+                drop(context.shared.counters.save_quota(&self.key));
             }
             Err(failure) => log::warn!("increment of a quota: {}", failure.log),
         }

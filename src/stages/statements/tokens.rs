@@ -219,7 +219,7 @@ fn named_scheme(
             compiler
                 .diagnostics
                 .error(
-                    codes::UNKNOWN_AUTHENTICATION_SCHEME,
+                    codes::POLICY_BACKEND,
                     args.span_of("scheme"),
                     format!("\"{name}\" is not a JwtBearer scheme"),
                 )

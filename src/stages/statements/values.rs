@@ -2,6 +2,7 @@
 
 use super::{
     compiler::StatementCompiler,
+    csharp,
     schema::{Attribute, Kind},
 };
 use crate::{
@@ -39,6 +40,12 @@ pub fn literal(node: &Node) -> Value {
 /// `@@(` is a literal `@(`.
 fn unescaped(text: &str) -> &str {
     if text.starts_with("@@(") { &text[1..] } else { text }
+}
+
+/// Whether a translated expression is one.
+fn is_valid(cel: &str) -> bool {
+    let source = cel.strip_prefix("@(").and_then(|rest| rest.strip_suffix(')'));
+    source.is_some_and(|source| Expression::compile(source).is_ok())
 }
 
 impl StatementCompiler<'_, '_> {
@@ -129,15 +136,17 @@ impl StatementCompiler<'_, '_> {
         match Expression::compile_with(lets, source) {
             Ok(expression) => Some(Template::Expression(Arc::new(expression))),
             Err(error) => {
-                self.report_expression(&error, span);
+                self.report_expression(&error, source, span);
                 None
             }
         }
     }
 
-    fn report_expression(&mut self, error: &CompileError, span: Span) {
+    /// Reports an expression with the cure; C# is shown in CEL.
+    fn report_expression(&mut self, error: &CompileError, source: &str, span: Span) {
         let mut message = error.message.clone();
-        if self.is_secret_text(span) {
+        let is_secret = self.is_secret_text(span);
+        if is_secret {
             message = "the expression is invalid".to_owned();
         }
         let diagnostic = self.diagnostics.error(codes::POLICY_EXPRESSION, span, message);
@@ -146,6 +155,11 @@ impl StatementCompiler<'_, '_> {
                 Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
                 None => diagnostic.help(EXPRESSION_HELP),
             };
+        }
+        let translated = csharp::translate(&format!("@({source})"));
+        let in_cel = translated.ok().filter(|cel| is_valid(cel) && !is_secret);
+        if let (Some(_), Some(cel)) = (&error.help, in_cel) {
+            diagnostic.help(format!("in CEL: {cel}"));
         }
         if let Some(help) = &error.help {
             diagnostic.help(help.clone());

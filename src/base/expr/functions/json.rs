@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        convert::{from_json, to_json, type_name},
+        convert::{from_json, to_json, to_text, type_name},
         error::EvalError,
         machine::Machine,
         member::{Kind, Member},
@@ -23,7 +23,8 @@ pub const FUNCTIONS: &[Function] = &[
     free("json.stringify", 1, 1, |_, a| Ok(Value::text(to_json(&a[0])?.to_string()))),
     free("json.text", 1, 1, |_, a| match &a[0] {
         Value::Null | Value::Text(_) => Ok(a[0].clone()),
-        value => Ok(Value::text(to_json(value)?.to_string())),
+        value @ (Value::Map(_) | Value::List(_)) => Ok(Value::text(to_json(value)?.to_string())),
+        value => Ok(Value::text_or_null(to_text(value)?)),
     }),
     free("json.select", 2, 2, select),
     free("merge", 2, 2, |_, a| {

@@ -2,6 +2,7 @@
 
 mod crypto;
 mod encoding;
+mod format;
 mod function;
 mod json;
 mod lists;
@@ -13,11 +14,12 @@ mod tokens;
 mod xml;
 
 pub use encoding::{query_map, url_parts, url_value};
+pub use format::TYPE_NAMES;
 pub use function::Function;
 pub use patterns::{call_pattern, compile_pattern};
 pub use tokens::decode_jwt;
 
-const GROUPS: [&[Function]; 10] = [
+const GROUPS: [&[Function]; 11] = [
     text::FUNCTIONS,
     standard::FUNCTIONS,
     patterns::FUNCTIONS,
@@ -28,6 +30,7 @@ const GROUPS: [&[Function]; 10] = [
     tokens::FUNCTIONS,
     time::FUNCTIONS,
     lists::FUNCTIONS,
+    format::FUNCTIONS,
 ];
 
 fn all() -> impl Iterator<Item = &'static Function> {
@@ -50,7 +53,7 @@ pub fn any_arity(name: &str) -> Option<String> {
 
 /// The names of all functions.
 pub fn names() -> Vec<&'static str> {
-    all().map(|f| f.name).collect()
+    all().map(|f| f.name).chain(["coalesce", "cel.bind"]).collect()
 }
 
 /// Whether functions have this prefix.

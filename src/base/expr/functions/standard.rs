@@ -43,7 +43,6 @@ pub const FUNCTIONS: &[Function] = &[
         other => Err(EvalError::types("bytes", &[type_name(other)])),
     }),
     free("dyn", 1, 1, |_, a| Ok(a[0].clone())),
-    free("type", 1, 1, |_, a| Ok(Value::text(type_name(&a[0])))),
     member("orValue", 1, 1, |_, a| match &a[0] {
         Value::Optional(Some(value)) => Ok((**value).clone()),
         Value::Optional(None) => Ok(a[1].clone()),

@@ -3,7 +3,7 @@
 use super::{
     methods::{METHODS, QUERIES, STATIC, fill, short_class},
     syntax::Expr,
-    translator::{Translator, path, quoted},
+    translator::{Translator, cast, path, quoted},
 };
 
 fn regex_match(expr: &Expr) -> Option<[&Expr; 2]> {
@@ -20,7 +20,34 @@ fn regex_match(expr: &Expr) -> Option<[&Expr; 2]> {
     }
 }
 
-fn method_call(expr: &Expr) -> Option<(&Expr, &str, &[Expr])> {
+fn is_bit_converter(expr: &Expr) -> bool {
+    path(expr).is_some_and(|path| short_class(&path) == "BitConverter")
+}
+
+/// Whether a value is JSON, whose text is that of the document; also a variable, whose type is not known.
+fn is_json(expr: &Expr) -> bool {
+    match expr {
+        Expr::Name(_) | Expr::List(_) | Expr::Object(_) => true,
+        Expr::Cast(class, _) => ["JObject", "JArray", "JToken", "JValue"].contains(&class.as_str()),
+        Expr::New { class, .. } => ["JObject", "JArray"].contains(&&*short_class(class)),
+        Expr::Index(owner, ..) => !path(owner).is_some_and(|path| path.starts_with("context.")),
+        Expr::Call { callee, generics, .. } => {
+            let Expr::Member(owner, method, _) = &**callee else { return false };
+            let class = path(owner).map(|path| short_class(&path)).unwrap_or_default();
+            let is_document = generics.first().is_some_and(|class| class.starts_with('J'));
+            match method.as_str() {
+                "SelectToken" => true,
+                "Parse" => class.starts_with('J'),
+                "As" | "GetValueOrDefault" => is_document,
+                _ => class == "JsonConvert" && method == "DeserializeObject",
+            }
+        }
+        _ => false,
+    }
+}
+
+/// The value, the name and the arguments of a method call.
+pub fn method_call(expr: &Expr) -> Option<(&Expr, &str, &[Expr])> {
     let Expr::Call { callee, arguments, .. } = expr else {
         return None;
     };
@@ -43,6 +70,9 @@ impl Translator {
                 let values: Result<Vec<String>, String> =
                     arguments.iter().map(|one| self.expression(one)).collect();
                 return Ok(fill(template, &values?));
+            }
+            if let Some(special) = self.static_call(&name, arguments)? {
+                return Ok(special);
             }
         }
         if let Some(special) = self.special_call(owner, method, generics, arguments)? {
@@ -74,21 +104,57 @@ impl Translator {
     ) -> Result<Option<String>, String> {
         Ok(Some(match (method, arguments) {
             ("As", _) => self.body_as(&self.expression(owner)?, generics)?,
+            ("ToString", []) if is_json(owner) => format!("json.text({})", self.expression(owner)?),
+            ("ToString", []) => format!("text({})", self.expression(owner)?),
+            ("ToString", [Expr::Text(format)]) if format.eq_ignore_ascii_case("r") => {
+                format!("time.http({})", self.expression(owner)?)
+            }
+            ("ToString", [Expr::Text(format)]) if ["o", "O", "s"].contains(&&**format) => {
+                format!("text({})", self.expression(owner)?)
+            }
             ("ToString", [format]) => match path(format).is_some_and(|path| path.contains("Formatting.")) {
-                true => format!("text({})", self.expression(owner)?),
+                true => format!("json.text({})", self.expression(owner)?),
                 false => return Err("`ToString` with a format".to_owned()),
             },
+            ("Value", [key]) => {
+                let inner =
+                    self.expression(&Expr::Index(Box::new(owner.clone()), Box::new(key.clone()), false))?;
+                cast(&generics.first().map(|class| short_class(class)).unwrap_or_default(), &inner)
+            }
+            _ => return self.text_call(owner, method, arguments),
+        }))
+    }
+
+    /// Calls of texts, bytes and algorithms.
+    fn text_call(self, owner: &Expr, method: &str, arguments: &[Expr]) -> Result<Option<String>, String> {
+        Ok(Some(match (method, arguments) {
             ("Equals" | "StartsWith" | "EndsWith" | "Contains", [other, comparison])
                 if path(comparison).is_some_and(|path| path.contains("StringComparison.")) =>
             {
                 let ignores_case = path(comparison).is_some_and(|path| path.ends_with("IgnoreCase"));
-                let (one, two) = (self.expression(owner)?, self.expression(other)?);
-                let (one, two) = match ignores_case {
-                    true => (format!("{one}.lower()"), format!("{two}.lower()")),
-                    false => (one, two),
-                };
-                let method = METHODS.iter().find(|(known, count, _)| *known == method && *count == 1);
-                fill(method.map_or("", |(.., template)| template), &[one, two])
+                self.compared(owner, method, other, ignores_case)?
+            }
+            ("Encrypt" | "Decrypt", [Expr::Text(algorithm), key, vector])
+                if algorithm.eq_ignore_ascii_case("aes") =>
+            {
+                let values = [owner, key, vector].map(|one| self.expression(one));
+                let [data, key, vector] = values;
+                format!("aes.{}({}, {}, {})", method.to_lowercase(), data?, key?, vector?)
+            }
+            ("Next", [limits @ ..]) if matches!(owner, Expr::New { class, .. } if short_class(class) == "Random") => {
+                match limits {
+                    [] => format!("random(0, {})", i32::MAX),
+                    [max] => format!("random(0, {})", self.expression(max)?),
+                    _ => format!("random({})", self.list(limits)?),
+                }
+            }
+            ("Replace", [Expr::Text(dash), Expr::Text(nothing)]) if dash == "-" && nothing.is_empty() => {
+                match method_call(owner) {
+                    Some((class, "ToString", [bytes])) if is_bit_converter(class) => {
+                        format!("hex.encode({}).upper()", self.expression(bytes)?)
+                    }
+                    _ => return Ok(None),
+                }
             }
             ("ComputeHash", [data]) => self.hashed(owner, &self.expression(data)?)?,
             ("Element", [name]) => {
@@ -96,6 +162,66 @@ impl Translator {
             }
             _ => return Ok(None),
         }))
+    }
+
+    /// A comparison of texts, with or without regard to case.
+    fn compared(self, one: &Expr, method: &str, other: &Expr, ignores_case: bool) -> Result<String, String> {
+        let (one, other) = (self.expression(one)?, self.expression(other)?);
+        let (one, other) = match ignores_case {
+            true => (format!("{one}.lower()"), format!("{other}.lower()")),
+            false => (one, other),
+        };
+        let found = METHODS.iter().find(|(known, count, _)| *known == method && *count == 1);
+        Ok(fill(found.map_or("", |(.., template)| template), &[one, other]))
+    }
+
+    /// Static methods whose translation depends on the form of their arguments.
+    fn static_call(self, name: &str, arguments: &[Expr]) -> Result<Option<String>, String> {
+        Ok(Some(match (name, arguments) {
+            ("string.Concat", [one]) => format!("{}.join(\"\")", self.expression(one)?),
+            ("string.Concat", _) => format!("concat({})", self.list(arguments)?),
+            ("string.Format", [Expr::Text(format), values @ ..]) => self.formatted(format, values)?,
+            ("string.Equals", [one, other, rest @ ..]) => {
+                let call = [std::slice::from_ref(other), rest].concat();
+                let callee = Expr::Member(Box::new(one.clone()), "Equals".to_owned(), false);
+                self.call(&callee, &[], &call)?
+            }
+            ("Array.Exists" | "Array.Find" | "Array.FindAll" | "Array.TrueForAll", [list, lambda]) => {
+                let method = name.trim_start_matches("Array.").to_owned();
+                self.call(
+                    &Expr::Member(Box::new(list.clone()), method, false),
+                    &[],
+                    std::slice::from_ref(lambda),
+                )?
+            }
+            ("Array.IndexOf", [list, item]) => {
+                format!("{}.indexOf({})", self.expression(list)?, self.expression(item)?)
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    /// `string.Format("{0}/{1}", a, b)`.
+    fn formatted(self, format: &str, values: &[Expr]) -> Result<String, String> {
+        let (mut parts, mut literal) = (Vec::new(), String::new());
+        let mut chars = format.chars().peekable();
+        while let Some(c) = chars.next() {
+            match c {
+                '{' | '}' if chars.peek() == Some(&c) => {
+                    chars.next();
+                    literal.push(c);
+                }
+                '{' => {
+                    let number: String = chars.by_ref().take_while(|c| *c != '}').collect();
+                    let value = number.parse::<usize>().ok().and_then(|at| values.get(at));
+                    let value = value.ok_or_else(|| format!("the format item `{{{number}}}`"))?;
+                    parts.extend([quoted(&std::mem::take(&mut literal)), self.expression(value)?]);
+                }
+                c => literal.push(c),
+            }
+        }
+        parts.push(quoted(&literal));
+        Ok(format!("concat({})", parts.join(", ")))
     }
 
     fn body_as(self, body: &str, generics: &[String]) -> Result<String, String> {
@@ -139,88 +265,11 @@ impl Translator {
         }
     }
 
-    /// `new ...`.
-    pub fn construct(
-        self,
-        class: &str,
-        arguments: &[Expr],
-        members: &[(Option<Expr>, Expr)],
-    ) -> Result<String, String> {
-        match short_class(class).as_str() {
-            "JArray" | "List" => {
-                let items: Vec<Expr> =
-                    members.iter().map(|(_, value)| value).chain(arguments).cloned().collect();
-                Ok(format!("[{}]", self.list(&items)?))
-            }
-            "JObject" | "Dictionary" => {
-                let mut entries = Vec::new();
-                for argument in arguments {
-                    entries.push(self.property(argument)?);
-                }
-                for (key, value) in members {
-                    match key {
-                        Some(key) => {
-                            entries.push(format!("{}: {}", self.expression(key)?, self.expression(value)?))
-                        }
-                        None => entries.push(self.property(value)?),
-                    }
-                }
-                Ok(format!("{{{}}}", entries.join(", ")))
-            }
-            "Uri" if arguments.len() == 1 => Ok(format!("url.parse({})", self.list(arguments)?)),
-            name => match (name.to_lowercase().strip_prefix("hmac"), arguments) {
-                (Some(algorithm), [key]) => Ok(format!(
-                    "{{\"algorithm\": {}, \"key\": {}}}",
-                    quoted(algorithm),
-                    self.expression(key)?
-                )),
-                _ => Err(format!("`new {name}`")),
-            },
-        }
-    }
-
-    /// `new JProperty("a", value)` as an entry of a map.
-    fn property(self, expr: &Expr) -> Result<String, String> {
-        match expr {
-            Expr::New { class, arguments, .. } if short_class(class) == "JProperty" => {
-                match arguments.as_slice() {
-                    [name, value] => Ok(format!("{}: {}", self.expression(name)?, self.expression(value)?)),
-                    [name, items @ ..] => Ok(format!("{}: [{}]", self.expression(name)?, self.list(items)?)),
-                    [] => Err("`new JProperty` without a name".to_owned()),
-                }
-            }
-            _ => Err("an object made of something that is not a `JProperty`".to_owned()),
-        }
-    }
-
-    /// `name.Add(...)` as a statement: the variable and its new value.
-    pub fn added(self, expr: &Expr) -> Result<(String, String), String> {
-        let not_translated = || "a statement without effect on a variable".to_owned();
-        let Expr::Call { callee, arguments, .. } = expr else {
-            return Err(not_translated());
-        };
-        let Expr::Member(owner, method, _) = &**callee else {
-            return Err(not_translated());
-        };
-        let Expr::Name(name) = &**owner else {
-            return Err(not_translated());
-        };
-        match (method.as_str(), arguments.as_slice()) {
-            ("Add", [entry @ Expr::New { class, .. }]) if short_class(class) == "JProperty" => {
-                Ok((name.clone(), format!("merge({name}, {{{}}})", self.property(entry)?)))
-            }
-            ("Add", [key, value]) => Ok((
-                name.clone(),
-                format!("merge({name}, {{{}: {}}})", self.expression(key)?, self.expression(value)?),
-            )),
-            ("Add", [item]) => Ok((name.clone(), format!("{name} + [{}]", self.expression(item)?))),
-            ("Remove", [key]) => Ok((name.clone(), format!("without({name}, {})", self.expression(key)?))),
-            _ => Err(format!("the method `{method}` as a statement")),
-        }
-    }
-
     /// Members with a translation of their own: `Groups[1].Value`, `Success`, elements of XML.
     pub fn special_member(self, owner: &Expr, name: &str) -> Result<Option<String>, String> {
+        if let Some(found) = self.renamed_member(owner, name)? {
+            return Ok(Some(found));
+        }
         if name != "Value" && name != "Success" {
             return Ok(None);
         }
@@ -255,6 +304,28 @@ impl Translator {
             }
             _ => Ok(None),
         }
+    }
+
+    /// Members with another name in CEL.
+    fn renamed_member(self, owner: &Expr, name: &str) -> Result<Option<String>, String> {
+        Ok(Some(match name {
+            "AbsolutePath" => format!("{}.Path", self.expression(owner)?),
+            "AbsoluteUri" | "OriginalString" => format!("string({})", self.expression(owner)?),
+            "PathAndQuery" => {
+                let url = self.expression(owner)?;
+                format!("concat({url}.Path, {url}.QueryString)")
+            }
+            "TotalSeconds" => format!("{}.getSeconds()", self.expression(owner)?),
+            "TotalMinutes" => format!("{}.getMinutes()", self.expression(owner)?),
+            "TotalHours" => format!("{}.getHours()", self.expression(owner)?),
+            "InnerText" | "InnerXml" => match method_call(owner) {
+                Some((document, "SelectSingleNode", [place])) => {
+                    format!("{}.text({})", self.expression(document)?, self.expression(place)?)
+                }
+                _ => return Err(format!("the member `{name}`")),
+            },
+            _ => return Ok(None),
+        }))
     }
 
     /// `x.Descendants().Where(e => e.Name.LocalName == "id").First()`, or with the condition in `First`.

@@ -37,6 +37,8 @@ pub(super) const STATIC: &[(&str, usize, &str)] = &[
     ("double.Parse", 1, "double($0)"),
     ("bool.Parse", 1, "bool($0)"),
     ("DateTime.Parse", 1, "timestamp($0)"),
+    ("DateTimeOffset.Parse", 1, "timestamp($0)"),
+    ("Convert.ToDateTime", 1, "timestamp($0)"),
     ("Math.Max", 2, "math.greatest($0, $1)"),
     ("Math.Min", 2, "math.least($0, $1)"),
     ("Math.Abs", 1, "math.abs($0)"),
@@ -47,7 +49,6 @@ pub(super) const STATIC: &[(&str, usize, &str)] = &[
 
 /// A method of a value, in the same way; `$0` is the value.
 pub(super) const METHODS: &[(&str, usize, &str)] = &[
-    ("ToString", 0, "text($0)"),
     ("ToUpper", 0, "$0.upper()"),
     ("ToUpperInvariant", 0, "$0.upper()"),
     ("ToLower", 0, "$0.lower()"),
@@ -81,6 +82,8 @@ pub(super) const METHODS: &[(&str, usize, &str)] = &[
     ("FirstOrDefault", 0, "first($0)"),
     ("Last", 0, "last($0)"),
     ("LastOrDefault", 0, "last($0)"),
+    ("Single", 0, "first($0)"),
+    ("SingleOrDefault", 0, "first($0)"),
     ("Any", 0, "any($0)"),
     ("Count", 0, "size($0)"),
     ("Skip", 1, "$0.slice($1, size($0))"),
@@ -90,6 +93,17 @@ pub(super) const METHODS: &[(&str, usize, &str)] = &[
     ("ToArray", 0, "$0"),
     ("ToList", 0, "$0"),
     ("AsEnumerable", 0, "$0"),
+    ("AsFormUrlEncodedContent", 0, "$0.AsForm()"),
+    ("ToObject", 0, "$0"),
+    ("ToUnixTimeSeconds", 0, "time.unix($0)"),
+    ("ToUnixTimeMilliseconds", 0, "time.unixMillis($0)"),
+    ("ToUniversalTime", 0, "$0"),
+    ("AddMilliseconds", 1, "($0 + duration(concat($1, \"ms\")))"),
+    ("AddSeconds", 1, "($0 + duration(concat($1, \"s\")))"),
+    ("AddMinutes", 1, "($0 + duration(concat($1, \"m\")))"),
+    ("AddHours", 1, "($0 + duration(concat($1, \"h\")))"),
+    ("AddDays", 1, "($0 + duration(concat(($1) * 24, \"h\")))"),
+    ("Subtract", 1, "($0 - $1)"),
 ];
 
 /// LINQ with a lambda: `$0` the value, `$1` the name, `$2` the body.
@@ -100,7 +114,14 @@ pub(super) const QUERIES: &[(&str, &str)] = &[
     ("All", "$0.all($1, $2)"),
     ("First", "first($0.filter($1, $2))"),
     ("FirstOrDefault", "first($0.filter($1, $2))"),
+    ("Single", "first($0.filter($1, $2))"),
+    ("SingleOrDefault", "first($0.filter($1, $2))"),
     ("Last", "last($0.filter($1, $2))"),
+    ("LastOrDefault", "last($0.filter($1, $2))"),
+    ("Find", "first($0.filter($1, $2))"),
+    ("FindAll", "$0.filter($1, $2)"),
+    ("Exists", "$0.exists($1, $2)"),
+    ("TrueForAll", "$0.all($1, $2)"),
     ("Count", "size($0.filter($1, $2))"),
 ];
 

@@ -5,6 +5,7 @@
 //! does not understand is an error with the reason; nothing is guessed.
 
 mod calls;
+mod construct;
 mod lexer;
 mod methods;
 mod parser;

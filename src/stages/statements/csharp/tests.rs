@@ -24,6 +24,14 @@ fn expressions_have_the_values_of_csharp() {
         (r#"@((string)JObject.Parse("{}")["none"] ?? "default")"#, "\"default\""),
         (r#"@(Convert.ToBase64String(Encoding.UTF8.GetBytes("user:pass")))"#, "\"dXNlcjpwYXNz\""),
         (r#"@("a b c".Split(' ').Any(s => s == "b"))"#, "true"),
+        (r#"@(string.Format("{0}/{1}{{", "a", 1 + 1))"#, "\"a/2{\""),
+        (r#"@(string.Concat("a", 1, "b"))"#, "\"a1b\""),
+        (r#"@(Array.Exists(new [] {"a", "b"}, x => x == "b"))"#, "true"),
+        (r#"@(new Uri("https://h.example/a/b?c=1").AbsolutePath)"#, "\"/a/b\""),
+        (r#"@(new DateTime(1970, 1, 2).ToString("R"))"#, "\"Fri, 02 Jan 1970 00:00:00 GMT\""),
+        (r#"@(new DateTime(1970, 1, 1).AddSeconds(5).ToUnixTimeSeconds())"#, "5"),
+        (r#"@((1 == 1).ToString() == "True")"#, "true"),
+        (r#"@(JObject.Parse("{\"k\": 7}").Value<int>("k") + 1)"#, "8"),
     ] {
         assert_eq!(value(csharp), expected, "{csharp}");
     }
@@ -40,6 +48,10 @@ fn blocks_have_the_values_of_csharp() {
         (
             r#"@{ var o = new JObject(); o["k"] = "v"; o.Add(new JProperty("l", 2)); return o.ToString(); }"#,
             r#""{\"k\":\"v\",\"l\":2}""#,
+        ),
+        (
+            r#"@{ var o = JObject.Parse("{\"a\": 1, \"b\": 2}"); o.Property("a").Remove(); return o.ToString(); }"#,
+            r#""{\"b\":2}""#,
         ),
         ("@{ // a comment with } and \"quotes\"\n return 1; }", "1"),
     ] {

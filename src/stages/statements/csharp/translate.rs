@@ -2,21 +2,11 @@
 
 use super::{
     syntax::{Expr, Statement, TextPart},
-    translator::{Translator, path, quoted},
+    translator::{Translator, cast, path, quoted},
 };
 
 /// Statements that follow an `if` are repeated in both branches.
 const MAX_STATEMENTS: usize = 2000;
-
-fn cast(class: &str, inner: &str) -> String {
-    match class {
-        "string" | "String" | "char" => format!("text({inner})"),
-        "int" | "long" | "byte" => format!("int({inner})"),
-        "double" | "decimal" | "float" => format!("double({inner})"),
-        "bool" => format!("bool({inner})"),
-        _ => inner.to_owned(),
-    }
-}
 
 /// Whether an expression is certainly a text, so that `+` appends to it.
 fn is_text(expr: &Expr) -> bool {
@@ -29,6 +19,16 @@ fn is_text(expr: &Expr) -> bool {
         }
         _ => false,
     }
+}
+
+/// A value that is compared with `"True"` or `"False"`, the texts of booleans in C#.
+fn truth_word<'e>(left: &'e Expr, right: &'e Expr) -> Option<(&'e Expr, &'static str)> {
+    let word = |expr: &Expr| match expr {
+        Expr::Text(text) if text == "True" => Some("true"),
+        Expr::Text(text) if text == "False" => Some("false"),
+        _ => None,
+    };
+    word(right).map(|found| (left, found)).or_else(|| word(left).map(|found| (right, found)))
 }
 
 impl Translator {
@@ -56,6 +56,9 @@ impl Translator {
             Expr::Binary("+", left, right) if is_text(left) || is_text(right) => {
                 format!("concat({}, {})", self.expression(left)?, self.expression(right)?)
             }
+            Expr::Binary(operator @ ("==" | "!="), left, right) if truth_word(left, right).is_some() => {
+                self.truth(operator, truth_word(left, right))?
+            }
             Expr::Binary(operator, left, right) => {
                 format!("({} {operator} {})", self.expression(left)?, self.expression(right)?)
             }
@@ -69,6 +72,12 @@ impl Translator {
             }
             Expr::Lambda(..) => return Err("a lambda outside of a call".to_owned()),
         })
+    }
+
+    fn truth(self, operator: &str, compared: Option<(&Expr, &str)>) -> Result<String, String> {
+        let (value, word) = compared.ok_or("a comparison with a boolean")?;
+        let value = self.expression(value)?;
+        Ok(format!("(coalesce(text({value}), \"\").lower() {operator} {})", quoted(word)))
     }
 
     /// Expressions with commas between them.

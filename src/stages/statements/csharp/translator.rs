@@ -32,3 +32,14 @@ pub fn path(expr: &Expr) -> Option<String> {
         _ => None,
     }
 }
+
+/// A cast to a class.
+pub fn cast(class: &str, inner: &str) -> String {
+    match class {
+        "string" | "String" | "char" => format!("text({inner})"),
+        "int" | "long" | "byte" => format!("int({inner})"),
+        "double" | "decimal" | "float" => format!("double({inner})"),
+        "bool" => format!("bool({inner})"),
+        _ => inner.to_owned(),
+    }
+}

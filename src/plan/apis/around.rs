@@ -1,0 +1,19 @@
+//! Routes around programs.
+
+use crate::{plan::route::Route, stages::program::run::RouteProgram};
+use std::sync::Arc;
+
+/// The route with a policy program around its target.
+pub fn with_program(route: Arc<Route>, program: Option<Arc<RouteProgram>>) -> Arc<Route> {
+    match (program, Arc::try_unwrap(route)) {
+        (program @ Some(_), Ok(route)) => Arc::new(Route { program, ..route }),
+        (_, Ok(route)) => Arc::new(route),
+        (_, Err(route)) => route,
+    }
+}
+
+/// Whether a template is `/{name}`.
+pub fn is_catch_all(template: &str) -> bool {
+    let name = template.strip_prefix("/{").and_then(|rest| rest.strip_suffix('}'));
+    name.is_some_and(|name| !name.contains(['{', '}', '/']))
+}

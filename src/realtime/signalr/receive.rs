@@ -15,9 +15,7 @@ use crate::realtime::{
     permissions::Permissions,
     protocols::{
         Subprotocol,
-        signalr::{
-            ClientFrame, DecodeError, Decoder, HubMessage, HubProtocol, SignalRKind, Transport, encode,
-        },
+        signalr::{ClientFrame, DecodeError, HubMessage, HubProtocol, SignalRKind, Transport, encode},
     },
     session::RECOVERY_KEY_BYTES,
 };

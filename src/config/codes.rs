@@ -306,7 +306,7 @@ codes! {
     FABRIC_PLAIN_CREDENTIALS = "MG1509", "Credentials of a cluster sent over plain HTTP", "An attacker on the network can read what is sent to the HTTP gateway of the cluster. Use https.";
     FABRIC_CERTIFICATES = "MG1510", "Invalid ServiceCertificates", "Policy is None, Thumbprints with Thumbprints, or NameAndIssuer with Names; a thumbprint has 40 or 64 hexadecimal digits.";
     FABRIC_ANY_CERTIFICATE = "MG1511", "Any certificate of a service is accepted", "An attacker on the network can read and change the traffic to services whose certificates are not verified.";
-    BAD_AGENT = "MG1601", "Invalid agent", "Tunnels.Agents maps ids to agents: an id has 1 to 128 letters, digits and -._~:@, a pattern ends with *. Services are 1 to 64 letters, digits and -_., Certificates are SHA-256 in hexadecimal digits or name:NAME, Instances is 1 to 1000.";
+    BAD_AGENT = "MG1601", "Invalid agent or policy", "A policy needs Rights (ServiceConnect, DeviceConnect, RegistryRead) and Keys. Tunnels.Agents maps ids to agents: an id has 1 to 128 letters, digits and -._~:@, a pattern ends with *. Services are 1 to 64 letters, digits and -_., Certificates are SHA-256 in hexadecimal digits or name:NAME, Instances is 1 to 1000.";
     BAD_AGENT_KEY = "MG1602", "Invalid key of an agent or a policy", "Keys are the Base64 of 32 to 128 bytes, one or two: openssl rand -base64 32.";
     AGENT_WITHOUT_PROOF = "MG1603", "Agent without a proof of identity", "An agent needs Keys, Certificates or Subjects: without a proof it could never connect.";
     SHARED_AGENT_KEY = "MG1604", "Key used twice", "The holder of a key can be every agent and every policy with it. Use one key for each, or a pattern, whose agents have derived keys.";
@@ -317,8 +317,7 @@ codes! {
     NO_TUNNELS = "MG1609", "Service of tunnels without Tunnels", "The service accepts agents of the section Tunnels; without it there are none.";
     OPEN_TUNNEL = "MG1610", "Tokens sent without TLS", "An attacker on the network can read the tokens of agents. Use Tls on the listener, or an address of this machine.";
     BAD_TUNNEL_LIMIT = "MG1611", "Limit of tunnels out of range", "MaxAgents and MaxStreams 1 to 1000000000, only in Tunnels.Limits; MaxStreamsPerAgent 1 to 1024; NewStreamsPerSecond 1 to 1000000; BytesPerSecond and BytesPerDay 1KiB or more; IdleTimeout and MaxStreamDuration 1s to 30d; ConnectTimeout 100ms to 1m; MaxStreamWindow 64KiB to 64MiB; MaxConnectionWindow 1MiB to 1GiB; WaitForAgent 0s to 1m.";
-    BAD_TUNNEL_POLICY = "MG1612", "Incomplete policy of tunnels", "A policy needs Rights (ServiceConnect, DeviceConnect, RegistryRead) and Keys.";
-    BAD_DEVICE_STREAMS = "MG1613", "Invalid DeviceStreams", "DeviceStreams needs HostNames and PublicUrl (ws(s)://host[:port]); ConnectTimeout and ResponseTimeout are 0s to 5m, HandshakeTimeout is 1s to 5m.";
+    BAD_DEVICE_STREAMS = "MG1612", "Invalid DeviceStreams", "DeviceStreams needs HostNames and PublicUrl (ws(s)://host[:port]); ConnectTimeout and ResponseTimeout are 0s to 5m, HandshakeTimeout is 1s to 5m.";
 }
 
 #[cfg(test)]

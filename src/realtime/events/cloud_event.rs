@@ -60,7 +60,7 @@ impl EventKind<'_> {
     }
 
     /// The category of SignalR, which is the value of `{category}`.
-    pub fn upstream_category(&self) -> &'static str {
+    pub fn signalr_category(&self) -> &'static str {
         match self {
             EventKind::User(_) => "messages",
             _ => "connections",

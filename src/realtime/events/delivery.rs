@@ -3,8 +3,9 @@
 use super::{
     cloud_event::{EventKind, EventStamp, put_common_fields, put_event_fields},
     http_call::{CallError, HandlerResponse, call},
+    signalr_request,
     sink::EventSource,
-    upstream, url,
+    url,
     validation::Validations,
 };
 use crate::{
@@ -71,7 +72,7 @@ impl Delivery {
         let Some(backend) = service.backends.get(handler.backend) else {
             return Err(CallError::Response("the event handler has no backend".to_owned()));
         };
-        let (hub, category) = (&source.hub.name, event.kind.upstream_category());
+        let (hub, category) = (&source.hub.name, event.kind.signalr_category());
         let target = url::target(&handler.url_template, hub, category, event.kind.name());
         let mut head = Head::request(b"POST", target.as_bytes());
         head.append(b"Content-Type", event.content_type.as_bytes());
@@ -80,7 +81,7 @@ impl Delivery {
                 put_common_fields(&mut head, &service.config, handler);
                 put_event_fields(&mut head, source, event.kind, &event.stamp);
             }
-            ServiceType::SignalR => upstream::put_fields(&mut head, source, handler, event.kind),
+            ServiceType::SignalR => signalr_request::put_fields(&mut head, source, handler, event.kind),
         }
         let timeout = handler.timeout.unwrap_or(match event.kind {
             EventKind::Connect => DEFAULT_CONNECT_TIMEOUT,

@@ -6,12 +6,11 @@ use super::{
     delivery::{Delivery, Event, outcome},
     http_call::CallError,
     queue::{EventQueues, HandlerKey},
-    reply,
+    reply, signalr_request,
     sink::{
         ConnectError, ConnectReply, ConnectRequest, EventError, EventFuture, EventReply, EventSink,
         EventSource, InvocationCall, InvocationOutcome, Notification,
     },
-    upstream,
 };
 use crate::{
     base::{backoff::full_jitter, clock::Clock},
@@ -195,13 +194,13 @@ impl Shared {
         let event = Event {
             kind: EventKind::User(&call.target),
             stamp: EventStamp::new(),
-            content_type: if call.is_text { upstream::JSON } else { upstream::MESSAGE_PACK },
+            content_type: if call.is_text { signalr_request::JSON } else { signalr_request::MESSAGE_PACK },
             body: call.body,
             max_response_bytes: reply::MAX_RESPONSE_BYTES,
         };
         let (kind, response) = (event.kind, self.delivery.send(source, handler, &event).await);
         let result = match response {
-            Ok(response) => upstream::outcome(response),
+            Ok(response) => signalr_request::outcome(response),
             Err(error) => {
                 log::debug!(
                     "the method {:?} of hub {} failed: {}",
@@ -228,7 +227,7 @@ impl Shared {
     async fn send_notification(&self, queued: &QueuedNotification) {
         let is_signalr = queued.source.hub.service.config.service_type == ServiceType::SignalR;
         let (content_type, body) = match is_signalr {
-            true => (upstream::JSON, upstream::notification_body(&queued.notification)),
+            true => (signalr_request::JSON, signalr_request::notification_body(&queued.notification)),
             false => (connect::CONTENT_TYPE, notification_body(&queued.notification)),
         };
         let event = Event {

@@ -3,7 +3,7 @@
 //! Entry point: [`EventHandlers`], which implements the contract [`EventSink`] of the engine. `delivery.rs` sends one event
 //! with the pooled client of `backend/`; `validation.rs` obtains the permission of a handler before its first event;
 //! `queue.rs` sends events without a response in order. Validations and queues are found by service, hub and URL and outlive
-//! a plan; both are bounded. Handlers of SignalR receive other requests (`upstream.rs`) in the same way.
+//! a plan; both are bounded. Handlers of SignalR receive other requests (`signalr_request.rs`) in the same way.
 
 mod cloud_event;
 mod connect;
@@ -17,7 +17,7 @@ mod scripted_handler;
 mod sink;
 #[cfg(test)]
 mod tests;
-mod upstream;
+mod signalr_request;
 mod url;
 mod validation;
 

@@ -1,6 +1,9 @@
 //! Calls of event handlers: those of one connection one after the other.
 
-use super::link::{Link, Phase, lock};
+use super::{
+    calls::PendingCall,
+    link::{Link, Phase, lock},
+};
 use crate::realtime::{
     engine::connection::Connection,
     events::{InvocationCall, InvocationOutcome},
@@ -9,67 +12,15 @@ use crate::realtime::{
     protocols::{
         Subprotocol,
         signalr::{
-            HubProtocol, Invocation, SignalRKind, Transport, encode, is_json_completion,
-            is_message_pack_completion,
+            HubProtocol, SignalRKind, Transport, encode, is_json_completion, is_message_pack_completion,
         },
     },
 };
 use bytes::Bytes;
-use std::{collections::VecDeque, sync::Arc};
-use tokio::task::AbortHandle;
+use std::sync::Arc;
 
 /// While this many bytes wait for calls, nothing more is read from the client.
 const MAX_QUEUED_BYTES: usize = 64 * 1024;
-
-/// A call that waits for the ones before it.
-#[derive(Debug)]
-pub struct PendingCall {
-    /// `None`: the client expects no response.
-    invocation_id: Option<Box<str>>,
-    target: Box<str>,
-    body: Bytes,
-    /// Streams have no handler.
-    is_stream: bool,
-}
-
-impl From<Invocation> for PendingCall {
-    fn from(invocation: Invocation) -> PendingCall {
-        let Invocation { invocation_id, target, has_streams, body } = invocation;
-        PendingCall { invocation_id, target, body, is_stream: has_streams }
-    }
-}
-
-impl PendingCall {
-    /// A call that expects a stream.
-    pub fn stream(invocation_id: Box<str>) -> PendingCall {
-        let invocation_id = Some(invocation_id);
-        PendingCall { invocation_id, target: Box::default(), body: Bytes::new(), is_stream: true }
-    }
-}
-
-/// The calls of a connection.
-#[derive(Debug, Default)]
-pub struct Calls {
-    pending: VecDeque<PendingCall>,
-    bytes: usize,
-    /// The task that makes them, while there are any.
-    task: Option<AbortHandle>,
-}
-
-impl Calls {
-    /// Whether there are none.
-    pub fn is_idle(&self) -> bool {
-        self.task.is_none()
-    }
-
-    /// Ends the call in progress, and drops the others.
-    pub fn clear(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.abort();
-        }
-        (self.pending, self.bytes) = (VecDeque::new(), 0);
-    }
-}
 
 impl Link {
     /// Whether the client must wait until calls are complete.

@@ -1,6 +1,6 @@
 //! A connection of a SignalR client over its transport. Before the handshake the hub does not know it.
 
-use super::{invocations::Calls, receive::Input, table::LinkTable};
+use super::{calls::Calls, input::Input};
 use crate::realtime::{
     context::HubContext,
     engine::{
@@ -25,6 +25,18 @@ use std::{
 };
 use tokio::sync::Notify;
 
+/// Finds links by their tokens.
+pub trait LinkOwner: Send + Sync + std::fmt::Debug {
+    /// Adds a link; false if its token was used meanwhile.
+    fn insert(&self, link: &Arc<Link>) -> bool;
+
+    /// The link has ended; its token is refused for this time.
+    fn end(&self, token: &Arc<str>, remembered: Duration);
+
+    /// Another node has the connection of the token.
+    fn remove(&self, token: &str);
+}
+
 /// A link that is opened.
 #[derive(Debug)]
 pub struct NewLink {
@@ -36,7 +48,7 @@ pub struct NewLink {
     pub client: Arc<ClientFields>,
     pub hub: Arc<Hub>,
     pub context: Arc<HubContext>,
-    pub table: Arc<LinkTable>,
+    pub table: Arc<dyn LinkOwner>,
     pub user_groups: Arc<UserGroups>,
     /// The worker that runs its timers: the one that opens it.
     pub worker: usize,
@@ -64,7 +76,7 @@ pub struct Link {
     /// The number of the last message that was processed.
     pub(super) last_processed: AtomicU64,
     state: Mutex<LinkState>,
-    table: Arc<LinkTable>,
+    table: Arc<dyn LinkOwner>,
     opened_at: Instant,
     /// When the handshake must be complete.
     pub(super) handshake_ends_at: Instant,

@@ -5,6 +5,7 @@
 //! | `token.rs` | connection tokens: what a negotiation grants, without state |
 //! | `link.rs` | a connection of a client over its transport, from the first request to the end |
 //! | `table.rs` | all links by token |
+//! | `input.rs`, `calls.rs` | what a client has sent and what it waits for |
 //! | `receive.rs` | handshake, numbers and messages of a client |
 //! | `invocations.rs` | calls of event handlers, one after the other |
 //! | `timing.rs` | pings, and the end of silent connections |
@@ -13,7 +14,9 @@
 //! The engine has a connection from its handshake on: groups, users, queue and fan-out are those of all hubs. Locks are taken in
 //! the order input, hub, state of the link, session.
 
+mod calls;
 pub mod event_stream;
+mod input;
 mod invocations;
 pub mod link;
 pub mod poll;

@@ -1,7 +1,8 @@
 //! What a client sends: the handshake, then messages with numbers if the connection survives its socket.
 
 use super::{
-    invocations::PendingCall,
+    calls::PendingCall,
+    input::Input,
     link::{Link, Phase, lock},
 };
 use crate::realtime::{
@@ -14,9 +15,7 @@ use crate::realtime::{
     permissions::Permissions,
     protocols::{
         Subprotocol,
-        signalr::{
-            ClientFrame, DecodeError, Decoder, HubMessage, HubProtocol, SignalRKind, Transport, encode,
-        },
+        signalr::{ClientFrame, DecodeError, HubMessage, HubProtocol, SignalRKind, Transport, encode},
     },
     session::RECOVERY_KEY_BYTES,
 };
@@ -29,24 +28,6 @@ use std::{
 
 /// Within this time the client learns which messages were processed.
 const ACK_DELAY: Duration = Duration::from_millis(500);
-
-/// What is received.
-#[derive(Debug, Default)]
-pub struct Input {
-    decoder: Decoder,
-    /// The number of the next message.
-    next: u64,
-    /// After a lost socket: everything before the number of the next message is ignored.
-    awaits_sequence: bool,
-    is_ack_scheduled: bool,
-}
-
-impl Input {
-    /// The input of a connection whose handshake was received by another node.
-    pub fn resumed(protocol: HubProtocol) -> Input {
-        Input { decoder: Decoder::with_protocol(protocol), awaits_sequence: true, ..Input::default() }
-    }
-}
 
 impl Link {
     /// Processes bytes of the client, on a worker.

@@ -1,6 +1,6 @@
 //! All links by token.
 
-use super::link::Link;
+use super::link::{Link, LinkOwner};
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -51,8 +51,19 @@ impl LinkTable {
         }
     }
 
-    /// Adds a link; false if its token was used meanwhile.
-    pub fn insert(&self, link: &Arc<Link>) -> bool {
+    /// The links that are open.
+    pub fn len(&self) -> usize {
+        self.lock().by_token.values().filter(|entry| matches!(entry, Entry::Link(_))).count()
+    }
+
+    /// Whether no link is open.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl LinkOwner for LinkTable {
+    fn insert(&self, link: &Arc<Link>) -> bool {
         let mut links = self.lock();
         if links.by_token.contains_key(&link.token) {
             return false;
@@ -61,8 +72,7 @@ impl LinkTable {
         true
     }
 
-    /// The link has ended; its token is refused for this time.
-    pub fn end(&self, token: &Arc<str>, remembered: Duration) {
+    fn end(&self, token: &Arc<str>, remembered: Duration) {
         let now = Instant::now();
         let mut links = self.lock();
         let links = &mut *links;
@@ -81,18 +91,7 @@ impl LinkTable {
         }
     }
 
-    /// Another node has the connection of the token.
-    pub fn remove(&self, token: &str) {
+    fn remove(&self, token: &str) {
         self.lock().by_token.remove(token);
-    }
-
-    /// The links that are open.
-    pub fn len(&self) -> usize {
-        self.lock().by_token.values().filter(|entry| matches!(entry, Entry::Link(_))).count()
-    }
-
-    /// Whether no link is open.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }

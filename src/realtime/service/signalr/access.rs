@@ -1,6 +1,9 @@
 //! Who a client is: the hub, and the claims of its token.
 
-use super::{super::HubTarget, hub_name};
+use super::{
+    super::HubTarget,
+    path::{CLIENT_PATH, hub_name},
+};
 use crate::pipeline::{
     error::{ErrorCode, GatewayError},
     exchange::Exchange,
@@ -56,7 +59,7 @@ pub fn check(
         authorization: request.get(b"Authorization").and_then(|value| std::str::from_utf8(value).ok()),
         query_token: parameter(query, "access_token").filter(|_| accepts_query_token),
         path: path.strip_suffix(suffix).unwrap_or(path),
-        service_path: super::CLIENT_PATH,
+        service_path: CLIENT_PATH,
         hub: &hub,
     };
     let claims = verify_claims(&target.service.config, &token, SystemTime::now()).map_err(token_error)?;

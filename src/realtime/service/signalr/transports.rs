@@ -29,7 +29,7 @@ use crate::realtime::{
     },
     signalr::{
         event_stream::EventStream,
-        link::{Link, NewLink},
+        link::{Link, LinkOwner, NewLink},
         poll,
         receive::recovery_key,
         socket::LinkSocket,

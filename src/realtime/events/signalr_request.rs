@@ -19,7 +19,7 @@ pub fn put_fields(head: &mut Head, source: &EventSource, handler: &EventHandlerC
     let service = &source.hub.service.config;
     head.append(b"X-ASRS-Connection-Id", encoded(&source.connection_id).as_bytes());
     head.append(b"X-ASRS-Hub", encoded(&source.hub.name).as_bytes());
-    head.append(b"X-ASRS-Category", kind.upstream_category().as_bytes());
+    head.append(b"X-ASRS-Category", kind.signalr_category().as_bytes());
     head.append(b"X-ASRS-Event", encoded(kind.name()).as_bytes());
     if let Some(user_id) = &source.user_id {
         head.append(b"X-ASRS-User-Id", encoded(user_id).as_bytes());

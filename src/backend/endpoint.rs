@@ -4,8 +4,8 @@ use super::endpoint_state::EndpointState;
 use crate::{
     base::weak_map::WeakMap,
     net::{
-        agents::address::AgentAddress,
-        connect::{AgentEndpoint, ConnectAddr, ConnectTarget},
+        agents::{address::AgentAddress, endpoint::AgentEndpoint},
+        connect::{ConnectAddr, ConnectTarget},
         connection_limit::{ConnectionLimiter, PoolConfig},
         pool_key::PoolSlot,
         proxy_protocol::{ProxyAddresses, ProxyHeader, Version},

@@ -1,10 +1,7 @@
 //! Connecting to backends: address selection, PROXY header, TLS handshake.
 
 use super::{
-    agents::{
-        access::Requester, address::AgentAddress, open::StreamRequest, registry::AgentRegistry,
-        virtual_stream::AgentStream,
-    },
+    agents::endpoint::AgentEndpoint,
     descriptors,
     forward_stream::ForwardStream,
     io::Stream,
@@ -48,26 +45,6 @@ pub enum ConnectAddr {
     Unix(UnixAddress),
     /// The service of an agent: a stream on one of its connections.
     Agent(AgentEndpoint),
-}
-
-/// The service of an agent, and where the agent is connected.
-#[derive(Debug)]
-pub struct AgentEndpoint {
-    pub registry: Arc<AgentRegistry>,
-    pub address: AgentAddress,
-}
-
-impl AgentEndpoint {
-    /// Opens a stream to the service.
-    pub(in crate::net) async fn open(
-        &self,
-        client: Option<SocketAddr>,
-        timeout: Duration,
-    ) -> Result<AgentStream, GatewayError> {
-        let AgentAddress { agent, service } = &self.address;
-        let request = StreamRequest { agent, service, requester: &Requester::Route, client, timeout };
-        self.registry.open(request).await.map_err(|error| error.into_gateway_error(agent, service))
-    }
 }
 
 impl ConnectAddr {

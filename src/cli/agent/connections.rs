@@ -27,7 +27,9 @@ use tokio::{sync::watch, task::JoinSet};
 /// How often the number of connections is checked.
 const TICK: Duration = Duration::from_millis(100);
 /// A connection in excess is closed after this time without streams.
-const SPARE_TIMEOUT: Duration = Duration::from_secs(60);
+const EXCESS_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The pause after a connection in reserve could not be opened.
+const RESERVE_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// A refusal that does not change is logged again after this time.
 const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(3600);
 
@@ -51,6 +53,8 @@ pub struct GatewayConnections {
     pub state: Arc<GatewayState>,
     backoff: Backoff,
     refused_at: Option<(Instant, String)>,
+    /// A connection in reserve could not be opened; until then it is not tried again.
+    reserve_after: Option<Instant>,
 }
 
 /// An open connection.
@@ -85,6 +89,7 @@ impl GatewayConnections {
             }),
             backoff: Backoff::default(),
             refused_at: None,
+            reserve_after: None,
         }
     }
 
@@ -124,9 +129,11 @@ impl GatewayConnections {
                 renew_at = self.credentials.renewal_interval().map(|after| Instant::now() + after);
                 self.renew();
             }
+            // Without a connection the next attempt follows, after its own pause.
+            let tick = if open.is_empty() { Duration::ZERO } else { TICK };
             tokio::select! {
                 ended = tasks.join_next(), if !tasks.is_empty() => self.remove(ended.and_then(Result::ok), &mut open),
-                () = tokio::time::sleep(TICK), if !open.is_empty() => {}
+                () = tokio::time::sleep(tick) => {}
                 _ = stop.changed() => {}
             }
         }
@@ -138,7 +145,8 @@ impl GatewayConnections {
 
     /// Whether every connection has streams, and one more is allowed.
     fn needs_reserve(&self, open: &[(usize, OpenConnection)]) -> bool {
-        open.len() < self.max_connections && open.iter().all(|(_, c)| c.streams.load(Relaxed) > 0)
+        let may_try = self.reserve_after.is_none_or(|after| after <= Instant::now());
+        may_try && open.len() < self.max_connections && open.iter().all(|(_, c)| c.streams.load(Relaxed) > 0)
     }
 
     /// Opens a connection; `is_first`: there is none, so a failure is followed by a pause.
@@ -162,8 +170,9 @@ impl GatewayConnections {
                 Some(self.start(tasks, key, io))
             }
             Err(error) => {
-                if is_first {
-                    self.report(error).await;
+                match is_first {
+                    true => self.report(error).await,
+                    false => self.reserve_after = Some(Instant::now() + RESERVE_RETRY_DELAY),
                 }
                 None
             }
@@ -230,7 +239,7 @@ impl GatewayConnections {
             connection.idle_since = now;
         }
         let is_idle = |connection: &OpenConnection| {
-            now.saturating_duration_since(connection.idle_since) >= SPARE_TIMEOUT
+            now.saturating_duration_since(connection.idle_since) >= EXCESS_IDLE_TIMEOUT
         };
         let idle = open.iter().filter(|(_, connection)| is_idle(connection)).count();
         let running = open.iter().filter(|(_, c)| *c.stop.borrow() == AgentStop::No).count();

@@ -107,19 +107,27 @@ fn refuse_access(registry: &AgentRegistry, request: &Request, error: AccessError
     refuse(registry, &error)
 }
 
+fn text_of<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// The id and the instance of an agent.
+fn identity(headers: &HeaderMap) -> Option<(&str, &str)> {
+    let (id, instance) = (text_of(headers, AGENT_FIELD), text_of(headers, INSTANCE_FIELD));
+    let is_instance = instance.len() == 16 && instance.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_agent_id(id) && is_instance).then_some((id, instance))
+}
+
 fn accept_agent(
     registry: &Arc<AgentRegistry>,
     request: &Request,
     caller: &Caller,
     upgrade: RequestedUpgrade,
 ) -> Response {
-    let field = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let (id, instance) = (field(AGENT_FIELD).unwrap_or_default(), field(INSTANCE_FIELD).unwrap_or_default());
-    let is_instance = instance.len() == 16 && instance.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !is_agent_id(id) || !is_instance {
+    let Some((id, instance)) = identity(request.headers()) else {
         let detail = "expected the fields Margay-Agent (an id) and Margay-Instance (16 hexadecimal digits)";
         return refuse_with(registry, ErrorCode::AgentRequest, detail);
-    }
+    };
     let (config, proofs) = (registry.config(), caller.proofs());
     let entry = match admit_agent(&config, (id, None), &proofs, &[&caller.host]) {
         Ok(entry) => entry.clone(),
@@ -138,7 +146,7 @@ fn accept_agent(
     let hello = AgentHello {
         agent: id.into(),
         instance: instance.into(),
-        services: parse_services(field(SERVICES_FIELD).unwrap_or_default()),
+        services: parse_services(text_of(request.headers(), SERVICES_FIELD)),
         peer: caller.peer,
         proof,
         host: caller.host.clone(),

@@ -6,6 +6,7 @@ use super::{
     names::{CLIENT_FIELD, ERROR_FIELD, RENEW_PATH, STREAM_FIELD, TIMEOUT_FIELD},
     relay::relay_socket,
     service_target::ServiceTarget,
+    socket::LocalSocket,
     stream::{MAX_FRAME_BYTES, MAX_SEND_BUFFER, TunnelStream},
 };
 use crate::{base::ip_set::IpSet, pipeline::upgrade::UpgradedIo};
@@ -54,6 +55,7 @@ pub struct AgentContext {
 }
 
 impl AgentContext {
+    /// An agent that offers these services to these clients.
     pub fn new(services: Vec<ServiceTarget>, allowed_clients: Option<IpSet>) -> AgentContext {
         AgentContext { services: Mutex::new(services.into()), allowed_clients, ..AgentContext::default() }
     }
@@ -202,25 +204,13 @@ async fn serve_stream(
     let timeout = field(TIMEOUT_FIELD).and_then(|value| value.parse().ok()).map(Duration::from_millis);
     let services = context.services();
     let target = services.iter().find(|target| target.name == service);
-    let Some(target) = target.filter(|_| request.method() == Method::CONNECT) else {
-        return refuse(&mut respond, context, StatusCode::NOT_FOUND, "no such service");
-    };
-    if !is_allowed(context, client) {
-        return refuse(
-            &mut respond,
-            context,
-            StatusCode::FORBIDDEN,
-            "the address of the client is not allowed",
-        );
-    }
-    let connecting = tokio::time::timeout(timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT), target.connect());
-    let socket = match connecting.await {
-        Ok(Ok(socket)) => socket,
-        Ok(Err(error)) => {
-            log::info!("stream {id} to {service}: {error}");
-            return refuse(&mut respond, context, StatusCode::BAD_GATEWAY, reason(&error));
+    let target = target.filter(|_| request.method() == Method::CONNECT);
+    let socket = match connect(context, target, client, timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT)).await {
+        Ok(socket) => socket,
+        Err((status, why)) => {
+            log::info!("stream {id} to {service}: {why}");
+            return refuse(&mut respond, context, status, why);
         }
-        Err(_) => return refuse(&mut respond, context, StatusCode::GATEWAY_TIMEOUT, "no connection in time"),
     };
     let Ok(sender) = respond.send_response(Response::new(()), false) else { return };
     let summary = relay_socket(TunnelStream::new(sender, request.into_body()), socket).await;
@@ -231,6 +221,23 @@ async fn serve_stream(
         summary.from_tunnel,
         summary.to_tunnel
     );
+}
+
+/// Connects to the target, or the status and the reason of a refusal.
+async fn connect(
+    context: &AgentContext,
+    target: Option<&ServiceTarget>,
+    client: Option<SocketAddr>,
+    timeout: Duration,
+) -> Result<LocalSocket, (StatusCode, &'static str)> {
+    let target = target.ok_or((StatusCode::NOT_FOUND, "no such service"))?;
+    if !is_allowed(context, client) {
+        return Err((StatusCode::FORBIDDEN, "the address of the client is not allowed"));
+    }
+    match tokio::time::timeout(timeout, target.connect()).await {
+        Ok(connected) => connected.map_err(|error| (StatusCode::BAD_GATEWAY, reason(&error))),
+        Err(_) => Err((StatusCode::GATEWAY_TIMEOUT, "no connection in time")),
+    }
 }
 
 /// Whether the address of the client is in the allowed networks; an unknown address is in none.

@@ -18,6 +18,7 @@ pub mod connector_side;
 
 pub mod dial;
 pub mod duplex;
+pub mod endpoint;
 pub mod entry;
 pub mod error;
 pub mod http_upgrade;

@@ -4,21 +4,28 @@
 pub const AGENT_PROTOCOL: &str = "margay-agent/1";
 /// `Upgrade` of a connector.
 pub const CONNECT_PROTOCOL: &str = "margay-connect/1";
-/// The subprotocols where the upgrade is a WebSocket.
+/// The subprotocol of an agent where the upgrade is a WebSocket.
 pub const AGENT_SUBPROTOCOL: &str = "margay-agent.1";
+/// The subprotocol of a connector.
 pub const CONNECT_SUBPROTOCOL: &str = "margay-connect.1";
 /// The host of the resources that agents and connectors sign, besides the host of the request.
 pub const SAS_HOST: &str = "margay";
 
-/// The header fields of the handshake.
+/// The id of the agent.
 pub const AGENT_FIELD: &str = "margay-agent";
+/// 16 hexadecimal digits that distinguish the processes of an agent.
 pub const INSTANCE_FIELD: &str = "margay-instance";
+/// The services that the agent offers.
 pub const SERVICES_FIELD: &str = "margay-services";
+/// Seconds between two PINGs.
 pub const HEARTBEAT_FIELD: &str = "margay-heartbeat";
-/// The header fields of a stream.
+/// Of a stream: its id in the logs of both sides.
 pub const STREAM_FIELD: &str = "margay-stream";
+/// Of a stream: the address of the client.
 pub const CLIENT_FIELD: &str = "margay-client";
+/// Of a stream: the milliseconds in which the agent must connect.
 pub const TIMEOUT_FIELD: &str = "margay-timeout";
+/// Of a refusal: the reason in a few words.
 pub const ERROR_FIELD: &str = "margay-error";
 /// The path of the stream on which an agent sends new tokens.
 pub const RENEW_PATH: &str = "/renew";

@@ -66,21 +66,13 @@ impl AgentRegistry {
             return Err(AgentError::Offline);
         }
         let (connections, usage) = self.connections_of(request.agent);
-        let usage = usage.ok_or(AgentError::Offline)?;
-        if connections.is_empty() {
-            return Err(AgentError::Offline);
-        }
+        let usage = usage.filter(|_| !connections.is_empty()).ok_or(AgentError::Offline)?;
         if !agent.allows_service(request.service) {
             return Err(AgentError::Service);
         }
         self.check_limits(agent, &usage, started_at)?;
         let mut error = AgentError::Service;
-        let mut offering: Vec<_> = connections.into_iter().filter(|c| c.offers(request.service)).collect();
-        // A connection without streams, then the one that carried the fewest bytes in the last second.
-        offering.sort_by_key(|connection| {
-            (connection.streams.load(Relaxed).min(1), connection.recent_bytes.load(Relaxed))
-        });
-        for connection in offering {
+        for connection in by_preference(connections, request.service) {
             let Some(requests) = connection.requests() else { continue };
             let guard = self.guard(request, &connection, &usage, started_at);
             match self.connect(request, requests, guard, agent).await {
@@ -158,6 +150,16 @@ impl AgentRegistry {
         self.metrics().record_open(guard.connect_time);
         Ok(AgentStream::new(stream, guard, agent.limits))
     }
+}
+
+/// The connections that offer the service: those without streams first, then those with the fewest bytes in the last second.
+fn by_preference(connections: Vec<Arc<AgentConnection>>, service: &str) -> Vec<Arc<AgentConnection>> {
+    let mut offering: Vec<_> =
+        connections.into_iter().filter(|connection| connection.offers(service)).collect();
+    offering.sort_by_key(|connection| {
+        (connection.streams.load(Relaxed).min(1), connection.recent_bytes.load(Relaxed))
+    });
+    offering
 }
 
 fn connect_request(

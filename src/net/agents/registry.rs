@@ -232,10 +232,10 @@ impl AgentRegistry {
         let config = self.config();
         let agents = self.agents();
         let mut summaries: Vec<AgentSummary> =
-            agents.iter().map(|(agent, state)| summary(agent, &state.connections)).collect();
+            agents.iter().map(|(agent, state)| summary(agent, &state.connections, &config)).collect();
         for entry in config.own_entries() {
             if !agents.contains_key(&*entry.name) {
-                summaries.push(summary(&Arc::from(&*entry.name), &[]));
+                summaries.push(summary(&Arc::from(&*entry.name), &[], &config));
             }
         }
         drop(agents);
@@ -244,21 +244,18 @@ impl AgentRegistry {
     }
 }
 
-fn summary(agent: &Arc<str>, connections: &[Arc<AgentConnection>]) -> AgentSummary {
+fn summary(agent: &Arc<str>, connections: &[Arc<AgentConnection>], config: &TunnelsConfig) -> AgentSummary {
     let open: Vec<_> = connections.iter().filter(|connection| connection.is_open()).cloned().collect();
     let (mut instances, mut services): (Vec<&str>, Vec<Box<str>>) = (Vec::new(), Vec::new());
+    let is_allowed = |service: &str| config.agent(agent).is_some_and(|entry| entry.allows_service(service));
     for connection in &open {
         if !instances.contains(&&*connection.instance) {
             instances.push(&connection.instance);
         }
-        for service in connection
-            .services()
-            .iter()
-            .filter(|service| !services.contains(service))
-            .cloned()
-            .collect::<Vec<_>>()
-        {
-            services.push(service);
+        for service in connection.services().iter().filter(|service| is_allowed(service)) {
+            if !services.contains(service) {
+                services.push(service.clone());
+            }
         }
     }
     AgentSummary {

@@ -144,7 +144,9 @@ impl DeviceHub {
         session: &DeviceSession,
     ) -> Result<Option<AcceptedStream>, DeviceError> {
         let (rid, answer) = session.begin_request().ok_or(DeviceError::Throttled)?;
-        let deadline = Instant::now() + settings.handshake_timeout.max(request.response_timeout);
+        let deadline = Instant::now() + settings.handshake_timeout;
+        // The bridge ends at its deadline, so a later answer has no use.
+        let timeout = request.response_timeout.min(settings.handshake_timeout);
         let bridge =
             Bridge::new(request.device, request.name, deadline, None).ok_or(DeviceError::Throttled)?;
         // The bridge exists before the request is sent: some devices connect before they answer.
@@ -154,7 +156,7 @@ impl DeviceHub {
         if !session.send(publish(&request_topic(request.name, rid, &url, &bridge.device_token))) {
             return Err(DeviceError::NotOnline);
         }
-        match tokio::time::timeout(request.response_timeout, answer).await {
+        match tokio::time::timeout(timeout, answer).await {
             Err(_) => Err(DeviceError::Timeout),
             // The session has ended.
             Ok(Err(_)) => Err(DeviceError::NotOnline),

@@ -31,7 +31,7 @@ const MAX_CONNECT_BYTES: usize = 16 * 1024;
 /// Longest packet of a device, such as a message with its payload.
 const MAX_PACKET_BYTES: usize = 300 * 1024;
 /// How long a device may be silent that announces no keep-alive.
-const MAX_SILENCE: Duration = Duration::from_secs(30 * 60);
+const DEFAULT_KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// How long a device may take to read.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -160,7 +160,7 @@ async fn serve_session<T: AsyncRead + AsyncWrite + Unpin>(
 ) -> io::Result<()> {
     stream.send(&connack(connack_code::ACCEPTED)).await?;
     let silence = match keep_alive {
-        0 => MAX_SILENCE,
+        0 => DEFAULT_KEEP_ALIVE_TIMEOUT,
         seconds => Duration::from_secs(u64::from(seconds)).mul_f64(1.5),
     };
     loop {

@@ -5,7 +5,7 @@ use crate::{
         bytes::{is_field_value, is_token},
         url::HttpUrl,
     },
-    net::{connect::AgentEndpoint, proxy_protocol::Version, unix_address::UnixAddress},
+    net::{agents::endpoint::AgentEndpoint, proxy_protocol::Version, unix_address::UnixAddress},
 };
 use std::{fmt::Write, io, net::SocketAddr, time::Duration};
 

@@ -6,19 +6,28 @@ mod encode;
 pub use decode::{MqttError, decode};
 pub use encode::{connack, id_packet, pingresp, publish, suback};
 
-/// Packet types with an id and nothing else.
+/// Acknowledges a message with QoS 1.
 pub const PUBACK: u8 = 0x40;
+/// Acknowledges a message with QoS 2.
 pub const PUBREC: u8 = 0x50;
+/// Ends the exchange of a message with QoS 2.
 pub const PUBCOMP: u8 = 0x70;
+/// Acknowledges UNSUBSCRIBE.
 pub const UNSUBACK: u8 = 0xb0;
 
 /// The return codes of CONNACK.
 pub mod connack_code {
+    /// The connection is accepted.
     pub const ACCEPTED: u8 = 0;
+    /// Another level than that of MQTT 3.1.1.
     pub const UNSUPPORTED_LEVEL: u8 = 1;
+    /// The client id is not acceptable.
     pub const INVALID_CLIENT_ID: u8 = 2;
+    /// The service is not available.
     pub const NOT_AVAILABLE: u8 = 3;
+    /// Malformed user name or password.
     pub const BAD_CREDENTIALS: u8 = 4;
+    /// The client is not authorized.
     pub const NOT_AUTHORIZED: u8 = 5;
 }
 

@@ -244,6 +244,7 @@ fn is_same_section(old: &Blueprint, new: &Blueprint, section: &str) -> bool {
         "Dns" => both(old, new, |blueprint| blueprint.dns.clone()),
         "Cache" => both(old, new, |blueprint| blueprint.cache.clone()),
         "SharedState" => both(old, new, |blueprint| blueprint.shared_state.clone()),
+        "Tunnels" => both(old, new, |blueprint| blueprint.tunnels.clone()),
         "ForwardedHeaders" => both(old, new, |blueprint| blueprint.stages.forwarded_headers.clone()),
         "TraceContext" => both(old, new, |blueprint| blueprint.stages.trace_context),
         "BaseUrl" => both(old, new, |blueprint| blueprint.base_url.clone()),

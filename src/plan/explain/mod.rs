@@ -4,8 +4,8 @@
 //! Entry point: [`Explainer::explain`], called by `cli::explain`. It owns nothing; the plan it explains is built for
 //! one call.
 
-mod agents;
 mod discovery;
+mod endpoints;
 mod fabric;
 mod operation;
 mod parts;
@@ -32,7 +32,6 @@ use crate::{
     backend::{
         Cluster,
         attempt::{AttemptConfig, Http2},
-        endpoint::Endpoint,
         health::{HealthConfig, ProbeKind},
     },
     config::{Sources, Span},
@@ -48,7 +47,7 @@ use crate::{
 };
 use std::future::Future;
 use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Maximum number of near misses that are listed.
 const MAX_NEAR_MISSES: usize = 5;
@@ -333,7 +332,7 @@ fn describe_request(
     let members = cluster.members();
     let health = cluster.health();
     explanation.endpoints =
-        members.endpoints.iter().map(|endpoint| describe_endpoint(endpoint, health, exchange)).collect();
+        members.endpoints.iter().map(|endpoint| endpoints::describe(endpoint, health, exchange)).collect();
     let authority = match (members.endpoints.first(), service) {
         (Some(first), _) => &*first.transport_for(exchange).authority,
         (None, Some(service)) => service.as_bytes(),
@@ -354,21 +353,6 @@ fn request_lines(
     let version = if terms.http2 == Http2::Always { Version::Http2 } else { terms.version };
     put_request(&mut bytes, &exchange.request, host, framing(&exchange.request), hop, version);
     text(&bytes).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
-}
-
-/// Scheme (if TLS), address and health (if not healthy) of an endpoint.
-fn describe_endpoint(endpoint: &Endpoint, health: &HealthConfig, exchange: &Exchange) -> String {
-    let scheme = if endpoint.transport_for(exchange).transport.tls.is_some() { "https://" } else { "" };
-    format!("{scheme}{}{}", agents::label(endpoint), health_note(health, endpoint))
-}
-
-/// The status of an endpoint that is not healthy.
-fn health_note(health: &HealthConfig, endpoint: &Endpoint) -> String {
-    let status = endpoint.state.health.status(health, Instant::now());
-    match status.name {
-        "healthy" | "unknown" | "unchecked" => String::new(),
-        name => format!(" ({name}: {})", status.reason),
-    }
 }
 
 /// A summary of the health checks of a cluster.

@@ -66,7 +66,7 @@ fn policies(document: &TunnelsDocument, diagnostics: &mut Diagnostics) -> Vec<Po
         if policy.keys.is_empty() || policy.rights == Rights::default() {
             let message = format!("the policy \"{}\" has no Keys or no Rights", name.value);
             diagnostics
-                .error(codes::BAD_TUNNEL_POLICY, entry.span, message)
+                .error(codes::BAD_AGENT, entry.span, message)
                 .help("set \"Rights\": [\"ServiceConnect\"] and \"Keys\": [\"${SERVICE_KEY}\"]");
         }
         policies.push(policy);

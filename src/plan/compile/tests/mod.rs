@@ -27,6 +27,7 @@ mod shaping;
 mod shared_state;
 mod schemes;
 mod telemetry;
+mod tunnels;
 mod whole;
 
 fn load(text: &str, ocelot: bool) -> Loaded {

@@ -12,7 +12,18 @@ use std::path::{Path, PathBuf};
 /// The settings that reference files: the path of keys to their object, `*` for every member or item, and their names; without
 /// names the path leads to the settings themselves.
 const FILE_SETTINGS: [(&[&str], &[&str]); 17] = [
-    (&["AuthenticationSchemes", "*"], &["PublicKeyFile", "JwksFile", "KeysFile", "UsersFile", "CaFile", "ClientKeyFile", "ClientCertificateFile"]),
+    (
+        &["AuthenticationSchemes", "*"],
+        &[
+            "PublicKeyFile",
+            "JwksFile",
+            "KeysFile",
+            "UsersFile",
+            "CaFile",
+            "ClientKeyFile",
+            "ClientCertificateFile",
+        ],
+    ),
     (&["AuthenticationSchemes", "*", "SessionKeys", "*"], &[]),
     (&["Listeners", "*", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
     (&["Listeners", "*", "Tls", "ClientCertificates"], &["CaFile"]),

@@ -70,7 +70,13 @@ impl Connection {
     ) -> io::Result<Connection> {
         let stream = connect(request, tls).await?;
         let decoder = response_decoder(Framing::None);
-        Ok(Connection { stream, read: Vec::with_capacity(8 << 10), consumed: 0, decoder, is_persistent: false })
+        Ok(Connection {
+            stream,
+            read: Vec::with_capacity(8 << 10),
+            consumed: 0,
+            decoder,
+            is_persistent: false,
+        })
     }
 
     /// Sends a request with this head and reads the head of the final response.

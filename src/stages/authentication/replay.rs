@@ -107,10 +107,11 @@ pub fn first_use(use_: FirstUse) -> Result<(), GatewayError> {
         FirstUse::No => {
             Err(GatewayError::new(ErrorCode::IdentityReplayed, "the credentials were used before"))
         }
-        FirstUse::Unknown => {
-            Err(GatewayError::new(ErrorCode::IdentityBusy, "too many credentials were used within their window")
-                .with_details(|details| details.headers.push(("Retry-After".into(), "10".to_owned()))))
-        }
+        FirstUse::Unknown => Err(GatewayError::new(
+            ErrorCode::IdentityBusy,
+            "too many credentials were used within their window",
+        )
+        .with_details(|details| details.headers.push(("Retry-After".into(), "10".to_owned())))),
     }
 }
 

@@ -28,11 +28,13 @@ pub struct AuthenticationConfig {
 impl AuthenticationConfig {
     /// The fields of requests that only a scheme may set.
     pub fn reserved_fields(&self) -> impl Iterator<Item = &str> {
-        self.schemes.iter().flat_map(|scheme| match &scheme.kind {
-            SchemeKind::External(external) => external.response_headers.as_slice(),
-            _ => &[],
-        })
-        .map(String::as_str)
+        self.schemes
+            .iter()
+            .flat_map(|scheme| match &scheme.kind {
+                SchemeKind::External(external) => external.response_headers.as_slice(),
+                _ => &[],
+            })
+            .map(String::as_str)
     }
 }
 

@@ -3,7 +3,8 @@
 use super::{
     keys::KeyData,
     settings::{
-        ApiKey, ApiKeySettings, BasicSettings, CredentialLocations, JwtSettings, KeySource, SchemeConfig, SchemeKind, User,
+        ApiKey, ApiKeySettings, BasicSettings, CredentialLocations, JwtSettings, KeySource, SchemeConfig,
+        SchemeKind, User,
     },
     testing::exchange,
     *,

@@ -15,7 +15,8 @@ use crate::{
         authentication::{
             keys::{KeyData, Material},
             settings::{
-                CredentialLocations, JwtSettings, KeySource, PossessionSettings, RemoteKeys, SchemeConfig, SchemeKind,
+                CredentialLocations, JwtSettings, KeySource, PossessionSettings, RemoteKeys, SchemeConfig,
+                SchemeKind,
             },
         },
         program::Statement,

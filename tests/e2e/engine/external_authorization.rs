@@ -22,7 +22,8 @@ fn gateway(origin: &Origin, scheme: &Value) -> Gateway {
 }
 
 fn ask(gateway: &Gateway, fields: &[(&str, &str)]) -> Response {
-    let request = fields.iter().fold(Request::get("/orders?page=2"), |r, (name, value)| r.header(name, value));
+    let request =
+        fields.iter().fold(Request::get("/orders?page=2"), |r, (name, value)| r.header(name, value));
     gateway.ask(&request)
 }
 
@@ -89,7 +90,11 @@ fn an_authorizer_that_is_away_denies_and_may_be_configured_to_allow() {
 fn a_server_of_envoys_protocol_allows_changes_and_denies() {
     let allowed = [
         field(1, number(1, 0)),
-        field(3, [field(2, header("x-user", "ann")), field(5, "authorization"), field(6, header("x-seen", "1"))].concat()),
+        field(
+            3,
+            [field(2, header("x-user", "ann")), field(5, "authorization"), field(6, header("x-seen", "1"))]
+                .concat(),
+        ),
     ]
     .concat();
     let denied = [
@@ -159,6 +164,9 @@ fn a_webhook_reaches_the_backend_with_its_body_if_it_is_signed() {
     assert_eq!(post("Hello, World!", SIGNATURE).status, 401);
     assert_eq!(post(&"x".repeat(2000), signature).status, 413);
     let unsigned = gateway.ask(&Request::new("POST", "/hooks").body("Hello, World!"));
-    assert_eq!((unsigned.status, unsigned.header("www-authenticate")), (401, Some("HmacSignature realm=\"S\"")));
+    assert_eq!(
+        (unsigned.status, unsigned.header("www-authenticate")),
+        (401, Some("HmacSignature realm=\"S\""))
+    );
     assert_eq!(origin.calls(), 1);
 }

@@ -52,7 +52,8 @@ impl ProviderMetadata {
         authority: &HttpUrl,
         requires_own_issuer: bool,
     ) -> Result<ProviderMetadata, String> {
-        let document: Value = serde_json::from_slice(text).map_err(|error| format!("it is not JSON: {error}"))?;
+        let document: Value =
+            serde_json::from_slice(text).map_err(|error| format!("it is not JSON: {error}"))?;
         let issuer = document["issuer"].as_str().ok_or("it has no issuer")?.to_owned();
         let without_slash = |text: &str| text.trim_end_matches('/').to_owned();
         if requires_own_issuer && without_slash(&issuer) != without_slash(&authority.to_string()) {
@@ -170,7 +171,10 @@ mod tests {
             (r#"{ "issuer": 7 }"#, "no issuer"),
             (r#"{ "issuer": "https://other.example" }"#, "another issuer"),
             (r#"{ "issuer": "https://id.example", "token_endpoint": "/token" }"#, "not a URL"),
-            (r#"{ "issuer": "https://id.example", "token_endpoint": "http://id.example/token" }"#, "not https"),
+            (
+                r#"{ "issuer": "https://id.example", "token_endpoint": "http://id.example/token" }"#,
+                "not https",
+            ),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(why), "{text}: {error}");

@@ -174,6 +174,24 @@ error_codes! {
     IdentityInvalidCredentials = "identity.invalid_credentials", Client, 401, 401, "Invalid credentials";
     /// The keys of the issuer cannot be fetched, so its tokens cannot be verified.
     IdentityProviderUnavailable = "identity.provider_unavailable", Gateway, 503, 401, "Identity provider unavailable";
+    /// The route requires a sign-in, and the request has no session.
+    SessionRequired = "session.required", Client, 401, 401, "Sign-in required";
+    /// The session cookie is forged, truncated, or of other keys.
+    SessionInvalid = "session.invalid", Client, 401, 401, "Invalid session";
+    /// The session has ended: by its lifetimes, by a sign-out, or at the provider.
+    SessionExpired = "session.expired", Client, 401, 401, "Session ended";
+    /// Another site may have caused the request.
+    SessionCsrf = "session.csrf", Client, 403, 403, "Cross-site request";
+    SessionReturnUrl = "session.return_url", Client, 400, 400, "Return URL not allowed";
+    /// The callback belongs to no sign-in of this browser, or the provider refuses the sign-in.
+    SessionCallback = "session.callback", Client, 400, 400, "Sign-in failed";
+    SessionLogoutToken = "session.logout_token", Client, 400, 400, "Invalid logout request";
+    SessionEndpoint = "session.endpoint", Client, 404, 404, "No such endpoint of sessions";
+    /// The provider issues no token for the audience of the route.
+    SessionAudience = "session.audience", Client, 403, 403, "No token for the audience";
+    /// The browser is sent to the provider repeatedly without getting a session.
+    SessionLoop = "session.loop", Client, 508, 508, "Sign-in loop";
+    SessionProviderUnavailable = "session.provider_unavailable", Gateway, 503, 503, "Sign-in provider unavailable";
     IdentityBusy = "identity.busy", Gateway, 503, 401, "Too many pending password or signature checks";
     /// The request has `only-if-cached`, and no stored response matches.
     CacheOnlyIfCached = "cache.only_if_cached", Client, 504, 504, "Not in the cache";

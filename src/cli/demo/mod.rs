@@ -8,6 +8,7 @@ mod echo;
 mod identity;
 mod live;
 mod services;
+mod sign_in;
 
 use super::args::Demo;
 use super::{Exit, output};

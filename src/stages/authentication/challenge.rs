@@ -55,6 +55,7 @@ impl Challenge {
             SchemeKind::Certificate => ("ClientCertificate", None),
             SchemeKind::Hmac(_) => ("HmacSignature", None),
             SchemeKind::External(_) => ("External", None),
+            SchemeKind::OpenIdConnect(_) => ("Session", None),
         };
         let charset = if name == "Basic" { ", charset=\"UTF-8\"" } else { "" };
         Challenge {

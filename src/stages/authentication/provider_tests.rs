@@ -1,8 +1,8 @@
 //! Rotation of keys and outages of providers must not affect valid tokens. Tokio's clock is paused.
 
 use super::super::{
-    AuthOutcome,
     jwt::{Jwt, Keys},
+    outcome::AuthOutcome,
     settings::{CredentialLocations, JwtSettings, KeySource},
     testing::{exchange, why},
     verification_pool::{PoolLimits, VerificationPool},

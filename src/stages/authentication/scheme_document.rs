@@ -14,7 +14,8 @@ pub struct AuthenticationSchemeDocument {
     /// `JwtBearer`: signed tokens (RFC 7519); `Introspection`: tokens that the authorization server checks (RFC 7662);
     /// `ApiKey`: random keys; `Basic`: user name and password (RFC 7617); `ClientCertificate`: the client certificate that
     /// the listener verified, without further settings; `HmacSignature`: requests that their sender signs, such as
-    /// webhooks; `External`: a service that authorizes requests in addition to the other schemes of a route. Required.
+    /// webhooks; `External`: a service that authorizes requests in addition to the other schemes of a route;
+    /// `OpenIdConnect`: sign-in sessions of browsers. Required.
     #[serde(rename = "Type")]
     pub kind: Setting<String>,
     /// JwtBearer. The secret with which tokens are signed, at least 32 bytes (HS256; HS384 from 48 bytes, HS512 from
@@ -28,10 +29,10 @@ pub struct AuthenticationSchemeDocument {
     /// JwtBearer, and Introspection with `SignedResponses`. The URL of a JSON Web Key Set, http or https. It is fetched in the background, kept while the
     /// provider is unavailable, and refreshed when a token references a key that is not in the set.
     pub jwks_uri: Setting<String>,
-    /// JwtBearer, Introspection. The URL of an OpenID Connect provider; its discovery document
+    /// JwtBearer, Introspection, OpenIdConnect. The URL of an OpenID Connect provider; its discovery document
     /// (`/.well-known/openid-configuration`) contains the URL of the keys, the introspection endpoint and the `Issuer`.
     pub authority: Setting<String>,
-    /// JwtBearer, Introspection, External. A PEM file with the trusted certificate authorities for https. Default: the
+    /// JwtBearer, Introspection, External, OpenIdConnect. A PEM file with the trusted certificate authorities for https. Default: the
     /// trusted authorities of the system.
     pub ca_file: Setting<String>,
     /// JwtBearer. Time between two fetches of the keys. 10s to 1d. Default: `5m`.
@@ -48,7 +49,7 @@ pub struct AuthenticationSchemeDocument {
     pub issuer: Setting<OneOrMany>,
     /// JwtBearer, Introspection. The accepted values of `aud`, of which a token must contain one: a string or a list. Default: any.
     pub audience: Setting<OneOrMany>,
-    /// JwtBearer, Introspection. Tolerated difference between the clocks of the issuer and the gateway. 0s to 1h. Default:
+    /// JwtBearer, Introspection, OpenIdConnect. Tolerated difference between the clocks of the issuer and the gateway. 0s to 1h. Default:
     /// `1m`; `5m` under `"Compatibility": "Ocelot"`, as in .NET.
     pub clock_skew: Setting<DurationText>,
     /// JwtBearer. The accepted values of `typ`; with this list a token without `typ` is rejected. Default: no `typ`,
@@ -93,22 +94,26 @@ pub struct AuthenticationSchemeDocument {
     /// Introspection. Whether the endpoint must sign its responses (RFC 9701) with a key of the `Authority` or the `JwksUri`.
     /// Default: false.
     pub signed_responses: Setting<bool>,
-    /// Introspection. The ID with which the gateway is registered at the authorization server. Required.
+    /// Introspection, OpenIdConnect. The ID with which the gateway is registered at the authorization server. Required.
     pub client_id: Setting<String>,
-    /// Introspection. The secret of the `ClientId`. Write it as `${NAME}` or `${file:/path}`. Required, unless
-    /// `ClientAuthentication` is `PrivateKeyJwt` or `None`.
+    /// Introspection, OpenIdConnect. The secret of the `ClientId`. Write it as `${NAME}` or `${file:/path}`. Required with the
+    /// `ClientAuthentication` `Basic` or `Post`.
     pub client_secret: Setting<Secret>,
-    /// Introspection. How the gateway authenticates at the authorization server: `Basic` or `Post` with the `ClientSecret`,
-    /// `PrivateKeyJwt` with the `ClientKeyFile`, `None`. Default: `Basic`.
+    /// Introspection, OpenIdConnect. How the gateway authenticates at the authorization server: `Basic` or `Post` with the
+    /// `ClientSecret`, `PrivateKeyJwt` with the `ClientKeyFile`, `Certificate` (mutual TLS) with `ClientCertificateFile` and
+    /// `ClientKeyFile`, `None`. Default: `Basic`.
     pub client_authentication: Setting<String>,
-    /// Introspection. With `PrivateKeyJwt`, a PEM file with the private key: RSA, EC on P-256 or P-384, Ed25519.
+    /// Introspection, OpenIdConnect. With `PrivateKeyJwt` or `Certificate`, a PEM file with the private key: RSA, EC on P-256 or
+    /// P-384, Ed25519.
     pub client_key_file: Setting<String>,
-    /// Introspection. With `PrivateKeyJwt`, the `kid` of the key at the authorization server. Default: none.
+    /// Introspection, OpenIdConnect. With `PrivateKeyJwt`, the `kid` of the key at the authorization server. Default: none.
     pub client_key_id: Setting<String>,
+    /// Introspection, OpenIdConnect. With `Certificate`, a PEM file with the client certificate of the gateway.
+    pub client_certificate_file: Setting<String>,
     /// Introspection, External. The longest time for which a result is used again; a token is never used after its `exp`.
     /// 0s to 1h; `0s`: never. Default: `1m`; for External `10s`, if `CacheHeaders` is set.
     pub cache_ttl: Setting<DurationText>,
-    /// Introspection, External. How long a request waits for the service. 10ms to 1m. Default: `2s`.
+    /// Introspection, External, OpenIdConnect. How long a request waits for the service. 10ms to 1m. Default: `2s`.
     pub timeout: Setting<DurationText>,
     /// External. The URL of the authorizer: `http` or `https` for a request like that of nginx's `auth_request`, `grpc` or
     /// `grpcs` for Envoy's `ext_authz` version 3. Required.
@@ -160,6 +165,51 @@ pub struct AuthenticationSchemeDocument {
     pub timestamp_header: Setting<String>,
     /// HmacSignature of a `Custom` sender. The field with the ID of the message. Required for `{id}`.
     pub id_header: Setting<String>,
+    /// OpenIdConnect. The scopes of a sign-in; `offline_access` for refresh tokens. Default: `["openid", "profile"]`.
+    pub scopes: List<String>,
+    /// OpenIdConnect. Further parameters of sign-ins: name → value, such as `prompt` or `resource`. Default: `{}`.
+    pub authorization_parameters: StringList,
+    /// OpenIdConnect. Whether sign-ins are pushed to the provider first (PAR, RFC 9126). Default: only if the provider
+    /// requires it.
+    pub pushed_requests: Setting<bool>,
+    /// OpenIdConnect. The path of the endpoints `login`, `callback`, `logout`, `user`, `back-channel-logout`,
+    /// `front-channel-logout` and `diagnostics`; a route with this scheme must match it. Default: `/bff`.
+    pub path: Setting<String>,
+    /// OpenIdConnect. The origin of the application in the browser, such as `https://shop.example`. Default: scheme and host of
+    /// the request.
+    pub public_url: Setting<String>,
+    /// OpenIdConnect. Files with the keys that seal cookies, at least 32 bytes each, such as those of `openssl rand -base64
+    /// 48`; the first one seals, all of them open. One or two. Default: a random key of this process.
+    pub session_keys: List<String>,
+    /// OpenIdConnect. Cookie, lifetimes and store of sessions.
+    pub session: Setting<SessionDocument>,
+    /// OpenIdConnect. The field that scripts send with requests that change something; it must not be empty. Default:
+    /// `X-CSRF`.
+    pub csrf_header: Setting<String>,
+    /// OpenIdConnect. How the token for the `TokenAudience` of a route is requested: `TokenExchange` (RFC 8693), for the user,
+    /// or `ClientCredentials`, for the gateway. Default: `TokenExchange`.
+    pub audience_grant: Setting<String>,
+    /// OpenIdConnect. Whether the endpoint `diagnostics` shows the session of the caller, without tokens. Default: false.
+    pub diagnostics: Setting<bool>,
+}
+
+/// Sessions of browsers.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct SessionDocument {
+    /// The name of the cookie. Names that begin with `__Host-` cannot be set by other hosts. Default: `__Host-session`.
+    pub cookie: Setting<String>,
+    /// When browsers send the cookie with requests of other sites: `Lax`, `Strict` or `None`. Default: `Lax`.
+    pub same_site: Setting<String>,
+    /// How long a session may be unused. 1m to 30d. Default: `1h`.
+    pub idle_timeout: Setting<DurationText>,
+    /// How long a session may last. 1m to 90d. Default: `8h`.
+    pub absolute_timeout: Setting<DurationText>,
+    /// Where sessions are: `Cookie`, in the cookie itself, or `Shared`, on `SharedState`. Default: `Shared` with `SharedState`,
+    /// else `Cookie`.
+    pub store: Setting<String>,
+    /// The sessions of one user; the oldest one ends when another begins. Requires the store `Shared`. Default: no limit.
+    pub max_per_user: Setting<i64>,
 }
 
 /// Proof of possession of tokens (RFC 9449).

@@ -6,6 +6,7 @@ pub use super::{
     introspection::settings::{IntrospectionEndpoint, IntrospectionSettings},
     possession::settings::{PossessionMode, PossessionSettings},
     remote_keys::RemoteKeys,
+    session::settings::{AudienceGrant, SameSite, SessionSettings},
     webhook::settings::WebhookSettings,
 };
 
@@ -20,6 +21,8 @@ pub struct AuthenticationConfig {
     pub schemes: Vec<Arc<SchemeConfig>>,
     /// No challenge in a 401, as Ocelot.
     pub ocelot: bool,
+    /// The audience of the tokens that backends get from sessions.
+    pub token_audience: Option<String>,
 }
 
 impl AuthenticationConfig {
@@ -54,6 +57,8 @@ pub enum SchemeKind {
     /// In addition to the other schemes of a route.
     External(Box<ExternalSettings>),
     Hmac(Box<WebhookSettings>),
+    /// Sign-in sessions of browsers.
+    OpenIdConnect(Box<SessionSettings>),
 }
 
 /// Signed tokens (RFC 7519).

@@ -11,6 +11,7 @@ use super::{
     outcome::AuthOutcome,
     possession::Possession,
     revocations::Revocations,
+    session::scheme::SessionScheme,
     settings::{KeySource, RemoteKeys, SchemeConfig, SchemeKind},
     verification_pool::{PoolLimits, VerificationPool},
     webhook::Webhook,
@@ -42,6 +43,8 @@ pub enum Scheme {
     Hmac(Box<Webhook>),
     /// It authorizes requests in addition to the other schemes.
     External(Arc<External>),
+    /// Its cookies are read before the credentials of other schemes.
+    Session(Arc<SessionScheme>),
 }
 
 impl Scheme {
@@ -52,7 +55,7 @@ impl Scheme {
             Scheme::Jwt(jwt) => jwt.authenticate(exchange, shared),
             Scheme::Introspection(introspection) => introspection.authenticate(exchange, shared),
             Scheme::Hmac(webhook) => webhook.authenticate(exchange, shared),
-            Scheme::External(_) => AuthOutcome::NoCredentials,
+            Scheme::External(_) | Scheme::Session(_) => AuthOutcome::NoCredentials,
             Scheme::ApiKey(keys) => keys.authenticate(exchange),
             Scheme::Basic(basic) => basic.authenticate(exchange),
             Scheme::Certificate(name) => match &exchange.client.certificate {
@@ -119,42 +122,47 @@ impl AuthState {
         background: &BackgroundRuntime,
         clock: &Clock,
     ) -> Arc<Scheme> {
+        self.schemes.get_or_insert_with(settings.clone(), || self.create(settings, background, clock))
+    }
+
+    fn create(&self, settings: &SchemeConfig, background: &BackgroundRuntime, clock: &Clock) -> Scheme {
+        let name = &settings.name;
         let pools = self.pools.get_or_init(|| Pools {
             signatures: VerificationPool::new(SIGNATURE_LIMITS, background.clone()),
             passwords: VerificationPool::new(PASSWORD_LIMITS, background.clone()),
         });
-        let signatures = || pools.signatures.clone();
-        self.schemes.get_or_insert_with(settings.clone(), || match &settings.kind {
+        let (signatures, runtime) = (pools.signatures.clone(), (clock.clone(), background.clone()));
+        match &settings.kind {
             SchemeKind::Introspection(own) => {
-                let possession = Possession::new(own.possession.clone(), clock.clone(), signatures());
+                let possession = Possession::new(own.possession.clone(), clock.clone(), signatures);
                 let keys = own.response_keys.as_ref().map(|keys| self.provider(keys, background));
-                let runtime = (clock.clone(), background.clone());
-                let (name, own) = (&settings.name, (**own).clone());
-                let scheme = Introspection::new(name, own, Arc::new(possession), keys, runtime);
+                let scheme = Introspection::new(name, (**own).clone(), Arc::new(possession), keys, runtime);
                 Scheme::Introspection(Arc::new(scheme))
             }
-            SchemeKind::External(external) => {
-                let external = External::new(&settings.name, (**external).clone(), background);
-                Scheme::External(Arc::new(external))
+            SchemeKind::OpenIdConnect(own) => {
+                let (keys, revocations) = (self.provider(&own.keys, background), self.revocations.clone());
+                let scheme = SessionScheme::new(name, (**own).clone(), keys, revocations, runtime);
+                Scheme::Session(Arc::new(scheme))
             }
-            SchemeKind::Hmac(hmac) => {
-                let (name, hmac) = (&settings.name, (**hmac).clone());
-                Scheme::Hmac(Box::new(Webhook::new(name, hmac, clock.clone(), signatures())))
+            SchemeKind::External(own) => {
+                Scheme::External(Arc::new(External::new(name, (**own).clone(), background)))
+            }
+            SchemeKind::Hmac(own) => {
+                Scheme::Hmac(Box::new(Webhook::new(name, (**own).clone(), clock.clone(), signatures)))
             }
             SchemeKind::Jwt(jwt) => {
                 let keys = match &jwt.keys {
                     KeySource::Fixed(keys) => Keys::Fixed(Arc::new(KeySet::new(keys, None, 0))),
                     KeySource::Remote(remote) => Keys::Remote(self.provider(remote, background)),
                 };
-                let (name, jwt) = (&settings.name, (**jwt).clone());
-                Scheme::Jwt(Arc::new(Jwt::new(name, jwt, keys, clock.clone(), signatures())))
+                Scheme::Jwt(Arc::new(Jwt::new(name, (**jwt).clone(), keys, clock.clone(), signatures)))
             }
-            SchemeKind::ApiKey(keys) => Scheme::ApiKey(ApiKeys::new(&settings.name, keys.clone())),
+            SchemeKind::ApiKey(keys) => Scheme::ApiKey(ApiKeys::new(name, keys.clone())),
             SchemeKind::Basic(basic) => {
-                Scheme::Basic(Arc::new(Basic::new(&settings.name, basic.clone(), pools.passwords.clone())))
+                Scheme::Basic(Arc::new(Basic::new(name, basic.clone(), pools.passwords.clone())))
             }
-            SchemeKind::Certificate => Scheme::Certificate(settings.name.as_str().into()),
-        })
+            SchemeKind::Certificate => Scheme::Certificate(name.as_str().into()),
+        }
     }
 
     fn provider(&self, remote: &RemoteKeys, background: &BackgroundRuntime) -> Arc<JwksCache> {

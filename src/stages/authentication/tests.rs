@@ -4,7 +4,7 @@ use super::{
     keys::KeyData,
     settings::{
         ApiKey, ApiKeySettings, BasicSettings, CredentialLocations, JwtSettings, KeySource, SchemeConfig,
-        User,
+        SchemeKind, User,
     },
     testing::exchange,
     *,
@@ -61,8 +61,8 @@ fn stage(schemes: Vec<Arc<SchemeConfig>>, ocelot: bool) -> Authentication {
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         background.attach(runtime);
     }
-    let settings = AuthenticationConfig { schemes, ocelot };
-    Authentication::new(&settings, &AuthState::default(), &background, &Clock::default())
+    let settings = AuthenticationConfig { schemes, ocelot, token_audience: None };
+    Authentication::new(&settings, &AuthState::default(), &background, &Clock::default(), None)
 }
 
 /// The scheme that authenticates the request, or the error code with the challenges.

@@ -4,7 +4,11 @@ use super::schemes::SchemeCompiler;
 use crate::{
     base::url::HttpUrl,
     config::{Span, Spanned, codes, values::non_blank},
-    net::tls::{client::ClientTls, trust::TrustAnchors},
+    net::tls::{
+        certificate::{CertifiedKeyPem, KeyPairError},
+        client::ClientTls,
+        trust::TrustAnchors,
+    },
     stages::authentication::{
         oauth::client::{AssertionKey, ClientAuthentication, OauthClient},
         remote_keys::RemoteKeys,
@@ -19,6 +23,7 @@ enum AuthenticationMethod {
     Basic,
     Post,
     PrivateKeyJwt,
+    Certificate,
     None,
 }
 
@@ -37,11 +42,13 @@ impl SchemeCompiler<'_, '_> {
             ("Basic", AuthenticationMethod::Basic),
             ("Post", AuthenticationMethod::Post),
             ("PrivateKeyJwt", AuthenticationMethod::PrivateKeyJwt),
+            ("Certificate", AuthenticationMethod::Certificate),
             ("None", AuthenticationMethod::None),
         ];
         let method = self.choice("ClientAuthentication", &document.client_authentication, &methods)?;
         let authentication = match method {
             AuthenticationMethod::None => Some(ClientAuthentication::None),
+            AuthenticationMethod::Certificate => Some(ClientAuthentication::Certificate),
             AuthenticationMethod::PrivateKeyJwt => {
                 self.assertion_key().map(ClientAuthentication::PrivateKeyJwt)
             }
@@ -69,9 +76,22 @@ impl SchemeCompiler<'_, '_> {
         self.accept(codes::SCHEME_FILE, span, "ClientKeyFile", key)
     }
 
-    /// TLS with these authorities.
+    /// TLS with these authorities, and with the client certificate if the gateway authenticates by it.
     pub(super) fn client_tls(&mut self) -> Option<ClientTls> {
-        Some(ClientTls { trust: self.trust()?, ..ClientTls::default() })
+        let document = self.document;
+        let trust = self.trust()?;
+        let method = non_blank(&document.client_authentication);
+        if !method.is_some_and(|method| method.trim().eq_ignore_ascii_case("Certificate")) {
+            return Some(ClientTls { trust, ..ClientTls::default() });
+        }
+        let (span, chain) = self.required("ClientCertificateFile", &document.client_certificate_file)?;
+        let (_, key) = self.required("ClientKeyFile", &document.client_key_file)?;
+        let pair = CertifiedKeyPem { chain: chain.into(), key: key.into() };
+        let read = pair.read().map(|_| ()).map_err(|error| match error {
+            KeyPairError::Chain(why) | KeyPairError::Key(why) => why,
+        });
+        self.accept(codes::SCHEME_FILE, span, "ClientCertificateFile", read)?;
+        Some(ClientTls { trust, client_certificate: Some(pair), ..ClientTls::default() })
     }
 
     /// A URL over which secrets are sent; plain http is reported.

@@ -17,8 +17,16 @@ use crate::{
 use std::borrow::Cow;
 use std::time::Duration;
 
-const SCHEME_TYPES: [&str; 7] =
-    ["JwtBearer", "Introspection", "ApiKey", "Basic", "ClientCertificate", "HmacSignature", "External"];
+const SCHEME_TYPES: [&str; 8] = [
+    "JwtBearer",
+    "Introspection",
+    "ApiKey",
+    "Basic",
+    "ClientCertificate",
+    "HmacSignature",
+    "External",
+    "OpenIdConnect",
+];
 
 /// Compiles one scheme.
 pub(super) struct SchemeCompiler<'r, 'o> {
@@ -27,6 +35,7 @@ pub(super) struct SchemeCompiler<'r, 'o> {
     pub(super) attached: &'r ReferencedFiles,
     pub(super) ocelot: bool,
     pub(super) client_certificates_requested: bool,
+    pub(super) has_shared_state: bool,
     pub(super) diagnostics: &'o mut Diagnostics,
 }
 
@@ -50,6 +59,7 @@ impl<'r> SchemeCompiler<'r, '_> {
                 self.introspection().map(|own| SchemeKind::Introspection(Box::new(own)))
             }
             Some(&"HmacSignature") => self.hmac().map(|hmac| SchemeKind::Hmac(Box::new(hmac))),
+            Some(&"OpenIdConnect") => self.session().map(|own| SchemeKind::OpenIdConnect(Box::new(own))),
             Some(&"External") => self.external().map(|own| SchemeKind::External(Box::new(own))),
             Some(_) => Some(self.certificate(kind.span)),
             None => {

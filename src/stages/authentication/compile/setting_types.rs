@@ -15,6 +15,8 @@ const INTROSPECTION: &[&str] = &["Introspection"];
 const HMAC: &[&str] = &["HmacSignature"];
 const EXTERNAL: &[&str] = &["External"];
 const CALLING: &[&str] = &["Introspection", "External"];
+const OAUTH: &[&str] = &["Introspection", "OpenIdConnect"];
+const SESSION: &[&str] = &["OpenIdConnect"];
 
 fn at<T>(set: &Setting<T>) -> Option<Span> {
     set.as_ref().map(|set| set.span)
@@ -23,7 +25,7 @@ fn at<T>(set: &Setting<T>) -> Option<Span> {
 /// All settings but `Type`.
 pub fn settings_of_types(document: &AuthenticationSchemeDocument) -> impl Iterator<Item = SettingRow> {
     let credentials = tokens(document).into_iter().chain(credentials(document));
-    credentials.chain(services(document)).chain(signatures(document))
+    credentials.chain(services(document)).chain(signatures(document)).chain(sessions(document))
 }
 
 fn tokens(document: &AuthenticationSchemeDocument) -> [SettingRow; 17] {
@@ -32,14 +34,14 @@ fn tokens(document: &AuthenticationSchemeDocument) -> [SettingRow; 17] {
         ("PublicKeyFile", at(&document.public_key_file), JWT),
         ("JwksFile", at(&document.jwks_file), JWT),
         ("JwksUri", at(&document.jwks_uri), TOKENS),
-        ("Authority", at(&document.authority), TOKENS),
-        ("CaFile", at(&document.ca_file), &["JwtBearer", "Introspection", "External"]),
+        ("Authority", at(&document.authority), &["JwtBearer", "Introspection", "OpenIdConnect"]),
+        ("CaFile", at(&document.ca_file), &["JwtBearer", "Introspection", "External", "OpenIdConnect"]),
         ("RefreshInterval", at(&document.refresh_interval), JWT),
         ("MinimumRefreshInterval", at(&document.minimum_refresh_interval), JWT),
         ("Algorithms", at(&document.algorithms), JWT),
         ("Issuer", at(&document.issuer), TOKENS),
         ("Audience", at(&document.audience), TOKENS),
-        ("ClockSkew", at(&document.clock_skew), TOKENS),
+        ("ClockSkew", at(&document.clock_skew), &["JwtBearer", "Introspection", "OpenIdConnect"]),
         ("TokenTypes", at(&document.token_types), JWT),
         ("MaxKeysTried", at(&document.max_keys_tried), JWT),
         ("Cookie", at(&document.cookie), TOKENS),
@@ -61,17 +63,18 @@ fn credentials(document: &AuthenticationSchemeDocument) -> [SettingRow; 8] {
     ]
 }
 
-fn services(document: &AuthenticationSchemeDocument) -> [SettingRow; 17] {
+fn services(document: &AuthenticationSchemeDocument) -> [SettingRow; 18] {
     [
         ("IntrospectionEndpoint", at(&document.introspection_endpoint), INTROSPECTION),
         ("SignedResponses", at(&document.signed_responses), INTROSPECTION),
-        ("ClientId", at(&document.client_id), INTROSPECTION),
-        ("ClientSecret", at(&document.client_secret), INTROSPECTION),
-        ("ClientAuthentication", at(&document.client_authentication), INTROSPECTION),
-        ("ClientKeyFile", at(&document.client_key_file), INTROSPECTION),
-        ("ClientKeyId", at(&document.client_key_id), INTROSPECTION),
+        ("ClientId", at(&document.client_id), OAUTH),
+        ("ClientSecret", at(&document.client_secret), OAUTH),
+        ("ClientAuthentication", at(&document.client_authentication), OAUTH),
+        ("ClientKeyFile", at(&document.client_key_file), OAUTH),
+        ("ClientCertificateFile", at(&document.client_certificate_file), OAUTH),
+        ("ClientKeyId", at(&document.client_key_id), OAUTH),
         ("CacheTtl", at(&document.cache_ttl), CALLING),
-        ("Timeout", at(&document.timeout), CALLING),
+        ("Timeout", at(&document.timeout), &["Introspection", "External", "OpenIdConnect"]),
         ("Url", at(&document.url), EXTERNAL),
         ("Method", at(&document.method), EXTERNAL),
         ("RequestHeaders", at(&document.request_headers), EXTERNAL),
@@ -97,5 +100,20 @@ fn signatures(document: &AuthenticationSchemeDocument) -> [SettingRow; 12] {
         ("SignedContent", at(&document.signed_content), HMAC),
         ("TimestampHeader", at(&document.timestamp_header), HMAC),
         ("IdHeader", at(&document.id_header), HMAC),
+    ]
+}
+
+fn sessions(document: &AuthenticationSchemeDocument) -> [SettingRow; 10] {
+    [
+        ("AudienceGrant", at(&document.audience_grant), SESSION),
+        ("Scopes", at(&document.scopes), SESSION),
+        ("AuthorizationParameters", at(&document.authorization_parameters), SESSION),
+        ("PushedRequests", at(&document.pushed_requests), SESSION),
+        ("Path", at(&document.path), SESSION),
+        ("PublicUrl", at(&document.public_url), SESSION),
+        ("SessionKeys", at(&document.session_keys), SESSION),
+        ("Session", at(&document.session), SESSION),
+        ("CsrfHeader", at(&document.csrf_header), SESSION),
+        ("Diagnostics", at(&document.diagnostics), SESSION),
     ]
 }

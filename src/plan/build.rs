@@ -11,7 +11,7 @@ use super::{
     },
     blueprint::{Blueprint, ClusterBlueprint, DynamicBlueprint, HttpVersion, RouteBlueprint},
     client_fields,
-    cluster_builder::{Clusters, agent_clusters, all_clusters},
+    cluster_builder::{Clusters, agent_clusters, all_clusters, roles_plan},
     compiled::{ClientPace, PathHashKey, Plan, Route, Target},
     connection_affinity,
     dynamic_routes::DynamicRoutes,

@@ -65,12 +65,6 @@ impl AuthorizationSubject {
             principal: user.and_then(|user| user.claim_value("sub")).unwrap_or_default().to_owned(),
         }
     }
-
-    /// The joined values of a field.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.as_str())
-    }
 }
 
 fn copied_fields(exchange: &Exchange, names: Option<&[String]>) -> Vec<(String, String)> {

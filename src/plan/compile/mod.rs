@@ -49,7 +49,10 @@ mod weights;
 use self::route_compiler::DocumentContext;
 use super::administration::Administration;
 use super::apis::{self, blueprint::ApisBlueprint, compile::CompiledApis};
-use super::blueprint::{Blueprint, DynamicBlueprint, Listener, RouteBlueprint, discovery::Registry};
+use super::blueprint::{
+    Blueprint, DynamicBlueprint, Limits, Listener, RouteBlueprint,
+    discovery::{Registry, StoreBlueprint},
+};
 use super::check::{self, CheckContext, items};
 use super::document::{self, Document, GlobalDocument, TraceContextMode};
 use super::hubs::{self, HubsBlueprint};
@@ -151,9 +154,31 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
     let registry = registry(scope, diagnostics);
     let store = discovery::store(scope, registry.as_ref(), diagnostics);
     let limits = limits::limits(document.limits.as_ref().map(|set| &set.value), scope.ocelot, diagnostics);
-    let all = routes(scope, registry, limits.connect_timeout, diagnostics);
-    let Routes { routes, table, rules, dynamic, resolvers, hubs, apis, transport_routes, roles } = all;
-    fabric_open::warn_open(&routes, &listeners, diagnostics);
+    let routes = routes(scope, registry, limits.connect_timeout, diagnostics);
+    fabric_open::warn_open(&routes.routes, &listeners, diagnostics);
+    let process = ProcessSections { listeners, administration, store, limits };
+    with_routes(scope, attached, process, routes, diagnostics)
+}
+
+/// The sections of a blueprint that do not depend on routes.
+struct ProcessSections {
+    listeners: Vec<Listener>,
+    administration: Administration,
+    store: Option<StoreBlueprint>,
+    limits: Limits,
+}
+
+/// The blueprint of the routes and of what depends on them.
+fn with_routes(
+    scope: &CheckContext,
+    attached: &ReferencedFiles,
+    process: ProcessSections,
+    routes: Routes,
+    diagnostics: &mut Diagnostics,
+) -> Blueprint {
+    let document = scope.document;
+    let ProcessSections { listeners, administration, store, limits } = process;
+    let Routes { routes, table, rules, dynamic, resolvers, hubs, apis, transport_routes, roles } = routes;
     Blueprint {
         ocelot: scope.ocelot,
         tunnels: tunnels::compile(document.tunnels.as_ref(), &routes, &listeners, diagnostics),

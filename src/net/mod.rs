@@ -32,6 +32,7 @@ pub mod listener;
 pub mod reserved;
 pub mod otlp;
 pub mod resolver;
+pub mod grpc_client;
 pub mod http_client;
 pub mod unix_address;
 pub mod upgraded;

@@ -6,6 +6,7 @@
 mod identity;
 mod live;
 mod services;
+mod sign_in;
 
 use super::args::Demo;
 use super::{Exit, output};

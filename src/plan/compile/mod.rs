@@ -130,13 +130,15 @@ fn gateway_facts(
     let mut tls = items(&document.listeners).iter().filter_map(|listener| listener.tls.as_ref());
     let certificates = tls.any(|tls| tls.client_certificates.is_some());
     let schemes = &document.authentication_schemes;
+    let has_shared_state = document.shared_state.is_some();
+    let facts = (certificates, has_shared_state);
     GatewayFacts {
         ocelot,
-        has_shared_state: document.shared_state.is_some(),
+        has_shared_state,
         max_body_bytes: Some(limits.client.body).filter(|max| *max < u64::MAX),
         max_headers_bytes: limits.client.head.max_fields_bytes as u64,
         max_header_count: limits.client.head.max_fields as u64,
-        schemes: Arc::new(SchemeSet::compile(schemes, certificates, ocelot, attached, diagnostics)),
+        schemes: Arc::new(SchemeSet::compile(schemes, facts, ocelot, attached, diagnostics)),
     }
 }
 

@@ -22,6 +22,7 @@ pub enum WafCommand {
     Test(WafTest),
 }
 
+/// Which managed rules are printed.
 #[derive(Args, Clone, Debug)]
 pub struct WafRules {
     /// The directory of the rules. Default: as for a gateway without `WafEngine.Rules`.
@@ -35,6 +36,7 @@ pub struct WafRules {
     pub list: bool,
 }
 
+/// The requests of a test.
 #[derive(Args, Clone, Debug)]
 pub struct WafTest {
     /// A file with one JSON object a line: method, path, headers, body, and expect: "pass", "block", an error code or a status.
@@ -44,6 +46,7 @@ pub struct WafTest {
     pub configuration: Configuration,
 }
 
+/// The log, and what a proposal needs.
 #[derive(Args, Clone, Debug)]
 pub struct WafReplay {
     /// Files with lines of the log of the firewall.

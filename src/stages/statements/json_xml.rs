@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     base::expr::{
-        Usage, from_json, to_json, xml,
+        Digits, Usage, parse_json, to_json, xml,
         xml_json::{ToJson, ToXml, value_to_xml, xml_to_value},
     },
     pipeline::{body::Body, head::Head},
@@ -183,7 +183,7 @@ impl Statement for JsonToXml {
         }
         let Some(body) = body(context) else { return Ok(Flow::Next) };
         let bytes = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&body);
-        let json: serde_json::Value = serde_json::from_slice(bytes)
+        let json = parse_json(bytes, Digits::All)
             .map_err(|_| Failure::content(context.section, "the body is not valid JSON"))?;
         let text = |template: &Option<Template>, default: &str| match template {
             None => Ok(default.to_owned()),
@@ -194,7 +194,7 @@ impl Statement for JsonToXml {
             prefix: text(&self.prefix, "")?,
             attributes: text(&self.attributes, "")?,
         };
-        let document = xml::write_element(&value_to_xml(&from_json(&json), &options));
+        let document = xml::write_element(&value_to_xml(&json, &options));
         set(context, document, "application/xml; charset=utf-8");
         Ok(Flow::Next)
     }

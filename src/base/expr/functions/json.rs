@@ -3,6 +3,7 @@
 use super::{
     super::{
         convert::{from_json, to_json, to_text, type_name},
+        digits::{Digits, parse_json},
         error::EvalError,
         machine::Machine,
         member::{Kind, Member},
@@ -123,9 +124,7 @@ fn utf8(bytes: &[u8]) -> Result<String, EvalError> {
 fn parse(machine: &mut Machine<'_>, bytes: &[u8]) -> Result<Value, EvalError> {
     machine.spend(bytes.len() / 256)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let json: serde_json::Value =
-        serde_json::from_slice(bytes).map_err(|error| EvalError::new(format!("it is not JSON: {error}")))?;
-    Ok(from_json(&json))
+    parse_json(bytes, Digits::Large).map_err(|error| EvalError::new(format!("it is not JSON: {error}")))
 }
 
 /// Name → values of `application/x-www-form-urlencoded`.

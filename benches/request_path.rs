@@ -11,6 +11,7 @@ use margay::pipeline::stage::run_request;
 use margay::plan::document::load_texts;
 use margay::plan::{Plan, compile};
 use margay::plan::{ProcessState, build};
+use margay::stages::authentication::session::seal::Sealer;
 use margay::telemetry::Metrics;
 use std::future::Future;
 use std::hint::black_box;
@@ -24,13 +25,16 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 fn plan(global: &str, foundation: &ProcessState) -> Plan {
     let text = format!(
         r#"{{ "GlobalConfiguration": {{ {global} }},
-            "AuthenticationSchemes": {{ "S": {{ "Type": "JwtBearer", "SigningKey": "{SECRET}" }} }}, "Routes": [{{
+            "AuthenticationSchemes": {{
+                "S": {{ "Type": "JwtBearer", "SigningKey": "{SECRET}" }},
+                "web": {{ "Type": "OpenIdConnect", "Authority": "http://127.0.0.1:9", "ClientId": "app",
+                    "ClientAuthentication": "None", "SessionKeys": ["session.key"] }} }}, "Routes": [{{
             "UpstreamPathTemplate": "/hello/{{name}}", "DownstreamPathTemplate": "/greet/{{name}}",
             "DownstreamScheme": "http", "DownstreamHostAndPorts": [{{ "Host": "127.0.0.1", "Port": 9104 }}] }}] }}"#
     );
     let mut loaded = load_texts(
         &InMemoryFiles { files: &[("gateway.json", &text)], ..InMemoryFiles::default() },
-        Environment::of_process(),
+        Environment { variable: &|_| None, read: &|_, _| Ok(SECRET.into()) },
     );
     let blueprint = compile(&mut loaded).expect("a sound document");
     build(&blueprint, "bench".to_owned(), foundation).expect("a plan")
@@ -102,6 +106,30 @@ fn bench_token(c: &mut Criterion) {
     run("walk/the same token, warm", &line, &plan);
 }
 
+/// A session in its cookie, which was opened before: the token is attached, and the cookie removed.
+fn bench_session(c: &mut Criterion) {
+    let foundation = ProcessState::new(Metrics::new(1), usize::MAX);
+    let plan = plan(r#""AuthenticationOptions": { "AuthenticationProviderKeys": ["web"] }"#, &foundation);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time").as_secs();
+    let session = serde_json::json!({
+        "id": "id", "claims": { "sub": "ann", "name": "Ann", "iat": now }, "it": "i".repeat(800), "at": "a".repeat(900),
+        "ax": now + 3600, "rt": "r".repeat(60), "g": 0, "c": now, "s": now,
+    });
+    let sealer = Sealer::new([SECRET.as_bytes()].into_iter());
+    let sealed = sealer.seal("session of web", session.to_string().as_bytes()).expect("a cookie");
+    let cookie = format!("theme=dark; __Host-session=1.{sealed}");
+    let address = "127.0.0.1:40000".parse().expect("an address");
+    let mut x = Exchange::new(Peer::new(address, address, false), 0, Instant::now());
+    let now = Instant::now();
+    c.bench_function("walk/a sign-in session in its cookie", |b| {
+        b.iter(|| {
+            x.request = request();
+            x.request.append(b"Cookie", cookie.as_bytes());
+            pass(black_box(&plan), &mut x, now)
+        });
+    });
+}
+
 fn benchmark(c: &mut Criterion) {
     c.bench_function("walk/the head alone", |b| b.iter(request));
     bench_plan(c, "walk/as shipped", "");
@@ -112,6 +140,7 @@ fn benchmark(c: &mut Criterion) {
         r#""UpstreamHeaderTransform": { "X-Real-IP": "{RemoteIpAddress}", "X-Old": null, "Accept": "*,any" }"#,
     );
     bench_token(c);
+    bench_session(c);
     bench_plan(c, "walk/ocelot, no stages", r#""Compatibility": "Ocelot""#);
 }
 

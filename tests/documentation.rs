@@ -2,6 +2,8 @@
 
 #[path = "documentation/administration.rs"]
 mod administration;
+#[path = "documentation/api_management.rs"]
+mod api_management;
 #[path = "documentation/bff.rs"]
 mod bff;
 #[path = "documentation/readme.rs"]

@@ -141,7 +141,7 @@ def latency(name, process, port, seconds):
         time.sleep(0.002)
     stop.set()
     times.sort()
-    print(f"{name:8} p99 of plain requests beside 8 hostile clients: {times[len(times) * 99 // 100] * 1000:.2f} ms", flush=True)
+    print(f"{name:8} p99 of plain requests with 8 hostile clients: {times[len(times) * 99 // 100] * 1000:.2f} ms", flush=True)
 
 
 def start(command, port):

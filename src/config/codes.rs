@@ -117,13 +117,13 @@ codes! {
     ANY_ORIGIN_WITH_CREDENTIALS = "MG0436", "CORS credentials with any origin", "AllowCredentials together with the origin * or the exposed header * would let every website send requests with the user's credentials; browsers reject it.";
     LARGER_THAN_LIMITS = "MG0437", "Route limit larger than the listener's", "RequestSizeOptions can only be smaller than Limits, which apply before the route is known.";
     BAD_MAX_TIME = "MG0438", "Duration out of range", "ConcurrencyLimitOptions.QueueTimeout is 1ms to 10m, CorsOptions.MaxAge 0s to 1d.";
-    SCHEME_TYPE = "MG0440", "Unknown authentication scheme type", "The Type of an authentication scheme is JwtBearer, ApiKey, Basic or ClientCertificate.";
+    SCHEME_TYPE = "MG0440", "Unknown authentication scheme type", "The Type of an authentication scheme is JwtBearer, Introspection, ApiKey, Basic, ClientCertificate, HmacSignature, External or OpenIdConnect.";
     SCHEME_KEYS = "MG0441", "No key source, or several", "JwtBearer needs exactly one of SigningKey, PublicKeyFile, JwksFile, JwksUri and Authority; ApiKey needs either KeysFile or Keys, Basic either UsersFile or Users.";
     SCHEME_FILE = "MG0442", "Unusable key or password file", "A file of an authentication scheme cannot be read or has the wrong format, or contains no usable entry.";
     WEAK_KEY = "MG0443", "Weak signing key", "A SigningKey needs at least as many bytes as the hash of its algorithm: 32 for HS256, 48 for HS384, 64 for HS512.";
     BAD_ALGORITHM = "MG0444", "Algorithm does not match the key", "The type of the key determines the possible algorithms, and Algorithms can only restrict them: HS256, HS384 and HS512 for a SigningKey; RS256, RS384, RS512, PS256, PS384 and PS512 for RSA, ES256 for P-256, ES384 for P-384, EdDSA for Ed25519; no HS algorithm with JwksUri or Authority.";
-    BAD_URL = "MG0445", "Malformed provider URL", "JwksUri and Authority are absolute http or https URLs.";
-    SCHEME_SETTING = "MG0446", "Setting not used by this scheme", "JwtBearer uses SigningKey, PublicKeyFile, JwksFile, JwksUri, Authority, Algorithms, Issuer, Audience, ClockSkew, TokenTypes, MaxKeysTried, Header, QueryParameter, KeepQueryParameter and Cookie, and with JwksUri or Authority also CaFile, RefreshInterval and MinimumRefreshInterval; ApiKey uses KeysFile, Keys, Header, QueryParameter and KeepQueryParameter; Basic uses UsersFile, Users and MaxWrongPasswordDelay; ClientCertificate has no further settings.";
+    BAD_URL = "MG0445", "Malformed provider URL", "JwksUri, Authority, IntrospectionEndpoint, PublicUrl and Url are absolute http or https URLs; Url may also be grpc or grpcs, and PublicUrl has no path.";
+    SCHEME_SETTING = "MG0446", "Setting not used by this scheme", "JwtBearer uses SigningKey, PublicKeyFile, JwksFile, JwksUri, Authority, Algorithms, Issuer, Audience, ClockSkew, TokenTypes, MaxKeysTried, Header, QueryParameter, KeepQueryParameter and Cookie, and with JwksUri or Authority also CaFile, RefreshInterval and MinimumRefreshInterval; ApiKey uses KeysFile, Keys, Header, QueryParameter and KeepQueryParameter; Basic uses UsersFile, Users and MaxWrongPasswordDelay; ClientCertificate has no further settings. Introspection, HmacSignature, External and OpenIdConnect use the settings whose description begins with their name.";
     INSECURE_PROVIDER = "MG0447", "Signing keys fetched over plain HTTP", "An attacker who can modify the response can sign valid tokens. Use https.";
     ANY_AUDIENCE = "MG0448", "No audience restriction", "An identity provider issues tokens for many services; without Audience a token issued for any of them is accepted.";
     CERTIFICATES_NOT_REQUESTED = "MG0449", "No listener requests client certificates", "The scheme ClientCertificate uses the certificate of the client's connection, and no listener has Tls.ClientCertificates, which requests and verifies it: the scheme rejects every caller.";
@@ -318,6 +318,12 @@ codes! {
     OPEN_TUNNEL = "MG1610", "Tokens sent without TLS", "An attacker on the network can read the tokens of agents. Use Tls on the listener, or an address of this machine.";
     BAD_TUNNEL_LIMIT = "MG1611", "Limit of tunnels out of range", "MaxAgents and MaxStreams 1 to 1000000000, only in Tunnels.Limits; MaxStreamsPerAgent 1 to 1024; NewStreamsPerSecond 1 to 1000000; BytesPerSecond and BytesPerDay 1KiB or more; IdleTimeout and MaxStreamDuration 1s to 30d; ConnectTimeout 100ms to 1m; MaxStreamWindow 64KiB to 64MiB; MaxConnectionWindow 1MiB to 1GiB; WaitForAgent 0s to 1m.";
     BAD_DEVICE_STREAMS = "MG1612", "Invalid DeviceStreams", "DeviceStreams needs HostNames and PublicUrl (ws(s)://host[:port]); ConnectTimeout and ResponseTimeout are 0s to 5m, HandshakeTimeout is 1s to 5m.";
+    SCHEME_INCOMPLETE = "MG1701", "Required setting of a scheme missing", "Introspection and OpenIdConnect need ClientId and its authentication, OpenIdConnect an Authority, Introspection an IntrospectionEndpoint or an Authority; External needs Url; HmacSignature needs Sender and Secrets, and with the sender Custom also SignatureHeader.";
+    SCHEME_VALUE = "MG1702", "Unknown value of a scheme setting", "The setting has a few possible values, which the message lists; SignedContent contains {body}, and {timestamp} if and only if there is a TimestampHeader.";
+    SCHEME_SECRET = "MG1703", "Unusable secret", "A secret of HmacSignature has at least 16 bytes, in base64 for StandardWebhooks and Svix; a NonceSecret has at least 32.";
+    EXTERNAL_ALLOWS = "MG1704", "Requests pass without authorization", "With OnFailure Allow an attacker who can slow down the authorizer is authorized.";
+    SESSION_KEYS = "MG1705", "Unsuitable session keys", "SessionKeys names one or two files of at least 32 bytes: the first key seals cookies, both open them. Without files sessions end with the process, and several gateways do not know each other's sessions.";
+    SESSION_STORE = "MG1706", "Unsuitable store of sessions", "The store Shared and MaxPerUser need a SharedState section; several gateways need it to refresh a session once. A route has at most one scheme of the type OpenIdConnect.";
 }
 
 #[cfg(test)]
@@ -326,7 +332,7 @@ mod tests {
     use std::fmt::Write;
     use std::path::Path;
 
-    const FAMILIES: [(&str, &str); 17] = [
+    const FAMILIES: [(&str, &str); 18] = [
         ("MG00", "Reading files, syntax"),
         ("MG01", "Keys and types"),
         ("MG02", "Placeholders, merge, policies"),
@@ -344,6 +350,7 @@ mod tests {
         ("MG14", "Transport routes and roles"),
         ("MG15", "Services with partitions"),
         ("MG16", "Tunnels"),
+        ("MG17", "Sessions and authorization from outside"),
     ];
 
     const HEAD: &str = "# Diagnostics\n\nErrors and warnings of the configuration, reported by `margay check`, at startup and on reload, by code. \

@@ -9,14 +9,32 @@ use super::source::Sources;
 use super::span::Span;
 use std::path::{Path, PathBuf};
 
-/// The settings that reference files: the path of keys to their object, `*` for every member or item, and their names.
-const FILE_SETTINGS: [(&[&str], &[&str]); 16] = [
-    (&["AuthenticationSchemes", "*"], &["PublicKeyFile", "JwksFile", "KeysFile", "UsersFile", "CaFile"]),
+/// The settings that reference files: the path of keys to their object, `*` for every member or item, and their names; without
+/// names the path leads to the settings themselves.
+const FILE_SETTINGS: [(&[&str], &[&str]); 22] = [
+    (
+        &["AuthenticationSchemes", "*"],
+        &[
+            "PublicKeyFile",
+            "JwksFile",
+            "KeysFile",
+            "UsersFile",
+            "CaFile",
+            "ClientKeyFile",
+            "ClientCertificateFile",
+        ],
+    ),
+    (&["AuthenticationSchemes", "*", "SessionKeys", "*"], &[]),
     (&["Listeners", "*", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
     (&["Listeners", "*", "Tls", "ClientCertificates"], &["CaFile"]),
     (&["Administration", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
     (&["Administration", "Tls", "ClientCertificates"], &["CaFile"]),
     (&["Routes", "*", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
+    (&["TransportRoutes", "*", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
+    (&["Roles", "*", "Endpoints", "*", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
+    (&["Roles", "*", "Endpoints", "*", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
+    (&["RoleOptions", "InternalListener", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
+    (&["RoleOptions", "InternalListener", "Tls", "ClientCertificates"], &["CaFile"]),
     (&["Clusters", "*", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
     (&["GlobalConfiguration", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
     (&["GlobalConfiguration", "ServiceDiscoveryProvider"], &["CaFile"]),
@@ -45,6 +63,9 @@ impl ReferencedFiles {
             let mut owners = Vec::new();
             select(root, path, &mut owners);
             let max_bytes = if path[0] == "ServiceFabric" { MAX_REGISTRY_FILE } else { MAX_REFERENCED_FILE };
+            if names.is_empty() {
+                settings.extend(owners.iter().map(|setting| (*setting, max_bytes)));
+            }
             let named =
                 owners.iter().flat_map(|owner| names.iter().filter_map(|name| owner.get_ignore_case(name)));
             settings.extend(named.map(|setting| (setting, max_bytes)));

@@ -16,7 +16,6 @@ use crate::{
     base::backoff,
     pipeline::error::{ErrorCode, GatewayError},
 };
-use pingora::protocols::l4::virt::VirtualSocketStream;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -27,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    io::{AsyncWrite, AsyncWriteExt},
+    io::AsyncWriteExt,
     net::{TcpStream, UnixStream},
 };
 
@@ -147,25 +146,8 @@ pub async fn open_forward_stream(
         return Err(GatewayError::new(ErrorCode::GatewayConnectionLimit, detail));
     };
     let deadline = Instant::now() + timeout;
-    let connected = match target.addr {
-        ConnectAddr::Tcp { name, preferred } => {
-            let addresses =
-                name.addresses(deadline).await.map_err(|reason| resolve_error(target, &reason))?;
-            let connected = connect(&addresses, target.port, preferred, deadline).await;
-            connected.map(|(stream, _)| SocketStream::Tcp(stream))
-        }
-        ConnectAddr::Unix(path) => connect_unix(path, deadline).await.map(SocketStream::Unix),
-        ConnectAddr::Agent(endpoint) => {
-            Ok(SocketStream::Agent(Box::new(endpoint.open(target.client, timeout).await?)))
-        }
-    };
-    let mut socket = connected.map_err(|error| connect_error(target, &error, timeout))?;
+    let (socket, _) = connect_socket(target, deadline, timeout).await?;
     socket.prepare();
-    if let Some(header) = &target.proxy_header {
-        write_proxy_header(&mut socket, header, deadline)
-            .await
-            .map_err(|error| connect_error(target, &error, timeout))?;
-    }
     let Some(tls) = target.tls else { return Ok(ForwardStream::new(socket).counted(descriptor)) };
     match tokio::time::timeout_at(deadline.into(), tls.connect_forwarded(socket, &target.label())).await {
         Ok(stream) => Ok(stream?.counted(descriptor)),
@@ -177,34 +159,49 @@ pub async fn open_forward_stream(
     }
 }
 
-async fn connect_stream(
+/// A connected socket on which the PROXY header was sent, and the address behind a name.
+async fn connect_socket(
     target: &ConnectTarget<'_>,
-    offer: AlpnOffer,
+    deadline: Instant,
     timeout: Duration,
-) -> Result<(Stream, Option<ResolvedPeer>), GatewayError> {
-    let deadline = Instant::now() + timeout;
+) -> Result<(SocketStream, Option<ResolvedPeer>), GatewayError> {
     let connected = match target.addr {
         ConnectAddr::Tcp { name, preferred } => {
             let generation = name.generation();
             let addresses =
                 name.addresses(deadline).await.map_err(|reason| resolve_error(target, &reason))?;
             let connected = connect(&addresses, target.port, preferred, deadline).await;
-            connected.map(|(stream, address)| (stream.into(), Some(ResolvedPeer { address, generation })))
+            connected.map(|(stream, address)| {
+                (SocketStream::Tcp(stream), Some(ResolvedPeer { address, generation }))
+            })
         }
-        ConnectAddr::Unix(path) => connect_unix(path, deadline).await.map(|stream| (stream.into(), None)),
+        ConnectAddr::Unix(path) => {
+            connect_unix(path, deadline).await.map(|stream| (SocketStream::Unix(stream), None))
+        }
         ConnectAddr::Agent(endpoint) => {
             let stream = Box::pin(endpoint.open(target.client, timeout)).await?;
-            Ok((VirtualSocketStream::new(Box::new(stream)).into(), None))
+            Ok((SocketStream::Agent(Box::new(stream)), None))
         }
     };
-    let (mut connected, peer) = connected.map_err(|error| connect_error(target, &error, timeout))?;
+    let (mut socket, peer) = connected.map_err(|error| connect_error(target, &error, timeout))?;
     if let Some(header) = &target.proxy_header {
-        write_proxy_header(&mut connected, header, deadline)
-            .await
-            .map_err(|error| connect_error(target, &error, timeout))?;
+        let written = write_header(&mut socket, header, deadline).await;
+        written.map_err(|error| connect_error(target, &error, timeout))?;
     }
+    Ok((socket, peer))
+}
+
+async fn connect_stream(
+    target: &ConnectTarget<'_>,
+    offer: AlpnOffer,
+    timeout: Duration,
+) -> Result<(Stream, Option<ResolvedPeer>), GatewayError> {
+    let deadline = Instant::now() + timeout;
+    let (connected, peer) = connect_socket(target, deadline, timeout).await?;
     let Some(tls) = target.tls else { return Ok((Stream::new(connected), peer)) };
-    match tokio::time::timeout_at(deadline.into(), tls.connect(connected, &target.label(), offer)).await {
+    match tokio::time::timeout_at(deadline.into(), tls.connect(connected.into(), &target.label(), offer))
+        .await
+    {
         Ok(stream) => Ok((stream?, peer)),
         Err(_) => Err(timeout_error(
             target,
@@ -243,11 +240,7 @@ fn connect_error(target: &ConnectTarget, error: &io::Error, timeout: Duration) -
 }
 
 /// Writes the PROXY header before TLS and everything else.
-async fn write_proxy_header(
-    stream: &mut (impl AsyncWrite + Unpin),
-    header: &ProxyHeader,
-    deadline: Instant,
-) -> io::Result<()> {
+async fn write_header(stream: &mut SocketStream, header: &ProxyHeader, deadline: Instant) -> io::Result<()> {
     let mut bytes = Vec::with_capacity(64);
     write_proxy(&mut bytes, header);
     tokio::time::timeout_at(deadline.into(), stream.write_all(&bytes)).await?

@@ -1,6 +1,5 @@
 //! UDP sockets: the group of a listener, the addresses that datagrams were sent to, and connected sockets to backends.
 
-use super::reserved;
 use nix::{
     cmsg_space,
     errno::Errno,
@@ -159,7 +158,7 @@ fn recv_from(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, Socket
     Ok((length, from))
 }
 
-fn to_io_error(error: Errno) -> io::Error {
+pub(super) fn to_io_error(error: Errno) -> io::Error {
     match error {
         Errno::EAGAIN => io::ErrorKind::WouldBlock.into(),
         error => error.into(),
@@ -184,42 +183,10 @@ fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
     Some(SocketAddrV6::new(v6.ip(), v6.port(), v6.flowinfo(), v6.scope_id()).into())
 }
 
-/// A socket that is connected to a backend, so that the kernel reports when its port is unreachable.
-///
-/// # Errors
-///
-/// If the address is reserved or no socket can be opened.
-pub fn connect(backend: SocketAddr) -> io::Result<UdpSocket> {
-    reserved::check_tcp(backend)?;
-    let socket = Raw::new(Domain::for_address(backend), Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_nonblocking(true)?;
-    socket.connect(&backend.into())?;
-    UdpSocket::from_std(socket.into())
-}
-
-/// Sends a datagram on a connected socket. Never waits, and does not depend on the readiness that the runtime has seen: a new
-/// socket has none yet.
-///
-/// # Errors
-///
-/// `WouldBlock` if the kernel does not take it, and every other error of send(2).
-pub fn send_now(socket: &UdpSocket, bytes: &[u8]) -> io::Result<usize> {
-    nix::sys::socket::send(socket.as_raw_fd(), bytes, MsgFlags::empty()).map_err(to_io_error)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::future::poll_fn;
-
-    #[tokio::test]
-    async fn a_new_socket_sends_at_once() {
-        let server = StdSocket::bind("127.0.0.1:0").unwrap();
-        let client = connect(server.local_addr().unwrap()).unwrap();
-        assert_eq!(send_now(&client, b"first").unwrap(), 5);
-        let mut buffer = [0; 8];
-        assert_eq!(server.recv(&mut buffer).unwrap(), 5);
-    }
 
     #[tokio::test]
     async fn a_wildcard_listener_sends_from_the_address_that_was_sent_to() {
@@ -229,7 +196,9 @@ mod tests {
             let listener = DatagramListener::new(socket).unwrap();
             for address in addresses {
                 let to = SocketAddr::new(address.parse().unwrap(), port);
-                let client = connect(to).unwrap();
+                let own = if to.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
+                let client = UdpSocket::bind(own).await.unwrap();
+                client.connect(to).await.unwrap();
                 client.send(b"question").await.unwrap();
                 let mut buffer = [0; MAX_DATAGRAM_BYTES];
                 let received = poll_fn(|cx| listener.poll_receive(cx, &mut buffer)).await.unwrap();

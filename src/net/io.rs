@@ -1,8 +1,7 @@
-//! A byte stream over pingora's streams, plain or TLS.
+//! A byte stream over a socket, plain or TLS.
 
-use super::descriptors::DescriptorGuard;
+use super::{descriptors::DescriptorGuard, socket::Socket};
 use pingora::protocols::l4::ext::get_tcp_info;
-pub(in crate::net) use pingora::protocols::l4::stream::Stream as L4Stream;
 use std::{
     io::{self, IoSlice},
     os::fd::AsRawFd,
@@ -16,12 +15,12 @@ use tokio_rustls::TlsStream;
 #[derive(Debug)]
 pub struct Stream(Transport, Option<DescriptorGuard>);
 
-/// An enum instead of a trait object: most connections are plain. Boxed, because a stream is moved through the futures of
-/// its connection, each of which would reserve its size.
+/// An enum instead of a trait object: most connections are plain. TLS is boxed, because a stream is moved through the
+/// futures of its connection, each of which would reserve its size.
 #[derive(Debug)]
 enum Transport {
-    Plain(Box<L4Stream>),
-    Tls(Box<TlsStream<L4Stream>>),
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 /// Calls the method on the inner stream of either variant.
@@ -29,7 +28,7 @@ macro_rules! on {
     ($io:ident, $stream:ident => $call:expr) => {
         match &mut $io.0 {
             Transport::Plain(inner) => {
-                let $stream = Pin::new(&mut **inner);
+                let $stream = Pin::new(inner);
                 $call
             }
             Transport::Tls(inner) => {
@@ -42,12 +41,12 @@ macro_rules! on {
 
 impl Stream {
     /// A plain connection.
-    pub fn new(stream: L4Stream) -> Stream {
-        Stream(Transport::Plain(Box::new(stream)), None)
+    pub(in crate::net) fn new(socket: impl Into<Socket>) -> Stream {
+        Stream(Transport::Plain(socket.into()), None)
     }
 
     /// A connection with a completed TLS handshake.
-    pub(in crate::net) fn tls(stream: TlsStream<L4Stream>) -> Stream {
+    pub(in crate::net) fn tls(stream: TlsStream<Socket>) -> Stream {
         Stream(Transport::Tls(Box::new(stream)), None)
     }
 
@@ -58,9 +57,9 @@ impl Stream {
     }
 
     /// The plain stream; `None` when it is already encrypted.
-    pub(in crate::net) fn into_plain(self) -> Option<L4Stream> {
+    pub(in crate::net) fn into_plain(self) -> Option<Socket> {
         match self.0 {
-            Transport::Plain(stream) => Some(*stream),
+            Transport::Plain(socket) => Some(socket),
             Transport::Tls(_) => None,
         }
     }
@@ -111,11 +110,12 @@ impl Stream {
 
     /// Bytes that the peer has acknowledged; `None` where there is no TCP.
     pub fn acknowledged(&self) -> Option<u64> {
-        let stream = match &self.0 {
-            Transport::Plain(stream) => &**stream,
+        let socket = match &self.0 {
+            Transport::Plain(socket) => socket,
             Transport::Tls(stream) => stream.get_ref().0,
         };
-        get_tcp_info(stream.as_raw_fd()).ok().map(|info| info.tcpi_bytes_acked)
+        let descriptor = socket.stream().descriptor().ok()?;
+        get_tcp_info(descriptor.as_raw_fd()).ok().map(|info| info.tcpi_bytes_acked)
     }
 
     /// Shuts down the write side.

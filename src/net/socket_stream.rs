@@ -1,7 +1,10 @@
-//! A plain stream socket without buffers, for connections that are forwarded byte by byte; the HTTP codecs use [`super::io`].
+//! A plain stream socket without buffers, for connections that are forwarded byte by byte; the HTTP codecs use [`super::io`] over it.
+//!
+//! Not pingora's stream, which reads the clock twice per read, has about 500 bytes and makes two system calls when it is
+//! dropped, for measurements that this gateway does not use.
 
-use super::{agents::virtual_stream::AgentStream, io::L4Stream, io::Stream};
-use pingora::protocols::l4::{ext::get_tcp_info, virt::VirtualSocketStream};
+use super::{agents::virtual_stream::AgentStream, io::Stream, socket::Socket};
+use pingora::protocols::l4::ext::get_tcp_info;
 use socket2::{SockRef, TcpKeepalive};
 use std::{
     io,
@@ -113,10 +116,9 @@ impl SocketStream {
 
     /// The socket as a connection of the HTTP codecs, which reads `prefix` first.
     pub fn into_stream(self, prefix: &[u8]) -> Stream {
-        let virtual_stream = |agent: Box<AgentStream>| L4Stream::from(VirtualSocketStream::new(agent));
-        let mut stream = on!(self, stream => L4Stream::from(stream), agent: agent => virtual_stream(agent));
-        stream.rewind(prefix);
-        Stream::new(stream)
+        let mut socket = Socket::from(self);
+        socket.put_back(prefix);
+        Stream::new(socket)
     }
 }
 
@@ -141,6 +143,18 @@ impl AsyncRead for SocketStream {
 impl AsyncWrite for SocketStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
         on!(self.get_mut(), stream => Pin::new(stream).poll_write(cx, bytes), agent: agent => Pin::new(&mut **agent).poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context,
+        slices: &[io::IoSlice],
+    ) -> Poll<io::Result<usize>> {
+        on!(self.get_mut(), stream => Pin::new(stream).poll_write_vectored(cx, slices), agent: agent => Pin::new(&mut **agent).poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.can_splice()
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context) -> Poll<io::Result<()>> {

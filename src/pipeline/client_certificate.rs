@@ -61,6 +61,11 @@ impl ClientCertificate {
         &self.header_value
     }
 
+    /// SHA-256 of the certificate in base64url (`x5t#S256`, RFC 8705).
+    pub fn sha256_thumbprint(&self) -> &str {
+        &self.thumbprint
+    }
+
     /// SHA-1 of the certificate in hexadecimal.
     pub fn sha1_thumbprint(&self) -> &str {
         &self.info.sha1_thumbprint

@@ -142,6 +142,10 @@ error_codes! {
     AccessClaim = "access.claim", Client, 403, 403, "Claim missing or different";
     /// The condition of the route is false or cannot be evaluated.
     AccessCondition = "access.condition", Client, 403, 403, "Condition not met";
+    /// A service outside of the gateway denied the request; its response is relayed.
+    AccessExternal = "access.external", Client, 403, 403, "Denied by the authorizer";
+    /// The authorizer did not respond, and `OnFailure` is `Deny`.
+    AccessAuthorizerUnavailable = "access.authorizer_unavailable", Gateway, 503, 503, "Authorizer unavailable";
     /// The request has no credentials for any scheme of the route.
     IdentityMissing = "identity.missing", Client, 401, 401, "No credentials";
     IdentityMalformed = "identity.malformed", Client, 401, 401, "Malformed credentials";
@@ -154,12 +158,40 @@ error_codes! {
     IdentityNotYetValid = "identity.not_yet_valid", Client, 401, 401, "Token not yet valid";
     /// The token, its session or its subject is in the list of revocations.
     IdentityRevoked = "identity.revoked", Client, 401, 401, "Token revoked";
+    /// The authorization server does not accept the token (any more).
+    IdentityInactive = "identity.inactive", Client, 401, 401, "Token not active";
+    /// The token is bound to a key or a certificate that the client does not have, or must be bound and is not.
+    IdentityBinding = "identity.binding", Client, 401, 401, "Wrong binding of the token";
+    /// The DPoP proof is missing or invalid.
+    IdentityProof = "identity.proof", Client, 401, 401, "Invalid proof of possession";
+    /// The DPoP proof needs a nonce of the gateway.
+    IdentityNonce = "identity.nonce", Client, 401, 401, "Nonce required";
+    /// A proof or a signature was used before.
+    IdentityReplayed = "identity.replayed", Client, 401, 401, "Credentials used before";
     IdentityIssuer = "identity.issuer", Client, 401, 401, "Wrong token issuer";
     IdentityAudience = "identity.audience", Client, 401, 401, "Wrong token audience";
     /// Unknown API key, or wrong user name or password.
     IdentityInvalidCredentials = "identity.invalid_credentials", Client, 401, 401, "Invalid credentials";
     /// The keys of the issuer cannot be fetched, so its tokens cannot be verified.
     IdentityProviderUnavailable = "identity.provider_unavailable", Gateway, 503, 401, "Identity provider unavailable";
+    /// The route requires a sign-in, and the request has no session.
+    SessionRequired = "session.required", Client, 401, 401, "Sign-in required";
+    /// The session cookie is forged, truncated, or of other keys.
+    SessionInvalid = "session.invalid", Client, 401, 401, "Invalid session";
+    /// The session has ended: by its lifetimes, by a sign-out, or at the provider.
+    SessionExpired = "session.expired", Client, 401, 401, "Session ended";
+    /// Another site may have caused the request.
+    SessionCsrf = "session.csrf", Client, 403, 403, "Cross-site request";
+    SessionReturnUrl = "session.return_url", Client, 400, 400, "Return URL not allowed";
+    /// The callback belongs to no sign-in of this browser, or the provider refuses the sign-in.
+    SessionCallback = "session.callback", Client, 400, 400, "Sign-in failed";
+    SessionLogoutToken = "session.logout_token", Client, 400, 400, "Invalid logout request";
+    SessionEndpoint = "session.endpoint", Client, 404, 404, "No such endpoint of sessions";
+    /// The provider issues no token for the audience of the route.
+    SessionAudience = "session.audience", Client, 403, 403, "No token for the audience";
+    /// The browser is sent to the provider repeatedly without getting a session.
+    SessionLoop = "session.loop", Client, 508, 508, "Sign-in loop";
+    SessionProviderUnavailable = "session.provider_unavailable", Gateway, 503, 503, "Sign-in provider unavailable";
     IdentityBusy = "identity.busy", Gateway, 503, 401, "Too many pending password or signature checks";
     /// The request has `only-if-cached`, and no stored response matches.
     CacheOnlyIfCached = "cache.only_if_cached", Client, 504, 504, "Not in the cache";

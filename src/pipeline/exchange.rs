@@ -170,6 +170,8 @@ pub struct ResponseContext {
     pub cors_origin: Vec<u8>,
     /// The content coding negotiated from `Accept-Encoding`, on routes that compress.
     pub accepted_coding: AcceptedCoding,
+    /// Fields that the authentication stage adds to the response.
+    pub fields: Vec<(Box<str>, Vec<u8>)>,
     /// The state that the cache stage keeps from request to response.
     pub cache_context: Option<Box<dyn Any + Send + Sync>>,
     /// What a stage found in a dry run, for its explanation.
@@ -187,6 +189,7 @@ impl ResponseContext {
         self.guards.clear();
         self.rate_limits.clear();
         self.cors_origin.clear();
+        self.fields.clear();
         self.accepted_coding = AcceptedCoding::default();
         self.cache_context = None;
         (self.inspector, self.note) = (None, None);

@@ -2,21 +2,9 @@
 //!
 //! Edits append to the buffer and toggle `is_active`, so that a head is never moved and needs no map.
 
+use super::head_parts::{ByteRange, EMPTY_PARTS, Field, Parts};
 pub use super::known_header::{KnownHeader, KnownHeaders};
 use crate::base::bytes::put_decimal;
-
-/// A range of the head's buffer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ByteRange {
-    start: u32,
-    end: u32,
-}
-
-impl ByteRange {
-    fn slice(self, buf: &[u8]) -> &[u8] {
-        &buf[self.start as usize..self.end as usize]
-    }
-}
 
 /// The protocol version of the sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,15 +26,6 @@ impl Version {
     }
 }
 
-/// One header line; an inactive one was removed or replaced.
-#[derive(Clone, Copy, Debug)]
-pub struct Field {
-    pub known: KnownHeader,
-    is_active: bool,
-    name: ByteRange,
-    value: ByteRange,
-}
-
 /// The head of a request or of a response.
 ///
 /// ```
@@ -58,64 +37,46 @@ pub struct Field {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Head {
-    buf: Vec<u8>,
-    fields: Vec<Field>,
-    /// Method of a request, or reason phrase of a response.
-    first: ByteRange,
-    /// Target of a request.
-    target_range: ByteRange,
-    /// Target as received.
-    original_target: ByteRange,
-    /// Received bytes of the buffer; the bytes after them are the gateway's own.
-    received_len: u32,
-    /// Target as matched by the route, after a rewrite.
-    routed_target: Option<ByteRange>,
+    /// Boxed: a response is moved through the futures of its exchange. `None`: empty.
+    parts: Option<Box<Parts>>,
     pub version: Version,
     /// Status of a response; 0 on a request.
     pub status: u16,
-    /// The known headers that were added since the last `clear`; those that were removed remain in it.
-    added: KnownHeaders,
 }
 
 impl Head {
     /// Clears the message and keeps the memory.
     pub fn clear(&mut self) {
-        self.buf.clear();
-        self.fields.clear();
-        (self.first, self.target_range, self.original_target, self.routed_target) = Default::default();
-        (self.version, self.status, self.received_len) = (Version::default(), 0, 0);
-        self.added = KnownHeaders::default();
+        (self.version, self.status) = (Version::default(), 0);
+        if let Some(parts) = &mut self.parts {
+            parts.clear();
+        }
     }
 
     /// Allocated memory in bytes.
     pub fn capacity(&self) -> usize {
-        self.buf.capacity() + self.fields.capacity() * size_of::<Field>()
+        self.parts().buf.capacity() + self.parts().fields.capacity() * size_of::<Field>()
     }
 
     /// A copy with room for `additional` bytes.
     pub fn copy(&self, additional: usize) -> Head {
-        let mut head = Head {
-            buf: Vec::with_capacity(self.buf.len() + additional),
-            fields: Vec::with_capacity(self.fields.len() + 4),
-            ..Head::default()
-        };
-        head.buf.extend_from_slice(&self.buf);
-        head.fields.extend_from_slice(&self.fields);
-        (head.first, head.target_range, head.original_target, head.routed_target) =
-            (self.first, self.target_range, self.original_target, self.routed_target);
-        (head.version, head.status, head.received_len) = (self.version, self.status, self.received_len);
-        head.added = self.added;
-        head
+        let parts = self.parts();
+        let (mut buf, mut fields) =
+            (Vec::with_capacity(parts.buf.len() + additional), Vec::with_capacity(parts.fields.len() + 4));
+        buf.extend_from_slice(&parts.buf);
+        fields.extend_from_slice(&parts.fields);
+        Head { parts: Some(Box::new(Parts { buf, fields, ..*parts })), ..*self }
     }
 
     /// A copy with the status and the active headers only, for storing.
     pub fn to_stored(&self) -> Head {
         let bytes: usize = self.fields().map(|(_, name, value)| name.len() + value.len()).sum();
-        let mut head = Head {
+        let parts = Parts {
             buf: Vec::with_capacity(bytes + self.reason().len()),
             fields: Vec::with_capacity(self.len()),
-            ..Head::default()
+            ..Parts::default()
         };
+        let mut head = Head { parts: Some(Box::new(parts)), ..Head::default() };
         head.set_status(self.status, self.reason());
         self.fields().for_each(|(_, name, value)| head.append(name, value));
         head
@@ -138,27 +99,32 @@ impl Head {
 
     /// The method of a request, as received.
     pub fn method(&self) -> &[u8] {
-        self.first.slice(&self.buf)
+        let parts = self.parts();
+        parts.first.slice(&parts.buf)
     }
 
     /// The reason phrase of a response; over HTTP/2 the standard one of the status.
     pub fn reason(&self) -> &[u8] {
-        self.first.slice(&self.buf)
+        let parts = self.parts();
+        parts.first.slice(&parts.buf)
     }
 
     /// The request target: normalized after routing, rewritten before it is sent to the target of the route.
     pub fn target(&self) -> &[u8] {
-        self.target_range.slice(&self.buf)
+        let parts = self.parts();
+        parts.target_range.slice(&parts.buf)
     }
 
     /// The target as the route matched it; path parameters are ranges of it.
     pub fn routed_target(&self) -> &[u8] {
-        self.routed_target.unwrap_or(self.target_range).slice(&self.buf)
+        let parts = self.parts();
+        parts.routed_target.unwrap_or(parts.target_range).slice(&parts.buf)
     }
 
     /// The target as received.
     pub fn original_target(&self) -> &[u8] {
-        self.original_target.slice(&self.buf)
+        let parts = self.parts();
+        parts.original_target.slice(&parts.buf)
     }
 
     /// The path as received, without the query.
@@ -168,55 +134,58 @@ impl Head {
 
     /// Replaces the method of a request.
     pub fn set_method(&mut self, method: &[u8]) {
-        self.first = self.push_bytes(method);
+        let parts = self.parts_mut();
+        parts.first = parts.push_bytes(method);
     }
 
     /// Replaces the target of a request: path and query, or the absolute form.
     pub fn set_target(&mut self, target: &[u8]) {
-        self.target_range = self.push_bytes(target);
+        let parts = self.parts_mut();
+        parts.target_range = parts.push_bytes(target);
     }
 
     /// Sets the target that the backend receives; the matched target is kept.
     pub fn rewrite_target(&mut self, target: &[u8]) {
-        self.routed_target.get_or_insert(self.target_range);
-        self.target_range = self.push_bytes(target);
+        let parts = self.parts_mut();
+        parts.routed_target.get_or_insert(parts.target_range);
+        parts.target_range = parts.push_bytes(target);
     }
 
     /// Replaces status and reason phrase of a response.
     pub fn set_status(&mut self, status: u16, reason: &[u8]) {
         self.status = status;
-        self.first = self.push_bytes(reason);
+        let parts = self.parts_mut();
+        parts.first = parts.push_bytes(reason);
     }
 
     /// The number of active header lines.
     pub fn len(&self) -> usize {
-        self.fields.iter().filter(|f| f.is_active).count()
+        self.parts().fields.iter().filter(|f| f.is_active).count()
     }
 
     /// Whether there is no active header line.
     pub fn is_empty(&self) -> bool {
-        !self.fields.iter().any(|f| f.is_active)
+        !self.parts().fields.iter().any(|f| f.is_active)
     }
 
     /// The number of received header lines and their size in bytes, regardless of edits; for a head that was not
     /// received, its current ones.
     pub fn received(&self) -> (usize, usize) {
-        if self.received_len == 0 {
+        let parts = self.parts();
+        if parts.received_len == 0 {
             let size: usize = self.fields().map(|(_, name, value)| name.len() + value.len() + 4).sum();
             return (self.len(), size);
         }
         let first =
-            self.fields.first().map_or(self.received_len, |field| field.name.start.min(self.received_len));
-        let count = self.fields.iter().take_while(|field| field.name.start < self.received_len).count();
-        (count, (self.received_len - first) as usize)
+            parts.fields.first().map_or(parts.received_len, |field| field.name.start.min(parts.received_len));
+        let count = parts.fields.iter().take_while(|field| field.name.start < parts.received_len).count();
+        (count, (parts.received_len - first) as usize)
     }
 
     /// The active header lines, in order.
     pub fn fields(&self) -> impl Iterator<Item = (KnownHeader, &[u8], &[u8])> {
-        self.fields
-            .iter()
-            .filter(|f| f.is_active)
-            .map(|f| (f.known, f.name.slice(&self.buf), f.value.slice(&self.buf)))
+        let Parts { fields, buf, .. } = self.parts();
+        fields.iter().filter(|f| f.is_active).map(|f| (f.known, f.name.slice(buf), f.value.slice(buf)))
     }
 
     /// The first active value of this header.
@@ -236,35 +205,39 @@ impl Head {
 
     /// All active values of a known header.
     pub fn get_all_known(&self, known: KnownHeader) -> impl Iterator<Item = &[u8]> {
-        let fields = if self.may_have(KnownHeaders::of(&[known])) { &self.fields[..] } else { &[] };
-        fields.iter().filter(move |f| f.is_active && f.known == known).map(|f| f.value.slice(&self.buf))
+        let Parts { fields, buf, added, .. } = self.parts();
+        let fields = if added.intersects(KnownHeaders::of(&[known])) { &fields[..] } else { &[] };
+        fields.iter().filter(move |f| f.is_active && f.known == known).map(|f| f.value.slice(buf))
     }
 
     /// Whether one of these headers was added; false is certain, true includes headers that were removed since.
     pub fn may_have(&self, headers: KnownHeaders) -> bool {
-        self.added.intersects(headers)
+        self.parts().added.intersects(headers)
     }
 
     /// Appends a header line.
     pub fn append(&mut self, name: &[u8], value: &[u8]) {
-        let (name, value) = (self.push_bytes(name), self.push_bytes(value));
-        self.add(name, value);
+        let parts = self.parts_mut();
+        let (name, value) = (parts.push_bytes(name), parts.push_bytes(value));
+        parts.add(name, value);
     }
 
     /// Appends a header line with a number as its value.
     pub fn append_number(&mut self, name: &[u8], n: u64) {
-        let name = self.push_bytes(name);
-        let start = self.buf.len() as u32;
-        put_decimal(&mut self.buf, n);
-        let value = ByteRange { start, end: self.buf.len() as u32 };
-        self.add(name, value);
+        let parts = self.parts_mut();
+        let name = parts.push_bytes(name);
+        let start = parts.buf.len() as u32;
+        put_decimal(&mut parts.buf, n);
+        let value = ByteRange { start, end: parts.buf.len() as u32 };
+        parts.add(name, value);
     }
 
     /// Appends a header line with the value of a known header, if present; the bytes are shared, not copied.
     pub fn append_copy(&mut self, name: &[u8], known: KnownHeader) {
-        if let Some(value) = self.fields.iter().find(|f| f.is_active && f.known == known).map(|f| f.value) {
-            let name = self.push_bytes(name);
-            self.add(name, value);
+        let parts = self.parts_mut();
+        if let Some(value) = parts.fields.iter().find(|f| f.is_active && f.known == known).map(|f| f.value) {
+            let name = parts.push_bytes(name);
+            parts.add(name, value);
         }
     }
 
@@ -281,12 +254,12 @@ impl Head {
         buffer: &mut Vec<u8>,
         mut change: impl FnMut(&[u8], &mut Vec<u8>) -> bool,
     ) {
-        let end = buffer.len();
-        for at in 0..self.fields.len() {
-            let field = self.fields[at];
-            let named = field.is_active && field.name.slice(&self.buf).eq_ignore_ascii_case(name);
-            if named && change(field.value.slice(&self.buf), buffer) {
-                self.fields[at].value = self.push_bytes(&buffer[end..]);
+        let (end, parts) = (buffer.len(), self.parts_mut());
+        for at in 0..parts.fields.len() {
+            let field = parts.fields[at];
+            let named = field.is_active && field.name.slice(&parts.buf).eq_ignore_ascii_case(name);
+            if named && change(field.value.slice(&parts.buf), buffer) {
+                parts.fields[at].value = parts.push_bytes(&buffer[end..]);
             }
             buffer.truncate(end);
         }
@@ -294,25 +267,24 @@ impl Head {
 
     /// Removes all lines of this header; returns whether there were any.
     pub fn remove(&mut self, name: &[u8]) -> bool {
-        let buf = &self.buf;
-        Self::deactivate(&mut self.fields, |f| f.name.slice(buf).eq_ignore_ascii_case(name))
+        self.deactivate(|f, buf| f.name.slice(buf).eq_ignore_ascii_case(name))
     }
 
     /// Removes all lines of a known header; returns whether there were any.
     pub fn remove_known(&mut self, known: KnownHeader) -> bool {
-        self.may_have(KnownHeaders::of(&[known])) && Self::deactivate(&mut self.fields, |f| f.known == known)
+        self.may_have(KnownHeaders::of(&[known])) && self.deactivate(|f, _| f.known == known)
     }
 
     /// Removes the header lines for which `predicate` returns true.
     pub fn remove_if(&mut self, mut predicate: impl FnMut(KnownHeader, &[u8]) -> bool) {
-        let buf = &self.buf;
-        Self::deactivate(&mut self.fields, |f| predicate(f.known, f.name.slice(buf)));
+        self.deactivate(|f, buf| predicate(f.known, f.name.slice(buf)));
     }
 
-    fn deactivate(fields: &mut [Field], mut predicate: impl FnMut(&Field) -> bool) -> bool {
+    fn deactivate(&mut self, mut predicate: impl FnMut(&Field, &[u8]) -> bool) -> bool {
+        let Some(parts) = self.parts.as_deref_mut() else { return false };
         let mut any = false;
-        for field in fields.iter_mut().filter(|f| f.is_active) {
-            if predicate(field) {
+        for field in parts.fields.iter_mut().filter(|f| f.is_active) {
+            if predicate(field, &parts.buf) {
                 field.is_active = false;
                 any = true;
             }
@@ -323,8 +295,9 @@ impl Head {
     /// Copies the bytes of a received head; the parser then sets the positions with the functions below.
     pub fn load(&mut self, bytes: &[u8]) {
         self.clear();
-        self.buf.extend_from_slice(bytes);
-        self.received_len = bytes.len() as u32;
+        let parts = self.parts_mut();
+        parts.buf.extend_from_slice(bytes);
+        parts.received_len = bytes.len() as u32;
     }
 
     /// Begins a head that is received in parts; [`Head::finish`] ends it.
@@ -332,44 +305,42 @@ impl Head {
         self.clear();
         self.set_method(method);
         self.set_target(target);
-        self.original_target = self.target_range;
+        let parts = self.parts_mut();
+        parts.original_target = parts.target_range;
     }
 
     /// Marks the current content as received; later additions are the gateway's own.
     pub fn finish(&mut self) {
-        self.received_len = self.buf.len() as u32;
+        let parts = self.parts_mut();
+        parts.received_len = parts.buf.len() as u32;
     }
 
     /// The loaded bytes.
     pub fn bytes(&self) -> &[u8] {
-        &self.buf
+        &self.parts().buf
     }
 
     /// Sets the positions of method and target, or of the reason phrase.
     pub fn set_start_line(&mut self, first: (usize, usize), second: (usize, usize)) {
-        self.first = ByteRange { start: first.0 as u32, end: first.1 as u32 };
-        self.target_range = ByteRange { start: second.0 as u32, end: second.1 as u32 };
-        self.original_target = self.target_range;
+        let parts = self.parts_mut();
+        parts.first = ByteRange { start: first.0 as u32, end: first.1 as u32 };
+        parts.target_range = ByteRange { start: second.0 as u32, end: second.1 as u32 };
+        parts.original_target = parts.target_range;
     }
 
     /// Adds a header line by its positions.
     pub fn push_field(&mut self, name: (usize, usize), value: (usize, usize)) -> KnownHeader {
         let name = ByteRange { start: name.0 as u32, end: name.1 as u32 };
         let value = ByteRange { start: value.0 as u32, end: value.1 as u32 };
-        self.add(name, value)
+        self.parts_mut().add(name, value)
     }
 
-    fn add(&mut self, name: ByteRange, value: ByteRange) -> KnownHeader {
-        let known = KnownHeader::of(name.slice(&self.buf));
-        self.fields.push(Field { known, is_active: true, name, value });
-        self.added.insert(known);
-        known
+    fn parts(&self) -> &Parts {
+        self.parts.as_deref().unwrap_or(&EMPTY_PARTS)
     }
 
-    fn push_bytes(&mut self, bytes: &[u8]) -> ByteRange {
-        let start = self.buf.len() as u32;
-        self.buf.extend_from_slice(bytes);
-        ByteRange { start, end: self.buf.len() as u32 }
+    fn parts_mut(&mut self) -> &mut Parts {
+        self.parts.get_or_insert_default()
     }
 }
 

@@ -21,6 +21,7 @@ pub mod exchange;
 pub mod field_names;
 pub mod grpc;
 pub mod head;
+mod head_parts;
 pub mod identity;
 pub mod known_header;
 pub mod inspection;

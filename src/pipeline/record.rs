@@ -97,7 +97,7 @@ pub struct AccessRecord {
     pub endpoint_secure: bool,
     /// The replica that got the request, on routes to services with partitions; `None` unless `enabled`.
     pub fabric: Option<Box<FabricRecord>>,
-    /// What the web application firewall has found, once it is known; `None` without inspection.
+    /// What the web application firewall has found, once it is known; `None` without inspection, and unless `enabled`.
     pub firewall: Option<Arc<OnceLock<FirewallRecord>>>,
     /// The status of the last response of the backend; 0 if there was none.
     pub backend_status: u16,
@@ -112,16 +112,24 @@ pub struct AccessRecord {
 impl AccessRecord {
     /// Clears the entry and keeps the memory of its texts.
     pub fn reset(&mut self) {
-        for text in [&mut self.id, &mut self.path, &mut self.method, &mut self.host] {
+        self.id.clear();
+        if self.enabled {
+            self.clear_logged_values();
+        }
+        (self.enabled, self.policy, self.status, self.error_code) = Default::default();
+        (self.stage, self.attempts, self.bytes_out) = Default::default();
+        (self.endpoint, self.endpoint_secure, self.backend_status) = Default::default();
+        (self.backend, self.backend_ended_at, self.client_wait) = Default::default();
+    }
+
+    /// Clears what is empty unless the entry is enabled.
+    fn clear_logged_values(&mut self) {
+        for text in [&mut self.path, &mut self.method, &mut self.host] {
             text.clear();
         }
         self.request_headers.clear();
         self.response_headers.clear();
-        (self.enabled, self.policy, self.status, self.error_code) = Default::default();
-        (self.stage, self.attempts, self.bytes_out) = Default::default();
-        (self.endpoint, self.endpoint_secure, self.backend_status) = Default::default();
         (self.fabric, self.firewall) = (None, None);
-        (self.backend, self.backend_ended_at, self.client_wait) = Default::default();
     }
 
     /// The query as it is logged; `None` if it is not. A redacted one is written to `redacted`.

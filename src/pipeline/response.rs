@@ -39,7 +39,7 @@ pub struct Response {
     /// The client connection must be closed after this response.
     pub close_connection: bool,
     /// With status 101 (or an accepted extended CONNECT): the new owner of the connection.
-    pub upgrade: Option<Upgrade>,
+    pub upgrade: Option<Box<Upgrade>>,
 }
 
 impl Response {

@@ -11,7 +11,7 @@ use super::{
     },
     blueprint::{Blueprint, ClusterBlueprint, DynamicBlueprint, HttpVersion, RouteBlueprint},
     client_fields,
-    cluster_builder::{Clusters, agent_clusters, all_clusters},
+    cluster_builder::{Clusters, agent_clusters, all_clusters, roles_plan},
     compiled::{ClientPace, PathHashKey, Plan, Route, Target},
     connection_affinity,
     dynamic_routes::DynamicRoutes,
@@ -19,10 +19,8 @@ use super::{
     hubs::{self, HubRouteBlueprint, build::PlanHubs},
     internal_target, listeners,
     process_state::ProcessState,
-    roles::RolesPlan,
     routing::UrlTemplate,
     telemetry::PlanTelemetry,
-    transport::build::TransportBuilder,
     tunnels::target::AgentTarget,
 };
 use crate::{
@@ -54,19 +52,14 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
     let telemetry = PlanTelemetry::open(&blueprint.telemetry, &process_state.telemetry)?;
     let shared_state = blueprint.shared_state.as_ref().map(|config| process_state.shared_states.get(config));
     let resolvers = fabric_target::open_resolvers(blueprint, process_state);
-    let roles =
-        RolesPlan::new(blueprint.roles.clone(), process_state.roles.clone(), process_state.metrics.clone());
+    let roles = roles_plan(blueprint, process_state);
     let mut clusters = Clusters::new(roles.clone());
     let hubs =
         hubs::build::services(&blueprint.hubs, shared_state.as_ref(), process_state, |cluster, label| {
             (clusters.get(cluster, label, blueprint, process_state), attempts(blueprint, process_state))
         });
     let (routes, apis) = routes(blueprint, process_state, (&resolvers, &hubs), &mut clusters);
-    let mut make =
-        |cluster: &Arc<ClusterBlueprint>, route: &str| clusters.get(cluster, route, blueprint, process_state);
-    let transport =
-        TransportBuilder::new(&blueprint.transport_routes, &roles, &process_state.metrics, &mut make);
-    let listeners = listeners::listeners(blueprint, &transport, &mut make, process_state)?;
+    let listeners = listeners::of_blueprint(blueprint, process_state, &roles, &mut clusters)?;
     Ok(Plan {
         resolvers,
         id,

@@ -34,7 +34,8 @@ fn written_fields(route: &RouteBlueprint) -> impl Iterator<Item = &str> {
     let edits = route.stages.header_transform.iter().flat_map(|stage| &stage.0.request);
     let edits = edits.map(|edit| &*edit.name);
     let claims = route.stages.add_headers.iter().flat_map(|stage| stage.names());
+    let schemes = route.stages.authentication.iter().flat_map(|own| own.reserved_fields());
     let id = route.stages.request_id.iter().map(|key| key.value.as_str());
     let deadline = route.attempts.deadline_header.as_deref();
-    edits.chain(claims).chain(id).chain(deadline)
+    edits.chain(claims).chain(id).chain(deadline).chain(schemes)
 }

@@ -23,6 +23,11 @@ use std::{
     sync::Arc,
 };
 
+/// The active form of the roles.
+pub(super) fn roles_plan(blueprint: &Blueprint, process_state: &ProcessState) -> Arc<RolesPlan> {
+    RolesPlan::new(blueprint.roles.clone(), process_state.roles.clone(), process_state.metrics.clone())
+}
+
 /// The target clusters of the routes, event handlers and transport routes, each once.
 pub(super) fn all_clusters(
     routes: &[Arc<Route>],

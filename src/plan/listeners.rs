@@ -3,9 +3,11 @@
 
 use super::{
     administration::Administration,
-    blueprint::{Blueprint, Listener},
+    blueprint::{Blueprint, ClusterBlueprint, Listener},
+    cluster_builder::Clusters,
     compiled::{ListenerPlan, ListenerTls},
     process_state::ProcessState,
+    roles::RolesPlan,
     transport::{
         TransportListener,
         build::{MakeCluster, TransportBuilder},
@@ -25,8 +27,26 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+/// The listeners, with the transport routes that name them.
+///
+/// # Errors
+///
+/// If a certificate is unusable, which compilation reports first.
+pub fn of_blueprint(
+    blueprint: &Blueprint,
+    process_state: &ProcessState,
+    roles: &Arc<RolesPlan>,
+    clusters: &mut Clusters,
+) -> Result<Box<[ListenerPlan]>, String> {
+    let mut make =
+        |cluster: &Arc<ClusterBlueprint>, route: &str| clusters.get(cluster, route, blueprint, process_state);
+    let (routes, metrics) = (&blueprint.transport_routes, &process_state.metrics);
+    let transport = TransportBuilder::new(routes, roles, metrics, &mut make);
+    listeners(blueprint, &transport, &mut make, process_state)
+}
+
 /// Builds all listeners. Fails if a certificate is unusable, which compilation reports first.
-pub fn listeners(
+fn listeners(
     blueprint: &Blueprint,
     transport: &TransportBuilder,
     make_cluster: MakeCluster,

@@ -76,9 +76,8 @@ pub fn log_access(
 }
 
 fn record<'a>(exchange: &'a Exchange, labels: RecordLabels<'a>, end: &RequestEnd) -> Record<'a> {
-    let record = &exchange.record;
+    let (record, fabric) = (&exchange.record, exchange.record.fabric.as_deref());
     let user = exchange.client.user.as_ref().filter(|_| record.policy.logs_user);
-    let fabric = record.fabric.as_deref();
     Record {
         time: SystemTime::now() - end.duration,
         id: &record.id,

@@ -58,7 +58,32 @@ pub async fn run_route(
     let first = exchange.routing.stage_index;
     exchange.body.framing = client.framing();
     let (ran, early) = run_request(&route.stages, exchange, client).await;
-    let mut outcome = match (early, exchange.body.collected.clone()) {
+    let mut outcome = match exchange.body.relayed.take() {
+        Some(relayed) => {
+            let mut inspected = InspectedBody::new(client, relayed);
+            let outcome = call_or_fail(route, early, exchange, hop, &mut inspected).await;
+            outcome
+                .map(|response| Response { body: inspected.with_remaining_upload(response.body), ..response })
+        }
+        None => call_or_fail(route, early, exchange, hop, client).await,
+    };
+    if exchange.response.inspector.is_some() {
+        outcome = Box::pin(inspect_response(exchange, client, outcome)).await;
+    }
+    run_response(&route.stages[first..ran], exchange, &mut outcome);
+    attach_guards(exchange, &mut outcome);
+    outcome
+}
+
+/// Calls the target, or its program, unless a stage has decided.
+async fn call_or_fail(
+    route: &Route,
+    early: Option<RouteResult>,
+    exchange: &mut Exchange,
+    hop: HopByHop,
+    client: &mut dyn ClientBody,
+) -> RouteResult {
+    match (early, exchange.body.collected.clone()) {
         (early, _) if route.program.is_some() && !matches!(early, Some(Ok(_))) => {
             let failed = early.and_then(Result::err);
             // Boxed: only these routes have programs.
@@ -71,24 +96,8 @@ pub async fn run_route(
             outcome
                 .map(|response| Response { body: collected.with_remaining_upload(response.body), ..response })
         }
-        (None, None) => match exchange.body.relayed.take() {
-            Some(relayed) => {
-                let mut inspected = InspectedBody::new(client, relayed);
-                let outcome = call_target(route, exchange, hop, &mut inspected).await;
-                outcome.map(|response| Response {
-                    body: inspected.with_remaining_upload(response.body),
-                    ..response
-                })
-            }
-            None => call_target(route, exchange, hop, client).await,
-        },
-    };
-    if exchange.response.inspector.is_some() {
-        outcome = Box::pin(inspect_response(exchange, client, outcome)).await;
+        (None, None) => call_target(route, exchange, hop, client).await,
     }
-    run_response(&route.stages[first..ran], exchange, &mut outcome);
-    attach_guards(exchange, &mut outcome);
-    outcome
 }
 
 /// Runs the route of a part of an aggregate. Boxed, because a part goes through the same functions again.

@@ -50,10 +50,7 @@ pub async fn handle_exchange<C: ClientIo>(conn: &mut C, mut ctx: Context<'_>) ->
         Some(Response { head, upgrade: Some(upgrade), .. }) if head.status == 101 => {
             ctx.exchange.record.status = 101;
             conn.send_upgrade(&head, upgrade.peer.protocol());
-            NextAction::Tunnel(
-                Box::new(upgrade),
-                route.as_ref().map_or_else(|| "".into(), |route| route.label.clone()),
-            )
+            NextAction::Tunnel(upgrade, route.as_ref().map_or_else(|| "".into(), |route| route.label.clone()))
         }
         Some(mut response) => {
             ctx.connection.add_hsts(&mut response);

@@ -19,7 +19,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -27,6 +27,8 @@ use std::{
 /// The gateway.
 pub struct Gateway {
     pub plan: ArcSwap<Plan>,
+    /// Identifies the current plan among those of all gateways of the process.
+    plan_number: AtomicU64,
     /// The state that plans are activated on, and which outlives them.
     pub shared_state: ProcessState,
     pub drain: Drain,
@@ -41,7 +43,18 @@ pub struct Gateway {
     retired: Mutex<Vec<Arc<Plan>>>,
 }
 
+/// A number that no other plan has.
+fn next_plan_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 impl Gateway {
+    /// The number of the current plan: it changes after the plan. Cheaper to read than the plan.
+    pub fn plan_number(&self) -> u64 {
+        self.plan_number.load(Ordering::Acquire)
+    }
+
     /// The metrics of the process.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.shared_state.metrics
@@ -58,6 +71,7 @@ impl Gateway {
         plan.roles.publish_metrics();
         Arc::new(Gateway {
             plan: ArcSwap::from_pointee(plan),
+            plan_number: AtomicU64::new(next_plan_number()),
             shared_state: foundation,
             drain: Drain::default(),
             connections: Arc::default(),
@@ -85,6 +99,7 @@ impl Gateway {
         self.shared_state.metrics.transport.remove_absent(&plan.transport_labels());
         plan.roles.publish_metrics();
         let old = self.plan.swap(plan.clone());
+        self.plan_number.store(next_plan_number(), Ordering::Release);
         plan.roles.publish_changes(&old.roles);
         self.revoke(&plan);
         self.shared_state.agents.reconfigure(&plan.tunnels);

@@ -37,8 +37,9 @@ pub struct Worker {
 }
 
 thread_local! {
-    /// The plan behind a reference count of this worker: cloning it does not touch memory of other workers.
-    static PLAN: RefCell<Option<CachedPlan>> = const { RefCell::new(None) };
+    /// The number of the plan, and the plan behind a reference count of this worker: cloning it does not touch memory of
+    /// other workers.
+    static PLAN: RefCell<Option<(u64, CachedPlan)>> = const { RefCell::new(None) };
     #[expect(clippy::vec_box, reason = "exchanges are pooled as boxes, never moved")]
     static EXCHANGES: RefCell<Vec<Box<Exchange>>> = const { RefCell::new(Vec::new()) };
 }
@@ -92,11 +93,20 @@ impl fmt::Debug for Worker {
 impl Worker {
     /// The current plan; fetched once per request.
     pub fn plan(&self) -> CachedPlan {
+        self.read_plan(Arc::clone)
+    }
+
+    /// Reads from the current plan without holding it; `read` must not fetch the plan itself.
+    pub fn read_plan<T>(&self, read: impl FnOnce(&CachedPlan) -> T) -> T {
         PLAN.with_borrow_mut(|cached| {
-            let current = self.gateway.plan.load();
+            // Before the plan: a newer plan than that of the number is replaced when the number changes.
+            let number = self.gateway.plan_number();
             match cached {
-                Some(cached) if Arc::ptr_eq(&cached.0, &current) => cached.clone(),
-                _ => cached.insert(Arc::new(PlanRef(Arc::clone(&current)))).clone(),
+                Some((known, plan)) if *known == number => read(plan),
+                _ => {
+                    let plan = Arc::new(PlanRef(self.gateway.plan.load_full()));
+                    read(&cached.insert((number, plan)).1)
+                }
             }
         })
     }

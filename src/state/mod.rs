@@ -30,6 +30,7 @@ mod per_state;
 mod redis;
 mod runtime;
 mod script;
+mod script_batch;
 mod shared_state;
 mod states;
 #[cfg(test)]

@@ -168,7 +168,7 @@ impl SharedState {
         }
     }
 
-    fn link(&self) -> &Link {
+    pub(super) fn link(&self) -> &Link {
         match &*self.links {
             [only] => only,
             links => &links[self.next_link.fetch_add(1, Relaxed) % links.len()],

@@ -41,6 +41,31 @@ async fn commands_pipelines_and_scripts_return_replies() {
 }
 
 #[tokio::test]
+async fn calls_of_a_script_by_several_requests_are_sent_together() {
+    static ECHO: Script =
+        Script::new("if ARGV[1] == 'bad' then return redis.error_reply('BAD input') end return ARGV[1]");
+    let server = RedisServer::start();
+    let (_states, state) = connect(&config(server.port));
+    let call = |text: &str| {
+        let (state, text) = (state.clone(), text.as_bytes().to_vec());
+        async move { state.script_in_batch(&ECHO, vec![b"k".to_vec()], vec![text]).await }
+    };
+    // The server does not know the script before the first round.
+    for _ in 0..2 {
+        let (one, bad, two) = tokio::join!(call("1"), call("bad"), call("2"));
+        assert_eq!((one, two), (Ok(Value::BulkString(b"1".into())), Ok(Value::BulkString(b"2".into()))));
+        assert!(matches!(bad, Err(StateError::Server(text)) if text.starts_with("BAD")));
+    }
+    server.signal("STOP");
+    let timeout = Err(StateError::Timeout(state.timeout()));
+    for _ in 0..3 {
+        assert_eq!(tokio::join!(call("1"), call("2")), (timeout.clone(), timeout.clone()));
+    }
+    assert_eq!(call("1").await, Err(StateError::Unavailable), "each call counts for the circuit");
+    server.signal("CONT");
+}
+
+#[tokio::test]
 async fn a_server_that_stops_replying_opens_the_circuit_and_a_probe_closes_it() {
     let server = RedisServer::start();
     let (_states, state) = connect(&config(server.port));

@@ -1,7 +1,6 @@
 //! The line of a forwarded connection or UDP session in the access log, written at its end.
 
 use super::{
-    access::RecordForm,
     json::JsonLineWriter,
     record_format::{ClientAddressPolicy, ClientAddressText, CombinedText, CombinedTime, Millis},
 };
@@ -40,14 +39,7 @@ pub struct ConnectionRecord<'a> {
 }
 
 impl ConnectionRecord<'_> {
-    pub(super) fn write(&self, form: RecordForm, buffer: &mut Vec<u8>) {
-        match form {
-            RecordForm::Json => self.write_json(buffer),
-            RecordForm::Combined => self.write_combined(buffer),
-        }
-    }
-
-    fn write_json(&self, buffer: &mut Vec<u8>) {
+    pub(super) fn write_json(&self, buffer: &mut Vec<u8>) {
         let mut line = JsonLineWriter::begin(buffer);
         line.string_unescaped("time", format_args!("{}", Timestamp(self.time)))
             .string_unescaped("id", format_args!("{:016x}", self.id))
@@ -78,7 +70,7 @@ impl ConnectionRecord<'_> {
     }
 
     /// The request line has the protocol, the route and the endpoint; the status is 0.
-    fn write_combined(&self, buffer: &mut Vec<u8>) {
+    pub(super) fn write_combined(&self, buffer: &mut Vec<u8>) {
         let text = |text: &'_ str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
         let (route, endpoint) = (text(self.route), text(self.endpoint));
         let result = writeln!(
@@ -123,7 +115,7 @@ mod tests {
             end: "closed",
         };
         let mut line = Vec::new();
-        record.write(RecordForm::Json, &mut line);
+        record.write_json(&mut line);
         let json: serde_json::Value = serde_json::from_slice(&line).unwrap();
         let expected = serde_json::json!({ "time": json["time"], "id": "0000000000000007", "protocol": "TCP",
             "listener": "tls", "client": "192.0.2.7", "server_name": "shop.example", "route": "shop",
@@ -131,7 +123,7 @@ mod tests {
             "ms_total": 1203.1, "end": "closed" });
         assert_eq!(json, expected);
         line.clear();
-        record.write(RecordForm::Combined, &mut line);
+        record.write_combined(&mut line);
         let line = String::from_utf8(line).unwrap();
         assert!(
             line.contains(r#""TCP shop 10.0.0.1:8443" 0 8211 "-" "-" 1203100 "closed" "shop""#),

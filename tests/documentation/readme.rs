@@ -80,7 +80,10 @@ impl Demo {
             let name = format!("policies/{policy}.json");
             copy(&Path::new(ROOT).join(&name), &folder.path().join(&name));
         }
-        let names = ["8080", "8081", "9101", "9102", "9103", "9104", "9109", "9105", "9106", "9107", "9108"];
+        let names = [
+            "8080", "8081", "9101", "9102", "9103", "9104", "9109", "9105", "9106", "9107", "9108", "9110",
+            "9111", "8082",
+        ];
         let ports: Vec<_> = names.into_iter().zip(free_ports(names.len())).collect();
         let mut demo = Command::new(MARGAY);
         demo.arg("demo").current_dir(folder.path());
@@ -98,7 +101,8 @@ impl Demo {
     pub fn example(name: &str, listeners: &[(&'static str, &'static str)]) -> Demo {
         let folder = tempfile::tempdir().unwrap();
         copy_all(&Path::new(ROOT).join("deploy/examples").join(name), folder.path());
-        let services = ["9101", "9102", "9103", "9104", "9109", "9105", "9106", "9107", "9108"];
+        let services =
+            ["9101", "9102", "9103", "9104", "9109", "9105", "9106", "9107", "9108", "9110", "9111", "8082"];
         let names = [listeners[0].1, listeners[1].1].into_iter().chain(services);
         let names: Vec<_> = names.chain(listeners[2..].iter().map(|(_, port)| *port)).collect();
         let ports: Vec<_> = names.iter().copied().zip(free_ports(names.len())).collect();
@@ -205,6 +209,9 @@ fn set_services(command: &mut Command, ports: &[(&str, u16)]) {
         "FLAKY_PORT",
         "EVENTS_PORT",
         "LIVE_PORT",
+        "ECHO_TCP_PORT",
+        "ECHO_UDP_PORT",
+        "ECHO_LISTEN_PORT",
     ];
     for (name, (_, port)) in names.iter().zip(&ports[2..]) {
         command.env(name, port.to_string());

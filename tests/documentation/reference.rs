@@ -75,6 +75,8 @@ const SECTIONS: &[(&str, &str)] = &[
     ("ExpectDocument", "Tests[].Expect"),
     ("ExpectedRequestDocument", "Tests[].Expect.Downstream"),
     ("AuthenticationSchemeDocument", "AuthenticationSchemes.NAME"),
+    ("SessionDocument", "AuthenticationSchemes.NAME.Session"),
+    ("DpopDocument", "AuthenticationSchemes.NAME.DPoP"),
     ("WafPolicyDocument", "WafPolicies.NAME"),
     ("WafManagedRulesDocument", "WafPolicies.NAME.ManagedRules"),
     ("WafRuleOverrideDocument", "WafPolicies.NAME.ManagedRules.Rules.ID"),

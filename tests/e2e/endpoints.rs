@@ -39,21 +39,27 @@ fn certificates(folder: &Path) {
     write(folder, "stranger", &authority.issue(&["stranger.corp"]));
 }
 
+/// Runs a script of `tests/endpoints`, which prints what failed.
+fn run(script: &str, certs: &Path, more: &[&str]) {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let mut command = Command::new("python3");
+    command.arg(tests.join("endpoints").join(script)).arg("--binary").arg(binary()).arg("--certs").arg(certs);
+    let output = command.args(more).output().expect("python3 (.ci/need python3)");
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn transport_routes_roles_and_rules_behave_as_specified() {
     let certs = tempfile::tempdir().unwrap();
     certificates(certs.path());
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let output = Command::new("python3")
-        .arg(tests.join("endpoints/run.py"))
-        .arg("--binary")
-        .arg(binary())
-        .arg("--certs")
-        .arg(certs.path())
-        .arg("--cases")
-        .arg(tests.join("cases/endpoints.jsonl"))
-        .output()
-        .expect("python3 (.ci/need python3)");
-    let report = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
+    let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/endpoints.jsonl");
+    run("run.py", certs.path(), &["--cases", cases]);
+}
+
+#[test]
+fn redis_openssl_dig_and_haproxy_reach_their_services() {
+    let certs = tempfile::tempdir().unwrap();
+    certificates(certs.path());
+    run("peers.py", certs.path(), &[]);
 }

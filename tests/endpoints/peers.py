@@ -51,9 +51,9 @@ class Processes(contextlib.ExitStack):
                 pair = {"CertificateFile": f"{self.certs}/server.pem", "KeyFile": f"{self.certs}/server.key"}
                 listener["Tls"] = {"Certificates": [pair]}
         config = self.write("gateway.json", json.dumps({"Listeners": listeners, "TransportRoutes": routes}))
-        admin = free_ports(1)
-        self.start(self.binary, "run", "--config", config, "--admin", f"127.0.0.1:{admin}")
-        wait_for(admin)
+        self.admin = free_ports(1)
+        self.margay = self.start(self.binary, "run", "--config", config, "--admin", f"127.0.0.1:{self.admin}")
+        wait_for(self.admin)
         for listener in listeners:
             if listener["Protocol"] == "Tcp":
                 wait_for(int(listener["Address"].split(":")[1]))

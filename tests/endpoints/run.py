@@ -541,7 +541,7 @@ class Case:
             raise Failed(f"not refused: {data[:100]!r}")
 
     def do_udp(self, value, _):
-        client = Udp(value)
+        client = self.open.get(value.get("id")) or Udp(value)
         if value.get("id"):
             self.open[value["id"]] = client
         client.run(value.get("script", []))

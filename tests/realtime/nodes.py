@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Two gateways on one Redis: messages, mutations, queries, recovery and hand-over of sessions between nodes.
 
-Usage: tests/realtime/nodes.py path/to/margay [CLIENTS]      default: 40 clients on each node
+Usage: tests/realtime/nodes.py path/to/margay [CLIENTS [PART]]      default: 40 clients on each node; PART of the name of a case
 
 Clients are WebSockets in this process. Redis and both gateways are started on free ports. The last line is
 'N passed, M failed'.
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 KEY = b"primary-primary-primary-primary-1"
@@ -324,7 +325,10 @@ class Cases:
         status, _ = await api(self.a.port, "PUT", "out", f"/groups/other/connections/{plain.hello['connectionId']}")
         assert status == 503, status
         assert (await request(self.a.admin, "GET", "/ready", audience=None))[0] == 200
-        assert b"margay_hub_backplane_up 0" in (await request(self.a.admin, "GET", "/metrics", audience=None))[1]
+        end = time.monotonic() + 5
+        while b"margay_hub_backplane_up 0" not in (await request(self.a.admin, "GET", "/metrics", audience=None))[1]:
+            assert time.monotonic() < end, "the outage is reported"
+            await asyncio.sleep(0.1)
         late = await Client().open(self.a.port, "out")
         assert late.status == 101, "clients connect during the outage"
         self.start_redis()
@@ -345,18 +349,20 @@ class Cases:
 
 async def main():
     binary, clients = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 40
+    wanted = sys.argv[3] if len(sys.argv) > 3 else ""
     passed = failed = 0
     with tempfile.TemporaryDirectory() as folder:
         cases = Cases(os.path.abspath(binary), folder, clients)
         try:
             await cases.start()
-            for name in [name for name in vars(Cases) if name.startswith(("a_", "an_", "every_"))]:
+            for name in [name for name in vars(Cases) if name.startswith(("a_", "an_", "every_")) and wanted in name]:
                 try:
                     await asyncio.wait_for(getattr(cases, name)(), 90)
                     passed += 1
                 except (AssertionError, OSError, asyncio.TimeoutError, RuntimeError, asyncio.IncompleteReadError) as error:
                     failed += 1
-                    print(f"FAILED {name}: {error!r}", flush=True)
+                    line = traceback.extract_tb(error.__traceback__)[-1].lineno
+                    print(f"FAILED {name}, line {line}: {error!r}", flush=True)
         finally:
             cases.stop()
     print(f"{passed} passed, {failed} failed")

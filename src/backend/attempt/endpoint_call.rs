@@ -336,8 +336,8 @@ impl<'a> EndpointCall<'a> {
         let body = match request {
             BackendRequest::H1(conn) if self.head.status == 101 => {
                 let guards = in_flight.map(ResponseGuard::new).into_iter().collect();
-                let upgrade = Some(Upgrade { peer: UpgradePeer::Backend(conn), guards });
-                return Ok(Response { head: self.head, upgrade, ..Response::default() });
+                let upgrade = Box::new(Upgrade { peer: UpgradePeer::Backend(conn), guards });
+                return Ok(Response { head: self.head, upgrade: Some(upgrade), ..Response::default() });
             }
             request => request.into_body(),
         };

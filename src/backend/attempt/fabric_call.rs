@@ -14,8 +14,8 @@ use crate::{
         choice::{ChoiceError, ReplicaChoice, Selector, TriedReplicas, choose, has_untried},
         error::{ResolveError, fabric_code},
         resolver::ServiceMatch,
-        route::{FabricRequest, FabricRoute},
-        service::{Partition, PartitionMatch, PartitionSnapshot, process_ms},
+        route::{FabricRequest, FabricRoute, Suffix},
+        service::{Partition, PartitionMatch, PartitionSnapshot, Service, process_ms},
     },
     net::h1::hop_by_hop::HopByHop,
     pipeline::{
@@ -39,7 +39,7 @@ pub(super) struct FabricCall<'a> {
     deadlines: Deadlines,
     pub found: Option<ServiceMatch>,
     /// The rest of path and query.
-    suffix: Vec<u8>,
+    suffix: Suffix,
     tried: TriedReplicas,
     /// The partition of the last attempt as it was then.
     pub used: Option<(Arc<Partition>, Arc<PartitionSnapshot>)>,
@@ -72,7 +72,7 @@ impl<'a> FabricCall<'a> {
             hop,
             request,
             found: None,
-            suffix: Vec::new(),
+            suffix: Suffix::new(),
             tried: TriedReplicas::new(),
             used: None,
         })
@@ -120,8 +120,8 @@ impl<'a> FabricCall<'a> {
         exchange: &mut Exchange,
         caller: &mut dyn ClientBody,
     ) -> Result<(Arc<Partition>, Arc<PartitionSnapshot>), Box<Round>> {
-        let found = match &self.found {
-            Some(found) => found.clone(),
+        let service = match &self.found {
+            Some(found) => found.service.clone(),
             None => {
                 let found = match self.route.find(&self.request, exchange) {
                     Some(found) => found,
@@ -132,19 +132,19 @@ impl<'a> FabricCall<'a> {
             }
         };
         let resolver = &self.route.resolver;
-        let partition = match resolver.partition(&found.service, &self.request.key, exchange.now) {
+        let partition = match resolver.partition(&service, &self.request.key, exchange.now) {
             PartitionMatch::Known(partition) => {
                 resolver.metrics.count_hit(exchange.worker);
                 partition
             }
             PartitionMatch::BadKey => return Err(Box::new(self.resolve_failure(ResolveError::BadKey))),
             // Boxed: keeps the future of known partitions small.
-            PartitionMatch::Unknown => Box::pin(self.ask_partition(&found, caller)).await?,
+            PartitionMatch::Unknown => Box::pin(self.ask_partition(&service, caller)).await?,
         };
-        if let (Some(kind), Some(selector)) = (found.service.kind(), self.request.selector)
+        if let (Some(kind), Some(selector)) = (service.kind(), self.request.selector)
             && !selector.fits(kind)
         {
-            return Err(self.route.selector_error(&found.service.name).into());
+            return Err(self.route.selector_error(&service.name).into());
         }
         let snapshot = partition.snapshot();
         Ok((partition, snapshot))
@@ -173,10 +173,10 @@ impl<'a> FabricCall<'a> {
     /// Asks the resolver for a partition that it does not know.
     async fn ask_partition(
         &self,
-        found: &ServiceMatch,
+        service: &Arc<Service>,
         caller: &mut dyn ClientBody,
     ) -> Result<Arc<Partition>, Box<Round>> {
-        let asked = self.route.resolver.ask_partition(&found.service, &self.request.key);
+        let asked = self.route.resolver.ask_partition(service, &self.request.key);
         match until_deadline(asked, caller, Some(self.deadline)).await {
             Err(closed) => Err(closed.into()),
             Ok(None) => Err(timeout_error(self.route, self.service_name()).into()),
@@ -186,7 +186,7 @@ impl<'a> FabricCall<'a> {
     }
 
     /// Prepares the request once its service is known.
-    fn begin(&mut self, found: ServiceMatch, exchange: &mut Exchange) -> Result<ServiceMatch, Box<Round>> {
+    fn begin(&mut self, found: ServiceMatch, exchange: &mut Exchange) -> Result<Arc<Service>, Box<Round>> {
         let route = self.route;
         found.service.budget.deposit(exchange.now);
         self.suffix = route.suffix(&self.request, exchange.request.target(), found.segments);
@@ -201,9 +201,10 @@ impl<'a> FabricCall<'a> {
             let value = certificate.as_ref().map_or("", |certificate| certificate.der_base64());
             exchange.request.set(b"X-Client-Certificate", value.as_bytes());
         }
-        self.found = Some(found.clone());
+        let service = found.service.clone();
+        self.found = Some(found);
         match route.check_key(&self.request) {
-            Ok(()) => Ok(found),
+            Ok(()) => Ok(service),
             Err(error) => Err(Box::new(self.resolve_failure(error))),
         }
     }

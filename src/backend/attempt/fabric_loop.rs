@@ -33,10 +33,10 @@ pub async fn run_fabric(
     caller: &mut dyn ClientBody,
 ) -> RouteResult {
     let call = FabricCall::new(route, hop, exchange)?;
-    let attempts = FabricLoop { call, attempts_made: 0, status_backoff: Duration::ZERO };
-    // Boxed: keeps the future of other routes small.
+    let mut attempts = FabricLoop { call, attempts_made: 0, status_backoff: Duration::ZERO };
     let mut outcome = match caller.framing().length() {
-        Some(0) => Box::pin(attempts.run(exchange, caller)).await,
+        Some(0) => attempts.run(exchange, caller).await,
+        // Boxed: only these requests have a body that is kept.
         _ => Box::pin(attempts.run_with_body(exchange, caller)).await,
     };
     if let Ok(response) = &mut outcome {
@@ -64,14 +64,14 @@ struct FabricLoop<'a> {
 
 impl FabricLoop<'_> {
     /// The request body is kept for another attempt, up to 64 KiB.
-    async fn run_with_body(self, exchange: &mut Exchange, caller: &mut dyn ClientBody) -> RouteResult {
+    async fn run_with_body(&mut self, exchange: &mut Exchange, caller: &mut dyn ClientBody) -> RouteResult {
         let charge = self.call.route.terms.buffer_charge(exchange);
         let mut caller = ReplayBody::new(caller, UNPROCESSED_REPLAY_BYTES, charge);
         let outcome = self.run(exchange, &mut caller).await;
         outcome.map(|response| Response { body: caller.with_remaining_upload(response.body), ..response })
     }
 
-    async fn run(mut self, exchange: &mut Exchange, caller: &mut dyn ClientBody) -> RouteResult {
+    async fn run(&mut self, exchange: &mut Exchange, caller: &mut dyn ClientBody) -> RouteResult {
         loop {
             let failure = match self.call.round(exchange, caller).await {
                 Round::Final(outcome) => return outcome,

@@ -321,13 +321,13 @@ impl CallTarget<'_> {
         exchange: &mut Exchange,
         caller: &mut dyn ClientBody,
     ) -> RouteResult {
-        let endpoint = selection.endpoint.clone();
+        let Selection { endpoint, in_flight } = selection;
         exchange.record.endpoint = Some(endpoint.label.clone());
         exchange.record.endpoint_secure = endpoint.transport_for(exchange).transport.tls.is_some();
         let (started_at, called_at) = (deadlines.attempt_started_at, Instant::now());
         let span_id = exchange.trace.is_some().then(|| begin_span(exchange));
         let call = EndpointCall::new(&endpoint, self.config, self.hop, deadlines);
-        let outcome = call.send_with_reconnect(selection.in_flight, exchange, caller).await;
+        let outcome = call.send_with_reconnect(in_flight, exchange, caller).await;
         let outcome = outcome.map_err(|error| call_error(error, deadlines));
         // The time in which the client was waited for is not that of the backend.
         let client_wait = deadlines.client_wait();

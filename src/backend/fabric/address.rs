@@ -41,6 +41,8 @@ pub struct ListenerEndpoint {
     pub port: Option<u16>,
     /// The path of the URL, without a slash at its end.
     pub base_path: Box<str>,
+    is_loopback: bool,
+    is_link_local: bool,
     /// The backend endpoint, once a request used it.
     pub transport: TransportSlot,
 }
@@ -67,6 +69,8 @@ impl ListenerEndpoint {
         Some(ListenerEndpoint {
             name: name.into(),
             scheme,
+            is_loopback: is_loopback_host(&parsed.host),
+            is_link_local: is_link_local_host(&parsed.host),
             host: parsed.host.into(),
             port: port.then_some(parsed.port),
             base_path,
@@ -95,12 +99,12 @@ impl ListenerEndpoint {
 
     /// Whether the host is an address of this machine or of its link: loopback, unspecified or link-local.
     pub fn is_local(&self) -> bool {
-        is_loopback_host(&self.host) || is_link_local_host(&self.host)
+        self.is_loopback || self.is_link_local
     }
 
     /// Whether the host is a link-local address, such as that of a metadata service.
     pub fn is_link_local(&self) -> bool {
-        is_link_local_host(&self.host)
+        self.is_link_local
     }
 }
 

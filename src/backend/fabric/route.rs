@@ -19,6 +19,7 @@ use crate::{
     },
     telemetry::{ClusterMetrics, FabricRouteMetrics},
 };
+use smallvec::SmallVec;
 use std::{sync::Arc, time::Duration};
 
 /// How a route finds the name and the key.
@@ -85,6 +86,9 @@ pub struct FabricConfig {
     /// The original to the letter: pauses, no second attempt after the head was sent, errors without bodies.
     pub is_strict: bool,
 }
+
+/// What follows the base of an endpoint in the URL that is sent; usually short.
+pub type Suffix = SmallVec<[u8; 128]>;
 
 /// A route to services.
 #[derive(Debug)]
@@ -214,11 +218,10 @@ impl FabricRoute {
     }
 
     /// What follows the base of the endpoint: the rest of the path, and of the query.
-    pub fn suffix(&self, request: &FabricRequest, target: &[u8], segments: usize) -> Vec<u8> {
+    pub fn suffix(&self, request: &FabricRequest, target: &[u8], segments: usize) -> Suffix {
         let rest = after_segments(&target[..request.path_len], segments);
         let rest: &[u8] = if rest.is_empty() { b"/" } else { rest };
-        let mut suffix = Vec::with_capacity(rest.len() + request.query.len());
-        suffix.extend_from_slice(rest);
+        let mut suffix = Suffix::from_slice(rest);
         suffix.extend_from_slice(&request.query);
         suffix
     }

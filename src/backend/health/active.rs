@@ -5,8 +5,9 @@ use crate::{
     backend::endpoint::{Endpoint, TlsMode},
     base::url::HttpUrl,
     net::{
+        backend_datagram,
         connect::ConnectAddr,
-        datagram,
+        datagram::MAX_DATAGRAM_BYTES,
         http_client::{Client, ConnectOptions, PeerAddr, Request, RequestLimits, tcp_probe},
         resolver::ResolvedName,
     },
@@ -113,9 +114,9 @@ async fn udp_probe(
     timeout: Duration,
 ) -> Result<(), String> {
     let exchange = async {
-        let socket = datagram::connect(address)?;
+        let socket = backend_datagram::connect(address)?;
         socket.send(bytes).await?;
-        let mut response = vec![0; datagram::MAX_DATAGRAM_BYTES];
+        let mut response = vec![0; MAX_DATAGRAM_BYTES];
         let length = socket.recv(&mut response).await?;
         response.truncate(length);
         Ok::<_, io::Error>(response)

@@ -1,8 +1,11 @@
-//! The sample identity service: it issues a token to every client. For the tour only; its key lives as long as the
-//! process.
+//! The sample identity service: it issues a token to every client, and signs in browsers (`sign_in.rs`). For the tour only;
+//! its key lives as long as the process.
 
-use super::services::{not_found, reply};
-use crate::pipeline::internal::Response;
+use super::{
+    services::{not_found, reply},
+    sign_in,
+};
+use crate::{base::percent::percent_decoded, pipeline::internal::Response};
 use axum::{Router, extract::State, response::IntoResponse, routing::any};
 use http::{StatusCode, Uri, header};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, jwk::Jwk};
@@ -22,8 +25,10 @@ const PKCS8: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4
 
 /// `/token?sub=&scope=` and `/jwks.json`.
 pub fn router() -> io::Result<Router> {
+    let identity = Arc::new(Identity::new()?);
     let router = Router::new().route("/jwks.json", any(keys)).route("/token", any(token));
-    Ok(router.fallback(not_found).with_state(Arc::new(Identity::new()?)))
+    let router = router.with_state(identity.clone()).merge(sign_in::router(identity));
+    Ok(router.fallback(not_found))
 }
 
 async fn keys(State(identity): State<Arc<Identity>>) -> Response {
@@ -39,7 +44,7 @@ async fn token(State(identity): State<Arc<Identity>>, uri: Uri) -> Response {
 }
 
 /// A signer with its own key.
-struct Identity {
+pub struct Identity {
     key: EncodingKey,
     id: String,
     public: Value,
@@ -47,7 +52,7 @@ struct Identity {
 
 impl Identity {
     /// A new random key.
-    fn new() -> io::Result<Identity> {
+    pub fn new() -> io::Result<Identity> {
         let mut random = [0; 40];
         std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
         let key = EncodingKey::from_ed_der(&[&PKCS8[..], &random[..32]].concat());
@@ -59,7 +64,7 @@ impl Identity {
     }
 
     fn token(&self, query: &str) -> jsonwebtoken::errors::Result<String> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = Identity::unix_now();
         let mut claims = json!({
             "iss": ISSUER, "aud": AUDIENCE, "sub": query_value(query, "sub").unwrap_or_else(|| "ann".into()),
             "iat": now, "exp": now + TOKEN_LIFETIME_SECS,
@@ -67,17 +72,32 @@ impl Identity {
         if let Some(scope) = query_value(query, "scope") {
             claims["scope"] = json!(scope);
         }
+        self.sign(&claims)
+    }
+
+    /// A token with these claims.
+    ///
+    /// # Errors
+    ///
+    /// The claims cannot be encoded.
+    pub fn sign(&self, claims: &Value) -> jsonwebtoken::errors::Result<String> {
         let mut header = Header::new(Algorithm::EdDSA);
         header.kid = Some(self.id.clone());
-        jsonwebtoken::encode(&header, &claims, &self.key)
+        jsonwebtoken::encode(&header, claims, &self.key)
+    }
+
+    /// The time as tokens contain it.
+    pub fn unix_now() -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
     }
 }
 
-/// A parameter of the query; only `+` and `%20` are decoded.
-fn query_value(query: &str, name: &str) -> Option<String> {
+/// A parameter of a query or a form, decoded; empty ones are absent.
+pub fn query_value(query: &str, name: &str) -> Option<String> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let encoded = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value).next()?;
-    Some(encoded.replace('+', " ").replace("%20", " ")).filter(|value| !value.is_empty())
+    let decoded = String::from_utf8(percent_decoded(encoded.as_bytes(), true).into_owned()).ok()?;
+    Some(decoded).filter(|value| !value.is_empty())
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! The sample services that `margay demo` runs behind the gateway, on loopback ports that `gateway.json` references.
 //!
 //! Entry point: `run`; `start` without the gateway. Each service is an axum router, served as an internal service
-//! on its own listener by the ordinary gateway engine, all on one separate worker. They live until the process ends.
+//! on its own listener by the ordinary gateway engine, all on one separate worker; two more are an echo over TCP and one
+//! over UDP. They live until the process ends.
 
+mod echo;
 mod identity;
 mod live;
 mod services;
+mod sign_in;
 
 use super::args::Demo;
 use super::{Exit, output};
@@ -20,6 +23,7 @@ use crate::server::{
 };
 use crate::stages::custom::StageRegistry;
 use axum::Router;
+use echo::EchoSockets;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -58,6 +62,10 @@ const SERVICES: [DemoService; 8] = [
     DemoService::new("live", "LIVE_PORT", 9108, || Ok(live::router())),
 ];
 
+/// The services without HTTP: name, variable and default port.
+const ECHO_TCP: (&str, &str, u16) = ("echo-tcp", "ECHO_TCP_PORT", 9110);
+const ECHO_UDP: (&str, &str, u16) = ("echo-udp", "ECHO_UDP_PORT", 9111);
+
 /// An error at the start of the services; each is a sentence with its fix.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -78,7 +86,7 @@ pub(super) fn run(demo: &Demo, stages: &StageRegistry) -> Exit {
         Err(error) => return Exit::failed(&error.to_string()),
     };
     for (name, address) in &running.services {
-        output::write_stderr(&format!("margay: sample service {name} on http://{address}\n"));
+        output::write_stderr(&format!("margay: sample service {name} on {address}\n"));
     }
     if demo.services_only { wait() } else { super::run::run(&demo.run, stages) }
 }
@@ -93,7 +101,7 @@ fn wait() -> Exit {
 /// The sample services, running on a separate thread for the rest of the process.
 #[derive(Debug)]
 pub struct Running {
-    /// (name, address) of each.
+    /// (name, URL) of each.
     pub services: Vec<(&'static str, String)>,
 }
 
@@ -101,25 +109,41 @@ pub struct Running {
 pub fn start(environment: impl Fn(&str) -> Option<String>) -> Result<Running, StartError> {
     let (mut registry, mut plans) = (ServiceRegistry::default(), Vec::new());
     for sample in &SERVICES {
-        let port = port(sample, &environment)?;
+        let port = port(sample.variable, sample.port, &environment)?;
         plans.push(ListenerPlan::plain(sample.name, SocketAddr::from((Ipv4Addr::LOCALHOST, port))));
         registry.add(InternalService::new(sample.name, (sample.router)()?));
     }
     let listeners = update(&[], &plans).map_err(port_in_use)?;
     let gateway = internal_gateway(registry, MAX_CONNECTIONS).map_err(StartError::Configuration)?;
-    let addresses = listeners.iter().map(|listener| match listener.address() {
-        Address::Tcp(address) | Address::Udp(address) => address.to_string(),
-        Address::Unix(path) => path.to_string(),
-    });
-    let services = SERVICES.iter().map(|sample| sample.name).zip(addresses).collect();
-    spawn(Worker { index: 0, gateway }, listeners)?;
+    let echo = EchoSockets {
+        tcp: bind(ECHO_TCP, &environment, echo::bind_tcp)?,
+        udp: bind(ECHO_UDP, &environment, echo::bind_udp)?,
+    };
+    let urls = listeners.iter().map(|listener| format!("http://{}", listener.address()));
+    let mut services: Vec<_> = SERVICES.iter().map(|sample| sample.name).zip(urls).collect();
+    services.push((ECHO_TCP.0, format!("tcp://{}", echo.tcp.local_addr()?)));
+    services.push((ECHO_UDP.0, format!("udp://{}", echo.udp.local_addr()?)));
+    spawn(Worker { index: 0, gateway }, listeners, echo)?;
     Ok(Running { services })
 }
 
-fn port(sample: &DemoService, environment: &impl Fn(&str) -> Option<String>) -> Result<u16, StartError> {
-    let variable = sample.variable;
+/// Binds a service without HTTP.
+fn bind<Socket>(
+    (name, variable, default): (&'static str, &'static str, u16),
+    environment: &impl Fn(&str) -> Option<String>,
+    bind: fn(u16) -> io::Result<Socket>,
+) -> Result<Socket, StartError> {
+    let port = port(variable, default, environment)?;
+    bind(port).map_err(|source| StartError::PortInUse { name, variable, port, source })
+}
+
+fn port(
+    variable: &'static str,
+    default: u16,
+    environment: &impl Fn(&str) -> Option<String>,
+) -> Result<u16, StartError> {
     match environment(variable).filter(|value| !value.is_empty()) {
-        None => Ok(sample.port),
+        None => Ok(default),
         Some(value) => value.parse().map_err(|_| StartError::NotAPort { variable, value }),
     }
 }
@@ -138,8 +162,12 @@ fn port_in_use(failed: BindError) -> StartError {
 }
 
 /// Serves on a separate thread.
-fn spawn(worker: Worker, listeners: Listeners) -> io::Result<()> {
+fn spawn(worker: Worker, listeners: Listeners, echo: EchoSockets) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    {
+        let _entered = runtime.enter();
+        echo.spawn()?;
+    }
     let serve = move || {
         // Kept for the lifetime of the process: without it the worker would end.
         let sender = tokio::sync::watch::Sender::new(listeners);
@@ -160,9 +188,21 @@ mod tests {
         let running = start(|_| Some("0".into())).unwrap();
         assert_eq!(
             running.services.iter().map(|s| s.0).collect::<Vec<_>>(),
-            ["catalog-1", "catalog-2", "orders", "echo", "identity", "flaky", "events", "live"]
+            [
+                "catalog-1",
+                "catalog-2",
+                "orders",
+                "echo",
+                "identity",
+                "flaky",
+                "events",
+                "live",
+                "echo-tcp",
+                "echo-udp"
+            ]
         );
-        let mut stream = std::net::TcpStream::connect(&running.services[1].1).unwrap();
+        let address = running.services[1].1.strip_prefix("http://").unwrap();
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
         stream.write_all(b"GET /items HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
         let mut response = String::new();
         stream.read_to_string(&mut response).unwrap();

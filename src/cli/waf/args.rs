@@ -1,18 +1,19 @@
 //! The arguments of `margay waf`.
 
-use crate::cli::configuration::Configuration;
+use super::super::configuration::Configuration;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
 /// A command of the firewall.
 #[derive(Args, Clone, Debug)]
-pub(in crate::cli) struct Waf {
+pub struct Waf {
     #[command(subcommand)]
     pub command: WafCommand,
 }
 
+/// The commands.
 #[derive(Clone, Debug, Subcommand)]
-pub(in crate::cli) enum WafCommand {
+pub enum WafCommand {
     /// Print directory, version and number of the managed rules in force.
     Rules(WafRules),
     /// Propose exclusions for matches that the firewall logged in Detection.
@@ -22,7 +23,7 @@ pub(in crate::cli) enum WafCommand {
 }
 
 #[derive(Args, Clone, Debug)]
-pub(in crate::cli) struct WafRules {
+pub struct WafRules {
     /// The directory of the rules. Default: as for a gateway without `WafEngine.Rules`.
     #[arg(long, value_name = "DIR")]
     pub rules: Option<PathBuf>,
@@ -35,7 +36,7 @@ pub(in crate::cli) struct WafRules {
 }
 
 #[derive(Args, Clone, Debug)]
-pub(in crate::cli) struct WafTest {
+pub struct WafTest {
     /// A file with one JSON object a line: method, path, headers, body, and expect: "pass", "block", an error code or a status.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
@@ -44,7 +45,7 @@ pub(in crate::cli) struct WafTest {
 }
 
 #[derive(Args, Clone, Debug)]
-pub(in crate::cli) struct WafReplay {
+pub struct WafReplay {
     /// Files with lines of the log of the firewall.
     #[arg(value_name = "LOG", required = true)]
     pub logs: Vec<PathBuf>,

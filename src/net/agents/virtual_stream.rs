@@ -1,11 +1,10 @@
-//! A stream to the service of an agent, in the place of a socket: limits, counters, and pingora's trait for such streams.
+//! A stream to the service of an agent, in the place of a socket: its limits and counters.
 
 use super::{config::TunnelLimits, log::StreamGuard, stream::TunnelStream};
 use crate::{
     net::deadline::DeadlineTimer,
     telemetry::agents::{AgentLoss, AgentStall, AgentStreamEnd},
 };
-use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
 use std::{
     io,
     pin::Pin,
@@ -151,12 +150,5 @@ impl AsyncWrite for AgentStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-impl VirtualSocket for AgentStream {
-    fn set_socket_option(&self, _option: VirtualSockOpt) -> io::Result<()> {
-        // The options of sockets are those of the connection of the agent.
-        Ok(())
     }
 }

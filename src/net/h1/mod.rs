@@ -1,4 +1,4 @@
-//! HTTP/1.1 (RFC 9112) on both sides: our own codec on pingora's streams, strict about framing and without copies.
+//! HTTP/1.1 (RFC 9112) on both sides: our own codec, strict about framing and without copies.
 //!
 //! Entry points: [`client::ClientConn`] receives requests and sends responses, called by the connection loop of `server`;
 //! [`backend::BackendConn`] sends requests and receives responses, called by the attempts of `backend`. Both own their

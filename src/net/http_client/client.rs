@@ -93,9 +93,13 @@ impl Client {
     }
 
     async fn open(&self, request: &Request<'_>) -> io::Result<(Head, Connection)> {
+        Connection::open(request, self.tls(request)?).await
+    }
+
+    /// The connector and the server name of an https request.
+    pub(super) fn tls<'s>(&'s self, request: &'s Request<'_>) -> io::Result<Option<(TlsConnector, &'s str)>> {
         let name = self.tls_config.name.as_deref().unwrap_or(&request.url.host);
-        let tls = if request.url.tls { Some((self.connector()?, name)) } else { None };
-        Connection::open(request, tls).await
+        Ok(if request.url.tls { Some((self.connector()?, name)) } else { None })
     }
 
     fn connector(&self) -> io::Result<TlsConnector> {

@@ -2,6 +2,7 @@
 
 use super::request::{ConnectOptions, PeerAddr, Request, invalid_data};
 use crate::{
+    base::bytes::comma_list,
     net::{
         connect,
         h1::{
@@ -12,7 +13,10 @@ use crate::{
         proxy_protocol::write_local,
         reserved,
     },
-    pipeline::head::Head,
+    pipeline::{
+        body::Framing,
+        head::{Head, KnownHeader, Version},
+    },
 };
 use std::{
     io,
@@ -44,6 +48,7 @@ pub(super) struct Connection {
     /// Bytes of `read` that were consumed.
     consumed: usize,
     decoder: Decoder,
+    is_persistent: bool,
 }
 
 impl Connection {
@@ -52,14 +57,53 @@ impl Connection {
         request: &Request<'_>,
         tls: Option<(TlsConnector, &str)>,
     ) -> io::Result<(Head, Connection)> {
-        let head_bytes = request.head()?;
-        let mut stream = connect(request, tls).await?;
-        stream.write_all(&head_bytes).await?;
-        stream.write_all(request.body.unwrap_or_default()).await?;
-        stream.flush().await?;
-        let mut read = Vec::with_capacity(8 << 10);
-        let (head, decoder) = head(&mut stream, &mut read, request.method == "HEAD").await?;
-        Ok((head, Connection { stream, read, consumed: 0, decoder }))
+        let head_bytes = request.head(false)?;
+        let mut connection = Connection::connect(request, tls).await?;
+        let head = connection.exchange(request, &head_bytes).await?;
+        Ok((head, connection))
+    }
+
+    /// Connects; [`Connection::exchange`] sends a request.
+    pub(super) async fn connect(
+        request: &Request<'_>,
+        tls: Option<(TlsConnector, &str)>,
+    ) -> io::Result<Connection> {
+        let stream = connect(request, tls).await?;
+        let decoder = response_decoder(Framing::None);
+        Ok(Connection {
+            stream,
+            read: Vec::with_capacity(8 << 10),
+            consumed: 0,
+            decoder,
+            is_persistent: false,
+        })
+    }
+
+    /// Sends a request with this head and reads the head of the final response.
+    pub(super) async fn exchange(&mut self, request: &Request<'_>, head_bytes: &[u8]) -> io::Result<Head> {
+        self.is_persistent = false;
+        match request.body {
+            Some(body) => self.stream.write_all(&[head_bytes, body].concat()).await?,
+            None => self.stream.write_all(head_bytes).await?,
+        }
+        self.stream.flush().await?;
+        let (head, framing) = head(&mut self.stream, &mut self.read, request.method == "HEAD").await?;
+        self.decoder = response_decoder(framing);
+        self.is_persistent = framing != Framing::UntilClose && keeps_alive(&head);
+        Ok(head)
+    }
+
+    /// Whether no byte of a response was received.
+    pub(super) fn has_no_response(&self) -> bool {
+        self.read.is_empty()
+    }
+
+    /// Prepares a connection whose response was received completely for the next request; false if it must be closed.
+    pub(super) fn recycle(&mut self) -> bool {
+        let is_clean = self.consumed == self.read.len();
+        self.read.clear();
+        self.consumed = 0;
+        is_clean && self.is_persistent
     }
 
     /// Appends the next bytes of the body; false at its end.
@@ -149,7 +193,7 @@ async fn head(
     stream: &mut (impl AsyncRead + Unpin),
     read: &mut Vec<u8>,
     for_head: bool,
-) -> io::Result<(Head, Decoder)> {
+) -> io::Result<(Head, Framing)> {
     loop {
         let mut scanned = 0;
         let end = loop {
@@ -170,9 +214,20 @@ async fn head(
         match head.status {
             101 => return Err(invalid_data("unexpected 101 response")),
             100..=199 => {}
-            _ => return Ok((head, Decoder::new(framing, (MAX_HEAD.max_fields_bytes, MAX_HEAD.max_fields)))),
+            _ => return Ok((head, framing)),
         }
     }
+}
+
+fn response_decoder(framing: Framing) -> Decoder {
+    Decoder::new(framing, (MAX_HEAD.max_fields_bytes, MAX_HEAD.max_fields))
+}
+
+/// Whether the server keeps the connection open (RFC 9112 9.3).
+fn keeps_alive(head: &Head) -> bool {
+    let options = || head.get_all_known(KnownHeader::Connection).flat_map(comma_list);
+    let has_option = |name: &[u8]| options().any(|option| option.eq_ignore_ascii_case(name));
+    !has_option(b"close") && (head.version != Version::Http10 || has_option(b"keep-alive"))
 }
 
 async fn read_more(stream: &mut (impl AsyncRead + Unpin), read: &mut Vec<u8>) -> io::Result<()> {

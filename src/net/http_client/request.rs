@@ -78,8 +78,8 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// The request line and the header fields.
-    pub(super) fn head(&self) -> io::Result<Vec<u8>> {
+    /// The request line and the header fields; `keep_alive`: the connection serves further requests.
+    pub(super) fn head(&self, keep_alive: bool) -> io::Result<Vec<u8>> {
         let mut text =
             format!("{} {} HTTP/1.1\r\nHost: {}\r\n", self.method, self.url.target, self.url.authority());
         for (name, value) in &self.fields {
@@ -88,7 +88,7 @@ impl<'a> Request<'a> {
                     "the header {name:?} cannot be sent: invalid name or value"
                 )));
             }
-            text += &format!("{name}: {value}\r\n");
+            let _ = write!(text, "{name}: {value}\r\n");
         }
         if !self.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("Accept")) {
             text += "Accept: application/json, */*;q=0.5\r\n";
@@ -96,7 +96,10 @@ impl<'a> Request<'a> {
         if let Some(body) = self.body {
             let _ = write!(text, "Content-Length: {}\r\n", body.len());
         }
-        text += "User-Agent: margay\r\nConnection: close\r\n\r\n";
+        if !self.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("User-Agent")) {
+            text += "User-Agent: margay\r\n";
+        }
+        text += if keep_alive { "\r\n" } else { "Connection: close\r\n\r\n" };
         Ok(text.into_bytes())
     }
 }

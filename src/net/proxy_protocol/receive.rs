@@ -111,7 +111,7 @@ impl ProxyProtocolConfig {
     async fn header(&self, io: Stream) -> Result<(Stream, Option<ProxyAddresses>), ReceiveError> {
         let mut stream = io.into_plain().ok_or(ReceiveError::Closed)?;
         let (addresses, rest) = self.read_header(&mut stream).await?;
-        stream.rewind(&rest);
+        stream.put_back(&rest);
         Ok((Stream::new(stream), addresses))
     }
 

@@ -3,7 +3,8 @@
 use super::{
     super::{
         forward_stream::ForwardStream,
-        io::{L4Stream, Stream},
+        io::Stream,
+        socket::Socket,
         socket_stream::{ReplayedStream, SocketStream},
     },
     alpn::AlpnOffer,
@@ -110,7 +111,7 @@ impl TlsTarget {
     /// Completes the handshake on a new connection; `label` is the backend in error messages.
     pub(in crate::net) async fn connect(
         &self,
-        stream: L4Stream,
+        stream: Socket,
         label: &str,
         offer: AlpnOffer,
     ) -> Result<Stream, GatewayError> {

@@ -74,12 +74,13 @@ fn unused_settings(settings: Option<&Node>, names: &[Spanned<String>], diagnosti
     }
 }
 
-/// A route with `DownstreamCluster` must not set what belongs to the cluster.
-pub fn check_cluster_conflicts(route: &RouteDocument, diagnostics: &mut Diagnostics) {
+/// A route with `DownstreamCluster` must not set what belongs to the cluster. `scheme` is the scheme that it may repeat.
+pub fn check_cluster_conflicts(route: &RouteDocument, scheme: Option<&str>, diagnostics: &mut Diagnostics) {
+    let repeats = |set: &&Spanned<String>| scheme.is_some_and(|same| set.trim().eq_ignore_ascii_case(same));
     let mut settings = vec![
         ("DownstreamHostAndPorts", route.endpoints.as_ref().filter(|list| !list.is_empty()).map(|s| s.span)),
         ("ServiceName", non_blank(&route.service_name).map(|s| s.span)),
-        ("DownstreamScheme", non_blank(&route.scheme).map(|s| s.span)),
+        ("DownstreamScheme", non_blank(&route.scheme).filter(|set| !repeats(set)).map(|s| s.span)),
     ];
     clusters::set_on_route(route, |setting, span| settings.push((setting, span)));
     let accept_any = route.accept_any_certificate.as_ref().map(|s| s.span);

@@ -25,6 +25,8 @@ pub fn check(scope: &CheckContext, administration: &Address, diagnostics: &mut D
     for (_, scheme) in scope.document.authentication_schemes.iter().flat_map(|schemes| schemes.iter()) {
         targets.url(&scheme.jwks_uri);
         targets.url(&scheme.authority);
+        targets.url(&scheme.introspection_endpoint);
+        targets.url(&scheme.url);
     }
     if let Some(otlp) = &scope.document.otlp {
         targets.url(&otlp.endpoint);

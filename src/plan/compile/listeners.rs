@@ -42,7 +42,9 @@ pub fn listeners(
         .flat_map(|document| ListenerCompiler { document, sources, attached, diagnostics }.listeners())
         .collect();
     restrict_redirects(&mut listeners);
-    if documents.is_empty() {
+    // Public ports of instances are enough for a gateway without routes.
+    let has_roles = document.roles.as_ref().is_some_and(|roles| !roles.is_empty());
+    if documents.is_empty() && !has_roles {
         listeners.push(Listener::plain(DEFAULT_LISTENER.to_string(), DEFAULT_LISTENER));
     }
     report_duplicate_name(documents, diagnostics);

@@ -47,6 +47,7 @@ mod waf;
 mod weights;
 
 use self::route_compiler::DocumentContext;
+use super::administration::Administration;
 use super::apis::{self, blueprint::ApisBlueprint, compile::CompiledApis};
 use super::blueprint::{Blueprint, DynamicBlueprint, Listener, RouteBlueprint, discovery::Registry};
 use super::check::{self, CheckContext, items};
@@ -112,6 +113,7 @@ pub fn compile_with_stages(
         ..CheckContext::new(&document, &nothing, &loaded.sources, gateway)
     };
     check::check_document(&scope, out);
+    compatibility(&scope, out);
     let blueprint = blueprint(&scope, &loaded.attached, out);
     waf::finish(&scope, out);
     loaded.watched.extend(scope.waf.watched());
@@ -130,39 +132,37 @@ fn gateway_facts(
     let mut tls = items(&document.listeners).iter().filter_map(|listener| listener.tls.as_ref());
     let certificates = tls.any(|tls| tls.client_certificates.is_some());
     let schemes = &document.authentication_schemes;
+    let has_shared_state = document.shared_state.is_some();
+    let facts = (certificates, has_shared_state);
     GatewayFacts {
         ocelot,
-        has_shared_state: document.shared_state.is_some(),
+        has_shared_state,
         max_body_bytes: Some(limits.client.body).filter(|max| *max < u64::MAX),
         max_headers_bytes: limits.client.head.max_fields_bytes as u64,
         max_header_count: limits.client.head.max_fields as u64,
-        schemes: Arc::new(SchemeSet::compile(schemes, certificates, ocelot, attached, diagnostics)),
+        schemes: Arc::new(SchemeSet::compile(schemes, facts, ocelot, attached, diagnostics)),
     }
 }
 
 fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut Diagnostics) -> Blueprint {
     let document = scope.document;
-    compatibility(scope, diagnostics);
     let listeners = listeners::listeners(document, scope.sources, attached, diagnostics);
-    let administration =
-        administration::administration(document, &listeners, scope.sources, attached, diagnostics);
-    check::targets::check(scope, &administration.address, diagnostics);
+    let administration = administration(scope, &listeners, attached, diagnostics);
     let registry = registry(scope, diagnostics);
     let store = discovery::store(scope, registry.as_ref(), diagnostics);
     let limits = limits::limits(document.limits.as_ref().map(|set| &set.value), scope.ocelot, diagnostics);
     let all = routes(scope, registry, limits.connect_timeout, diagnostics);
     let Routes { routes, table, rules, dynamic, resolvers, hubs, apis, transport_routes, roles } = all;
     fabric_open::warn_open(&routes, &listeners, diagnostics);
-    let gateway_stages = gateway_stages(scope, &listeners, diagnostics);
-    let tests = route_tests::compile(document, &routes, &listeners, dynamic.is_some(), diagnostics);
     Blueprint {
         ocelot: scope.ocelot,
         tunnels: tunnels::compile(document.tunnels.as_ref(), &routes, &listeners, diagnostics),
+        stages: gateway_stages(scope, &listeners, diagnostics),
+        tests: route_tests::compile(document, &routes, &listeners, dynamic.is_some(), diagnostics),
         listeners,
         administration: Arc::new(administration),
         dns: dns::dns(document.dns.as_ref(), diagnostics),
         limits,
-        stages: gateway_stages,
         shared_state: shared_state::shared_state(document.shared_state.as_ref(), attached, diagnostics),
         cache: cache_memory(document, diagnostics),
         telemetry: telemetry::telemetry(scope, diagnostics),
@@ -180,10 +180,21 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
         roles: Arc::new(roles),
         store,
         data_directory: data_directory(scope, diagnostics),
-        tests,
         apis: apis.map(Arc::new),
         tests_before_apply: document.tests_before_apply.as_ref().is_some_and(|on| on.value),
     }
+}
+
+fn administration(
+    scope: &CheckContext,
+    listeners: &[Listener],
+    attached: &ReferencedFiles,
+    diagnostics: &mut Diagnostics,
+) -> Administration {
+    let document = scope.document;
+    let compiled = administration::administration(document, listeners, scope.sources, attached, diagnostics);
+    check::targets::check(scope, &compiled.address, diagnostics);
+    compiled
 }
 
 fn registry(scope: &CheckContext, diagnostics: &mut Diagnostics) -> Option<Registry> {

@@ -29,8 +29,14 @@ impl RouteCompiler<'_, '_, '_> {
         clusters: &Clusters,
         name: &Spanned<String>,
     ) -> Arc<ClusterBlueprint> {
-        options::check_cluster_conflicts(self.document, self.diagnostics);
-        if let Some(found) = clusters.named(name) {
+        let found = clusters.named(name);
+        // The scheme of an endpoint of a role is known, and may be repeated.
+        let scheme = found.filter(|found| found.role.is_some()).map(|found| match found.scheme {
+            Scheme::Https => "https",
+            Scheme::Http | Scheme::SameAsClient => "http",
+        });
+        options::check_cluster_conflicts(self.document, scheme, self.diagnostics);
+        if let Some(found) = found {
             return found.clone();
         }
         clusters.unknown(name, self.diagnostics);

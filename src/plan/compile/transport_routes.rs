@@ -104,8 +104,16 @@ impl RouteCompiler<'_, '_, '_> {
     }
 
     fn named_cluster(&mut self, name: &Spanned<String>) -> Arc<ClusterBlueprint> {
-        self.report_cluster_conflicts();
-        let Some(found) = self.context.clusters.named(name) else {
+        let found = self.context.clusters.named(name);
+        // The scheme of an endpoint of a role is known, and may be repeated.
+        let scheme =
+            found.filter(|found| found.role.is_some()).map(|found| match (found.scheme, self.is_udp) {
+                (_, true) => "udp",
+                (Scheme::Https, false) => "tls",
+                (Scheme::Http | Scheme::SameAsClient, false) => "tcp",
+            });
+        self.report_cluster_conflicts(scheme);
+        let Some(found) = found else {
             self.context.clusters.unknown(name, self.diagnostics);
             return Arc::new(ClusterBlueprint::none());
         };
@@ -119,15 +127,17 @@ impl RouteCompiler<'_, '_, '_> {
     }
 
     /// The settings of a cluster have no effect next to `DownstreamCluster`.
-    fn report_cluster_conflicts(&mut self) {
+    fn report_cluster_conflicts(&mut self, scheme: Option<&str>) {
         let route = self.document;
+        let repeats =
+            |set: &&Spanned<String>| scheme.is_some_and(|same| set.trim().eq_ignore_ascii_case(same));
         let settings: [(&str, Option<Span>); 6] = [
             (
                 "DownstreamHostAndPorts",
                 route.endpoints.as_ref().filter(|list| !list.is_empty()).map(|set| set.span),
             ),
             ("ServiceName", non_blank(&route.service_name).map(|set| set.span)),
-            ("DownstreamScheme", non_blank(&route.scheme).map(|set| set.span)),
+            ("DownstreamScheme", non_blank(&route.scheme).filter(|set| !repeats(set)).map(|set| set.span)),
             ("LoadBalancerOptions", route.load_balancer.as_ref().map(|set| set.span)),
             ("HealthCheckOptions", route.health.as_ref().map(|set| set.span)),
             ("TlsOptions", route.tls.as_ref().map(|set| set.span)),

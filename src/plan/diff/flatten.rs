@@ -10,8 +10,9 @@ use std::hash::{Hash, Hasher};
 /// The value of a hidden setting, and the remark at its change.
 const HIDDEN: &str = "hidden";
 /// The ends of the names of settings and fields that contain secrets.
-const SECRET_NAMES: [&str; 10] = [
+const SECRET_NAMES: [&str; 11] = [
     "secret",
+    "secrets",
     "password",
     "token",
     "signingkey",

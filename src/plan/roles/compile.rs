@@ -8,12 +8,13 @@ use super::compile_instances::{check_identities, instances};
 use super::compile_rules::matrix;
 use super::server_names::{endpoint_name, label};
 use super::snapshot::{RoleSnapshot, is_internal};
+use super::values::{address, choice};
 use crate::config::ranges::RangeChecker;
-use crate::config::values::{Setting, items, non_blank};
-use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
+use crate::config::values::{items, non_blank};
+use crate::config::{Diagnostics, Span, Spanned, codes};
 use crate::plan::document::{Document, RoleDocument, RoleOptionsDocument};
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -195,40 +196,6 @@ fn internal_listener(
         return None;
     };
     Some(InternalListener { domain: domain.trim().to_ascii_lowercase(), endpoints: BTreeMap::new() })
-}
-
-/// An IP address.
-pub fn address(text: &Setting<String>, diagnostics: &mut Diagnostics) -> Option<IpAddr> {
-    let text = non_blank(text)?;
-    let address = text.trim().parse();
-    if address.is_err() {
-        diagnostics
-            .error(codes::BAD_ADDRESS, text.span, format!("invalid address \"{}\"", text.value))
-            .help("expected an IP address such as 0.0.0.0 or ::1");
-    }
-    address.ok()
-}
-
-/// One of a fixed list of names, or the first.
-pub fn choice<T: Copy>(
-    setting: &str,
-    text: &Setting<String>,
-    known: &[(&'static str, T)],
-    diagnostics: &mut Diagnostics,
-) -> T {
-    let default = known[0].1;
-    let Some(text) = non_blank(text) else { return default };
-    let found = known.iter().find(|(name, _)| name.eq_ignore_ascii_case(text.trim()));
-    if found.is_none() {
-        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-        let message = format!("unknown {setting} \"{}\"", text.value);
-        let diagnostic = diagnostics.error(codes::UNKNOWN_CHOICE, text.span, message);
-        if let Some(meant) = suggest::closest_match(text, names.iter().copied()) {
-            diagnostic.help(format!("did you mean \"{meant}\"?"));
-        }
-        diagnostic.help(format!("expected {}", suggest::one_of(&names)));
-    }
-    found.map_or(default, |(_, value)| *value)
 }
 
 /// Whether an endpoint with public ports has fewer of them than its role has instances.

@@ -1,7 +1,7 @@
 //! One endpoint of a role.
 
 use super::blueprint::{EndpointKind, EndpointProtocol, InstancePort, RoleEndpoint, RoleOptions};
-use super::compile::address;
+use super::values::{address, choice};
 use crate::base::port_range::PortRange;
 use crate::config::values::{Setting, non_blank};
 use crate::config::{Diagnostic, Diagnostics, Span, Spanned, codes, suggest};
@@ -258,7 +258,7 @@ impl EndpointCompiler<'_, '_> {
     }
 
     fn passes_through(&mut self, protocol: EndpointProtocol) -> bool {
-        let mode = super::compile::choice(
+        let mode = choice(
             "TlsMode",
             &self.document.tls_mode,
             &[("Terminate", false), ("Passthrough", true)],

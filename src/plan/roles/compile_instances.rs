@@ -1,8 +1,8 @@
 //! The instances of a role, and their identities.
 
 use super::blueprint::{InstanceIdentity, InstancePort, RoleEndpoint, RoleInstance, RolesBlueprint};
-use super::compile::choice;
 use super::identity::{IdentityTable, InstanceRef};
+use super::values::choice;
 use crate::base::ip_set::IpRange;
 use crate::config::values::{Setting, items, non_blank};
 use crate::config::{Diagnostics, Spanned, codes};
@@ -159,10 +159,10 @@ pub fn check_identities(
     }
 }
 
-fn is_place(written: &RoleInstanceDocument, instance: &RoleInstance) -> bool {
-    match non_blank(&written.id) {
+fn is_place(document: &RoleInstanceDocument, instance: &RoleInstance) -> bool {
+    match non_blank(&document.id) {
         Some(id) => *id.value == *instance.id,
-        None => written.host.as_ref().is_some_and(|host| {
+        None => document.host.as_ref().is_some_and(|host| {
             host.value == instance.host
                 || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_string() == instance.host)
         }),

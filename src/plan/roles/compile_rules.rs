@@ -1,9 +1,9 @@
 //! `TrafficRules` → the matrix.
 
 use super::blueprint::RolesBlueprint;
-use super::compile::choice;
 use super::matrix::{TrafficMatrix, TrafficRule, TrafficRules};
 use super::snapshot::is_internal;
+use super::values::choice;
 use crate::config::ranges::RangeChecker;
 use crate::config::values::items;
 use crate::config::{Diagnostics, Spanned, codes, suggest};

@@ -41,10 +41,14 @@ pub fn expand(document: &mut Document, roles: &RolesBlueprint) {
     }
 }
 
-/// Routes next to roles are served by the default listener, as without roles.
+/// HTTP routes next to roles are served by the default listener, as without roles.
 fn add_default_listener(document: &mut Document, roles: &RolesBlueprint) {
-    let routes = document.routes.as_ref().filter(|routes| !routes.is_empty()).map(|routes| routes.span);
-    let Some(span) = routes.filter(|_| !roles.is_empty() && items(&document.listeners).is_empty()) else {
+    let routes = document.routes.as_ref().filter(|list| !list.is_empty()).map(|list| list.span);
+    let dynamic = document.dynamic_routes.as_ref().filter(|list| !list.is_empty()).map(|list| list.span);
+    let apis = document.apis.as_ref().map(|apis| apis.span);
+    let Some(span) =
+        routes.or(dynamic).or(apis).filter(|_| !roles.is_empty() && items(&document.listeners).is_empty())
+    else {
         return;
     };
     let listener = ListenerDocument { address: text(DEFAULT_ADDRESS, span), ..ListenerDocument::default() };

@@ -19,6 +19,7 @@ pub mod ports;
 mod server_names;
 pub mod snapshot;
 mod state;
+mod values;
 
 pub use blueprint::{
     EndpointKind, EndpointProtocol, InstancePort, Registration, RoleEndpoint, RoleInstance, RolesBlueprint,

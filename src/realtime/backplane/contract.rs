@@ -34,6 +34,9 @@ pub trait Backplane: Send + Sync + Debug {
     /// The id of the next publication of this node.
     fn next_id(&self) -> (u64, u64);
 
+    /// An operation that this node applies next; then it is sent with `publish` or `request`.
+    fn apply(&self, service: &str, hub: &str, operation: &Arc<Operation>);
+
     /// Sends an operation without a response to all nodes; resolves to whether it was accepted. In order per caller.
     fn publish(&self, service: &str, hub: &str, operation: &Arc<Operation>) -> NodeFuture<bool>;
 

@@ -132,15 +132,13 @@ impl Node {
                     return local.apply(&service, &hub, &operation);
                 }
                 let executed = local.execute_here(&service, &hub, &operation);
-                self.respond(node, instance, request_id, async move {
-                    outcome_to_wire(executed.await.unwrap_or_default())
-                });
+                let outcome = async move { outcome_to_wire(executed.await.unwrap_or_default()) };
+                self.respond(node, instance, request_id, outcome);
             }
             Some(Body::Take(take)) => {
                 let given = local.give(&service, &hub, take);
-                self.respond(node, instance, request_id, async move {
-                    WireOutcome { session: given.await, ..WireOutcome::default() }
-                });
+                let outcome = async move { WireOutcome { session: given.await, ..WireOutcome::default() } };
+                self.respond(node, instance, request_id, outcome);
             }
             Some(Body::Hello(_)) => {
                 self.peers().add(&node, instance);
@@ -258,10 +256,14 @@ impl Backplane for Arc<Node> {
         (self.instance, self.last_number.fetch_add(1, Relaxed) + 1)
     }
 
+    fn apply(&self, service: &str, hub: &str, operation: &Arc<Operation>) {
+        self.takes.order().apply(service, hub, operation);
+    }
+
     fn publish(&self, service: &str, hub: &str, operation: &Arc<Operation>) -> NodeFuture<bool> {
         let envelope = self.envelope(service, hub, 0, Body::Operation(to_wire(operation)));
         let mut order = self.takes.order();
-        order.send(service, hub, operation);
+        order.send(operation);
         let accepted = self.send_to_all(&envelope);
         drop(order);
         Box::pin(async move { accepted.await.unwrap_or(false) })
@@ -271,7 +273,7 @@ impl Backplane for Arc<Node> {
         let request = self.begin_request();
         let envelope = self.envelope(service, hub, request.id, Body::Operation(to_wire(operation)));
         let mut order = self.takes.order();
-        order.send(service, hub, operation);
+        order.send(operation);
         let accepted = self.send_to_all(&envelope);
         drop(order);
         let node = self.clone();

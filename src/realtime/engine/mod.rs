@@ -277,6 +277,9 @@ impl Operations for Engine {
             }
             (operation, _) => operation,
         });
+        if let Some(backplane) = &backplane {
+            backplane.apply(service, hub, &operation);
+        }
         let here = self.execute_here(service, hub, &operation);
         let Some(backplane) = backplane else { return here };
         let is_sent = matches!(*operation, Operation::Send { .. });

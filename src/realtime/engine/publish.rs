@@ -47,9 +47,12 @@ impl Hub {
             if no_echo { Arc::new([(*connection.id).into()]) } else { Arc::new([]) };
         let to = Selection { recipients: Recipients::Group(group.clone()), excluded, filter: None };
         let operation = Arc::new(Operation::Send { to, publication: Arc::new(publication) });
-        self.run(&operation);
         let context = self.context.load();
         let (service, hub) = (&context.service.config.name, &context.name);
+        if let Some(backplane) = &backplane {
+            backplane.apply(service, hub, &operation);
+        }
+        self.run(&operation);
         backplane.map(|backplane| backplane.publish(service, hub, &operation))
     }
 

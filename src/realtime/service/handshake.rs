@@ -332,7 +332,7 @@ impl<'h> Handshake<'h> {
             head.append(b"Sec-WebSocket-Protocol", name.as_bytes());
         }
         let upgrade = Upgrade { peer: UpgradePeer::Service(service), guards: SmallVec::new() };
-        Response { head, upgrade: Some(upgrade), ..Response::default() }
+        Response { head, upgrade: Some(Box::new(upgrade)), ..Response::default() }
     }
 }
 

@@ -187,7 +187,8 @@ fn switch_protocols(
     pending: Option<PendingUpgrade>,
 ) -> RouteResult {
     if let Some(owner) = response.extensions().get::<ConnectionOwner>().filter(|_| pending.is_some()) {
-        let upgrade = Some(Upgrade { peer: UpgradePeer::Owner(owner.clone()), guards: SmallVec::new() });
+        let upgrade = Upgrade { peer: UpgradePeer::Owner(owner.clone()), guards: SmallVec::new() };
+        let upgrade = Some(Box::new(upgrade));
         return Ok(Response { head: to_head(&response), upgrade, ..Response::default() });
     }
     let Some(backend) = pending.and_then(PendingUpgrade::accept) else {
@@ -197,6 +198,6 @@ fn switch_protocols(
         );
         return Err(GatewayError::new(ErrorCode::GatewayInternal, detail));
     };
-    let upgrade = Some(Upgrade { peer: UpgradePeer::Backend(backend), guards: SmallVec::new() });
+    let upgrade = Some(Box::new(Upgrade { peer: UpgradePeer::Backend(backend), guards: SmallVec::new() }));
     Ok(Response { head: to_head(&response), upgrade, ..Response::default() })
 }

@@ -29,6 +29,10 @@ const UNRECOGNIZED_NAME: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 112];
 /// The port for all internal endpoints always reads a ClientHello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A connection that reaches no service is reset this long after the attempts: right behind the handshake, the reset would make
+/// connect(2) of the client fail, as if nothing listened here.
+const RESET_DELAY: Duration = Duration::from_millis(20);
+
 /// An accepted connection within the limits.
 #[derive(Debug)]
 pub struct Incoming {
@@ -154,6 +158,7 @@ impl Incoming {
             }
             DialOutcome::Failed(DialError { code, attempts }) => {
                 forwarding.attempts = attempts;
+                tokio::time::sleep(RESET_DELAY).await;
                 client.reset();
                 forwarding.refuse(code);
             }

@@ -24,7 +24,7 @@ use tokio::time::Sleep;
 const CUT_TIMEOUT: Duration = Duration::from_secs(2);
 const CUT_INTERVAL: Duration = Duration::from_millis(5);
 /// A direction without bytes for this long gives its pipe back.
-const PIPE_SILENCE: Duration = Duration::from_secs(1);
+const PIPE_IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A service that ends its connection within this time, without a byte, has failed.
 const EARLY_END: Duration = Duration::from_secs(1);
 
@@ -194,7 +194,7 @@ impl<'r> Relay<'r> {
     fn deadline(&self) -> Instant {
         let duration = self.open.route.config.max_duration.map(|max| self.opened_at + max);
         let has_pipe = self.to_service.has_pipe() || self.to_client.has_pipe();
-        let pipe = has_pipe.then_some(self.active_at + PIPE_SILENCE);
+        let pipe = has_pipe.then_some(self.active_at + PIPE_IDLE_TIMEOUT);
         let deadlines = [Some(self.idle_deadline()), duration, pipe];
         deadlines.into_iter().flatten().min().unwrap_or(self.active_at)
     }
@@ -212,7 +212,7 @@ impl<'r> Relay<'r> {
             if now >= self.idle_deadline() {
                 return Poll::Ready(Finish::Reset("idle"));
             }
-            if now >= self.active_at + PIPE_SILENCE {
+            if now >= self.active_at + PIPE_IDLE_TIMEOUT {
                 self.to_service.release_pipe();
                 self.to_client.release_pipe();
             }

@@ -9,7 +9,8 @@ use super::{
 use crate::{
     backend::{endpoint::Endpoint, health::AttemptReport},
     net::{
-        datagram::{self, DatagramListener, MAX_DATAGRAM_BYTES, Received},
+        backend_datagram,
+        datagram::{DatagramListener, MAX_DATAGRAM_BYTES, Received},
         descriptors,
     },
     pipeline::error::ErrorCode,
@@ -201,7 +202,7 @@ impl Datagram<'_> {
             return self.refuse(route, DropReason::NoEndpoint, ErrorCode::BackendDns);
         };
         let backend = SocketAddr::new(address, route.backend_port(endpoint.port, local.port()));
-        let Ok(socket) = datagram::connect(backend) else {
+        let Ok(socket) = backend_datagram::connect(backend) else {
             let (now, report) = (Instant::now(), AttemptReport::Failed(ErrorCode::BackendConnect));
             route.cluster.record(&endpoint, report, now, now);
             return self.refuse(route, DropReason::NoEndpoint, ErrorCode::BackendConnect);

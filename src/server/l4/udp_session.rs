@@ -5,7 +5,8 @@ use crate::{
     backend::{Cluster, endpoint::Endpoint, health::AttemptReport, selection::InFlightGuard},
     base::client_counts::ClientCountGuard,
     net::{
-        datagram::{DatagramListener, MAX_DATAGRAM_BYTES, send_now},
+        backend_datagram::send_now,
+        datagram::{DatagramListener, MAX_DATAGRAM_BYTES},
         descriptors::DescriptorGuard,
     },
     pipeline::error::ErrorCode,

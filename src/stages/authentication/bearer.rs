@@ -43,7 +43,7 @@ impl BearerAuthenticator {
             exchange.request = Head::request(b"GET", b"/");
             exchange.request.append(b"Authorization", format!("Bearer {token}").as_bytes());
             for scheme in self.0.iter() {
-                match scheme.authenticate(&exchange) {
+                match scheme.authenticate(&exchange, None) {
                     AuthOutcome::Authenticated(_) => return true,
                     AuthOutcome::Pending(wait) => pending.push(wait),
                     AuthOutcome::NoCredentials | AuthOutcome::Rejected(_) => {}

@@ -1,15 +1,24 @@
 //! Finds credentials in a request, and removes them from its query.
 
-use super::settings::CredentialLocations;
 use crate::pipeline::{cookies::cookie_value, exchange::Exchange};
 use memchr::memmem;
 
+/// Where credentials are in a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct CredentialLocations {
+    pub header: String,
+    pub query: Option<String>,
+    /// Whether the query parameter is sent to the backend.
+    pub keeps_query: bool,
+    pub cookie: Option<String>,
+}
+
 /// The credentials of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Credential<'r> {
+pub enum Credential<T> {
     None,
     /// Unverified credentials.
-    Value(&'r [u8]),
+    Value(T),
     /// The same field twice: recipients may read different ones.
     Ambiguous,
 }
@@ -22,7 +31,15 @@ impl CredentialLocations {
 
     /// The credentials: from the header, else the query, else the cookie. `scheme` is a required prefix in
     /// `Authorization` (RFC 9110 11.4) and an optional one in other headers.
-    pub fn find<'r>(&self, exchange: &'r Exchange, scheme: &str) -> Credential<'r> {
+    pub fn find<'r>(&self, exchange: &'r Exchange, scheme: &str) -> Credential<&'r [u8]> {
+        match self.find_in_header(exchange, scheme) {
+            Credential::None => self.find_elsewhere(exchange).map_or(Credential::None, Credential::Value),
+            found => found,
+        }
+    }
+
+    /// The credentials in the header.
+    pub fn find_in_header<'r>(&self, exchange: &'r Exchange, scheme: &str) -> Credential<&'r [u8]> {
         let is_header = |name: &[u8]| name.eq_ignore_ascii_case(self.header.as_bytes());
         let mut lines =
             exchange.request.fields().filter(|(_, name, _)| is_header(name)).map(|(_, _, line)| line);
@@ -36,11 +53,15 @@ impl CredentialLocations {
                 _ => {}
             }
         }
+        Credential::None
+    }
+
+    /// The credentials in the query, else in the cookie.
+    pub fn find_elsewhere<'r>(&self, exchange: &'r Exchange) -> Option<&'r [u8]> {
         let query = self.query.as_ref().and_then(|name| query_value(exchange, name));
-        match query.or_else(|| self.cookie.as_ref().and_then(|name| cookie_value(&exchange.request, name))) {
-            Some(text) if !text.is_empty() => Credential::Value(text),
-            _ => Credential::None,
-        }
+        let found =
+            query.or_else(|| self.cookie.as_ref().and_then(|name| cookie_value(&exchange.request, name)));
+        found.filter(|text| !text.is_empty())
     }
 }
 
@@ -137,9 +158,9 @@ mod tests {
     fn another_header_may_have_credentials_without_a_scheme() {
         let locations = CredentialLocations { header: "X-Token".into(), ..CredentialLocations::default() };
         let bare = exchange("/", &[("x-token", "abc")]);
-        assert_eq!(locations.find(&bare, "Bearer"), Credential::Value(b"abc"));
+        assert_eq!(locations.find(&bare, "Bearer"), Credential::Value(&b"abc"[..]));
         let exchange = exchange("/", &[("x-token", "Bearer abc")]);
-        assert_eq!(locations.find(&exchange, "Bearer"), Credential::Value(b"abc"));
+        assert_eq!(locations.find(&exchange, "Bearer"), Credential::Value(&b"abc"[..]));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::{
     keys::{KeyData, KeySet},
-    settings::RemoteKeys,
+    remote_keys::RemoteKeys,
 };
 use crate::{
     base::url::HttpUrl,

@@ -6,9 +6,13 @@ use super::{
     issuer::IssuerPattern,
     jwks::JwksCache,
     jwt_claims::identity_from_claims,
+    jwt_failures::{provider_unavailable, too_many_verifications, unknown_key},
     keys::{KeySet, NoKey},
+    numeric_date::{MAX_TIMESTAMP, numeric_date},
     outcome::AuthOutcome,
+    possession::{Evidence, Possession},
     settings::JwtSettings,
+    token_location::{self, PresentedToken},
     verification_pool::{JobSource, Priority, VerificationPool},
 };
 use crate::{
@@ -22,6 +26,7 @@ use crate::{
         exchange::Exchange,
         identity::Identity,
     },
+    state::SharedState,
 };
 use jsonwebtoken::Algorithm;
 use moka::{policy::EvictionPolicy, sync::Cache};
@@ -33,8 +38,6 @@ use std::{
 
 /// Memory for the verified tokens and identities of one scheme.
 const TOKEN_CACHE_BYTES: u64 = 32 << 20;
-/// The last second of the year 9999: later times are invalid.
-const MAX_TIMESTAMP: f64 = 253_402_300_799.0;
 
 /// The keys of a scheme.
 #[derive(Debug)]
@@ -52,6 +55,7 @@ pub struct Jwt {
     clock: Clock,
     /// Verifies what exceeds the budget of a worker.
     pool: Arc<VerificationPool>,
+    possession: Arc<Possession>,
     /// Keyed by the whole token.
     token_cache: Cache<Box<[u8]>, CachedToken>,
 }
@@ -79,7 +83,8 @@ impl Jwt {
             .weigher(|token, cached| cache_weight(token, cached))
             .eviction_policy(EvictionPolicy::lru())
             .build();
-        Jwt { name: name.into(), settings, keys, clock, pool, token_cache }
+        let possession = Arc::new(Possession::new(settings.possession.clone(), clock.clone(), pool.clone()));
+        Jwt { name: name.into(), settings, keys, clock, pool, possession, token_cache }
     }
 
     fn generation(&self) -> u64 {
@@ -89,19 +94,37 @@ impl Jwt {
         }
     }
 
-    /// Authenticates a request by its token.
-    pub fn authenticate(self: &Arc<Self>, exchange: &Exchange) -> AuthOutcome {
-        let token = match self.settings.locations.find(exchange, "Bearer") {
+    /// Authenticates a request by its token. `shared`: where the proofs are recorded that were used.
+    pub fn authenticate(
+        self: &Arc<Self>,
+        exchange: &Exchange,
+        shared: Option<&Arc<SharedState>>,
+    ) -> AuthOutcome {
+        let found = token_location::find(&self.settings.locations, exchange, self.possession.has_dpop());
+        let PresentedToken { token, presentation } = match found {
             Credential::None => return AuthOutcome::NoCredentials,
             Credential::Ambiguous => {
                 return rejection(ErrorCode::IdentityMalformed, "the request has several token headers");
             }
-            Credential::Value(token) => token,
+            Credential::Value(found) => found,
         };
-        self.authenticate_token(token, exchange)
+        match self.authenticate_token(token, exchange) {
+            outcome if self.possession.is_off() => outcome,
+            AuthOutcome::Authenticated(user) => {
+                self.possession.check(user, token, presentation, exchange, shared)
+            }
+            AuthOutcome::Pending(wait) => {
+                let evidence = Evidence::new(token, presentation, exchange, shared);
+                let possession = self.possession.clone();
+                AuthOutcome::Pending(Box::pin(
+                    async move { possession.check_later(wait.await?, evidence).await },
+                ))
+            }
+            rejected => rejected,
+        }
     }
 
-    /// Authenticates a token.
+    /// Authenticates a token, without the proof that the client may use it.
     pub fn authenticate_token(self: &Arc<Self>, token: &[u8], exchange: &Exchange) -> AuthOutcome {
         let cached = self.token_cache.get(token).filter(|cached| cached.generation == self.generation());
         match cached {
@@ -320,7 +343,8 @@ impl Jwt {
     fn check_times(&self, claims: &JsonObject) -> Result<Duration, Rejection> {
         let now = self.clock.unix_time().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let skew = self.settings.clock_skew.as_secs_f64();
-        let expires_at = match numeric_date(claims, "exp")? {
+        let time = |name| numeric_date(claims, name).map_err(malformed);
+        let expires_at = match time("exp")? {
             Some(at) => at,
             None if self.settings.requires_expiry => return Err(malformed("the token has no `exp`")),
             None => MAX_TIMESTAMP,
@@ -330,7 +354,7 @@ impl Jwt {
             let ago = (now - expires_at).min(MAX_TIMESTAMP) as u64;
             return Err(reject(ErrorCode::IdentityExpired, format!("the token expired {ago} s ago")));
         }
-        let not_before = numeric_date(claims, "nbf")?.unwrap_or(0.0);
+        let not_before = time("nbf")?.unwrap_or(0.0);
         if not_before > now + skew {
             let still = (not_before - now).min(MAX_TIMESTAMP) as u64;
             return Err(reject(
@@ -361,30 +385,6 @@ fn malformed(detail: &'static str) -> Rejection {
 
 fn rejection(code: ErrorCode, detail: &'static str) -> AuthOutcome {
     AuthOutcome::Rejected(GatewayError::new(code, detail))
-}
-
-fn unknown_key() -> GatewayError {
-    GatewayError::new(ErrorCode::IdentityKey, "no key of the issuer has the `kid` of the token")
-}
-
-fn too_many_verifications() -> GatewayError {
-    GatewayError::new(ErrorCode::IdentityBusy, "too many token signatures wait for verification")
-        .with_details(|details| details.headers.push(("Retry-After".into(), "1".to_owned())))
-}
-
-fn provider_unavailable() -> GatewayError {
-    GatewayError::new(
-        ErrorCode::IdentityProviderUnavailable,
-        "the signing keys of the issuer are unavailable",
-    )
-    .with_details(|details| details.headers.push(("Retry-After".into(), "2".to_owned())))
-}
-
-/// A NumericDate: seconds since 1970, fractions allowed.
-fn numeric_date(claims: &JsonObject, name: &str) -> Result<Option<f64>, Rejection> {
-    let Some(value) = claims.get(name) else { return Ok(None) };
-    let seconds = value.as_f64().filter(|n| n.abs() <= MAX_TIMESTAMP);
-    seconds.map(Some).ok_or_else(|| malformed("`exp` and `nbf` must be seconds since 1970"))
 }
 
 fn cache_weight(token: &[u8], cached: &CachedToken) -> u32 {

@@ -18,7 +18,9 @@ pub fn identity_from_claims(scheme: Arc<str>, claims: &JsonObject) -> Identity {
         add_items(&mut user, name, value);
     }
     let mut remaining = MAX_NESTED_CLAIMS;
-    for (name, value) in &claims.0 {
+    // A binding must not be lost because other objects are large.
+    let (first, others) = claims.0.iter().partition::<Vec<_>, _>(|(name, _)| name == "cnf");
+    for (name, value) in first.into_iter().chain(others) {
         if let Value::Object(members) = value {
             add_members(&mut user, claims, name, members, MAX_DEPTH, &mut remaining);
         }

@@ -45,7 +45,7 @@ fn signatures_beyond_the_budget_of_a_tick_leave_the_worker() {
     let tokens: Vec<String> = (0..100).map(outcome).collect();
     let results: Vec<&str> = tokens
         .iter()
-        .map(|token| why(scene.jwt.authenticate(&exchange("/", &[("Authorization", token)]))))
+        .map(|token| why(scene.jwt.authenticate(&exchange("/", &[("Authorization", token)]), None)))
         .collect();
     let on_worker = results.iter().filter(|result| **result == "identity.signature").count();
     assert_eq!(results[0], "identity.signature");

@@ -80,6 +80,7 @@ fn settings(algorithms: &[Algorithm]) -> JwtSettings {
         audiences: vec!["api".into()],
         clock_skew: Duration::from_secs(60),
         token_types: Vec::new(),
+        possession: super::super::settings::PossessionSettings::default(),
         requires_expiry: true,
         verifies_signature_first: false,
     }
@@ -107,7 +108,7 @@ impl Scene {
     fn authenticate(&self, token: &str) -> AuthOutcome {
         let mut request = exchange("/", &[("Authorization", &format!("Bearer {token}"))]);
         request.now = self.clock.now();
-        match self.jwt.authenticate(&request) {
+        match self.jwt.authenticate(&request, None) {
             AuthOutcome::Pending(wait) => {
                 RUNTIME.block_on(wait).map_or_else(AuthOutcome::Rejected, AuthOutcome::Authenticated)
             }

@@ -144,6 +144,15 @@ impl KeyData {
         }
     }
 
+    /// A public JSON Web Key.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not usable.
+    pub fn public_jwk(key: &Value) -> Result<KeyData, &'static str> {
+        parse_jwk(key, false)
+    }
+
     /// The usable keys of a key set (RFC 7517), and what is wrong with each of the others. `secrets`: whether symmetric
     /// keys are allowed; a published set must not contain any.
     pub fn set(text: &[u8], secrets: bool) -> Result<(Vec<KeyData>, Vec<String>), String> {

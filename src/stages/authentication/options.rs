@@ -21,6 +21,9 @@ option_objects! {
         /// Names of `AuthenticationSchemes`, tried in this order. Default: `[]`. Source: Ocelot, Authentication (since
         /// 23.0).
         authentication_provider_keys: List<String>,
+        /// The audience of the access token that backends get from a sign-in session, requested by `AudienceGrant` of the
+        /// scheme. Default: the access token of the session.
+        token_audience: Setting<String>,
     }
 }
 

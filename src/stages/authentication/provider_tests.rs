@@ -1,8 +1,8 @@
 //! Rotation of keys and outages of providers must not affect valid tokens. Tokio's clock is paused.
 
 use super::super::{
-    AuthOutcome,
     jwt::{Jwt, Keys},
+    outcome::AuthOutcome,
     settings::{CredentialLocations, JwtSettings, KeySource},
     testing::{exchange, why},
     verification_pool::{PoolLimits, VerificationPool},
@@ -104,6 +104,7 @@ impl Scene {
             audiences: Vec::new(),
             clock_skew: Duration::ZERO,
             token_types: Vec::new(),
+            possession: crate::stages::authentication::settings::PossessionSettings::default(),
             requires_expiry: true,
             verifies_signature_first: false,
         };
@@ -133,7 +134,7 @@ impl Scene {
     async fn why(&self, token: &str) -> &'static str {
         let mut request = exchange("/", &[("Authorization", &format!("Bearer {token}"))]);
         request.now = self.clock.now();
-        why(match self.jwt.authenticate(&request) {
+        why(match self.jwt.authenticate(&request, None) {
             AuthOutcome::Pending(wait) => {
                 wait.await.map_or_else(AuthOutcome::Rejected, AuthOutcome::Authenticated)
             }

@@ -1,7 +1,16 @@
 //! Authentication schemes, resolved: plain data. Equal settings share keys and caches, also from plan to plan.
 
+pub use super::{
+    credential_location::CredentialLocations,
+    external::settings::{AuthorizerProtocol, DecisionCacheSettings, ExternalSettings},
+    introspection::settings::{IntrospectionEndpoint, IntrospectionSettings},
+    possession::settings::{PossessionMode, PossessionSettings},
+    remote_keys::RemoteKeys,
+    session::settings::{AudienceGrant, SameSite, SessionSettings},
+    webhook::settings::WebhookSettings,
+};
+
 use super::{issuer::IssuerPattern, keys::KeyData};
-use crate::{base::url::HttpUrl, net::tls::trust::TrustAnchors};
 use jsonwebtoken::Algorithm;
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -12,6 +21,21 @@ pub struct AuthenticationConfig {
     pub schemes: Vec<Arc<SchemeConfig>>,
     /// No challenge in a 401, as Ocelot.
     pub ocelot: bool,
+    /// The audience of the tokens that backends get from sessions.
+    pub token_audience: Option<String>,
+}
+
+impl AuthenticationConfig {
+    /// The fields of requests that only a scheme may set.
+    pub fn reserved_fields(&self) -> impl Iterator<Item = &str> {
+        self.schemes
+            .iter()
+            .flat_map(|scheme| match &scheme.kind {
+                SchemeKind::External(external) => external.response_headers.as_slice(),
+                _ => &[],
+            })
+            .map(String::as_str)
+    }
 }
 
 /// One of `AuthenticationSchemes`.
@@ -29,16 +53,12 @@ pub enum SchemeKind {
     Basic(BasicSettings),
     /// The certificate of the connection, which the listener verified.
     Certificate,
-}
-
-/// Where credentials are in a request.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct CredentialLocations {
-    pub header: String,
-    pub query: Option<String>,
-    /// Whether the query parameter is sent to the backend.
-    pub keeps_query: bool,
-    pub cookie: Option<String>,
+    Introspection(Box<IntrospectionSettings>),
+    /// In addition to the other schemes of a route.
+    External(Box<ExternalSettings>),
+    Hmac(Box<WebhookSettings>),
+    /// Sign-in sessions of browsers.
+    OpenIdConnect(Box<SessionSettings>),
 }
 
 /// Signed tokens (RFC 7519).
@@ -57,6 +77,7 @@ pub struct JwtSettings {
     pub clock_skew: Duration,
     /// Empty: absent, `JWT` and `at+jwt`.
     pub token_types: Vec<String>,
+    pub possession: PossessionSettings,
     /// Whether a token needs `exp`.
     pub requires_expiry: bool,
     /// Whether the signature is checked before the claims, which is more expensive for invalid tokens.
@@ -69,21 +90,6 @@ pub enum KeySource {
     /// From the configuration and its files.
     Fixed(Vec<KeyData>),
     Remote(RemoteKeys),
-}
-
-/// A JWKS that a provider publishes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RemoteKeys {
-    pub url: HttpUrl,
-    /// `url` is an OIDC authority; its discovery document contains the URL of the keys.
-    pub use_discovery: bool,
-    /// Whether the discovery document must name the authority as its issuer; otherwise the scheme has its own issuers.
-    pub requires_own_issuer: bool,
-    pub trust: TrustAnchors,
-    /// The interval at which the keys are fetched again.
-    pub refresh: Duration,
-    /// The shortest time between two fetches, also for tokens with unknown keys.
-    pub min_refresh_interval: Duration,
 }
 
 /// API keys, stored as hashes.

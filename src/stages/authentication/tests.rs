@@ -2,7 +2,10 @@
 
 use super::{
     keys::KeyData,
-    settings::{ApiKey, ApiKeySettings, BasicSettings, CredentialLocations, JwtSettings, KeySource, User},
+    settings::{
+        ApiKey, ApiKeySettings, BasicSettings, CredentialLocations, JwtSettings, KeySource, SchemeConfig,
+        SchemeKind, User,
+    },
     testing::exchange,
     *,
 };
@@ -27,6 +30,7 @@ fn jwt(name: &str, secret: &[u8]) -> Arc<SchemeConfig> {
         audiences: Vec::new(),
         clock_skew: Duration::ZERO,
         token_types: Vec::new(),
+        possession: super::settings::PossessionSettings::default(),
         requires_expiry: true,
         verifies_signature_first: false,
     };
@@ -57,8 +61,8 @@ fn stage(schemes: Vec<Arc<SchemeConfig>>, ocelot: bool) -> Authentication {
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         background.attach(runtime);
     }
-    let settings = AuthenticationConfig { schemes, ocelot };
-    Authentication::new(&settings, &AuthState::default(), &background, &Clock::default())
+    let settings = AuthenticationConfig { schemes, ocelot, token_audience: None };
+    Authentication::new(&settings, &AuthState::default(), &background, &Clock::default(), None)
 }
 
 /// The scheme that authenticates the request, or the error code with the challenges.

@@ -85,7 +85,7 @@ impl Cache {
         Step::Next
     }
 
-    /// Stores a response of another gateway in memory; `None` without memory for it.
+    /// Stores a response of another gateway in memory if it is worth it; `None` without memory to send it.
     fn promote(
         &self,
         LoadedResponse { value, body }: LoadedResponse,
@@ -102,6 +102,7 @@ impl Cache {
             url: value.url,
             region: self.region.clone(),
         };
+        let is_stored = self.store.is_worth_storing(computed.key, metadata.size() + body.len());
         let reservation = self.store.try_reserve(metadata.size())?;
         let length = body.len() as u64;
         let body = match body.is_empty() {
@@ -112,7 +113,7 @@ impl Cache {
             }
         };
         let entry = Arc::new(Entry { metadata: Arc::new(metadata), body, length, _reservation: reservation });
-        if self.shared.invalidation.may_store(epoch) {
+        if is_stored && self.shared.invalidation.may_store(epoch) {
             self.store.put(computed.key, entry.clone(), Instant::now());
         }
         Some(entry)

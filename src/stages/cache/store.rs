@@ -8,7 +8,10 @@ use super::{
 use moka::{ops::compute::Op, sync::Cache};
 use std::{
     hash::{BuildHasherDefault, Hasher},
-    sync::Arc,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::Instant,
 };
 
@@ -22,6 +25,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     fn retain(&self, keep: &mut dyn FnMut(&Entry) -> bool) -> usize;
     /// Reserves `bytes` of the memory budget, if available.
     fn try_reserve(&self, bytes: usize) -> Option<MemoryGuard>;
+    /// Whether a response that another gateway has stored is worth memory here: while there is room, and for a URL that was
+    /// requested before. A scan would replace one response by another that is not requested again either.
+    fn is_worth_storing(&self, key: Key, bytes: usize) -> bool;
     /// Bytes in use.
     fn used_bytes(&self) -> u64;
     /// Approximate number of keys.
@@ -33,7 +39,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 pub struct MemoryStore {
     cache: Cache<Key, Arc<VariantSet>, BuildHasherDefault<IdentityHasher>>,
     budget: Arc<MemoryBudget>,
+    /// Marks of keys that were requested while the memory was full.
+    requested: OnceLock<Box<[AtomicU32]>>,
 }
+
+/// How many marks of requested keys a store has.
+const REQUESTED_CAPACITY: usize = 4096;
 
 impl MemoryStore {
     /// A store within `budget`. An eighth of it is left for responses that are being stored or sent.
@@ -42,7 +53,17 @@ impl MemoryStore {
             .max_capacity(budget.limit - budget.limit / 8)
             .weigher(|_, variants: &Arc<VariantSet>| variants.total_bytes())
             .build_with_hasher(BuildHasherDefault::default());
-        MemoryStore { cache, budget: Arc::new(budget) }
+        MemoryStore { cache, budget: Arc::new(budget), requested: OnceLock::new() }
+    }
+
+    /// Whether the key was requested before, among the last ones.
+    fn was_requested(&self, key: Key) -> bool {
+        let marks =
+            self.requested.get_or_init(|| (0..REQUESTED_CAPACITY).map(|_| AtomicU32::new(0)).collect());
+        let Key([slot, mark]) = key;
+        // Zero is the mark of an empty slot.
+        let mark = (mark >> 32) as u32 | 1;
+        marks[slot as usize % REQUESTED_CAPACITY].swap(mark, Relaxed) == mark
     }
 }
 
@@ -84,8 +105,13 @@ impl Store for MemoryStore {
         })
     }
 
+    fn is_worth_storing(&self, key: Key, bytes: usize) -> bool {
+        let limit = self.budget.limit - self.budget.limit / 8;
+        self.used_bytes() + bytes as u64 <= limit || self.was_requested(key)
+    }
+
     fn used_bytes(&self) -> u64 {
-        self.budget.used.load(std::sync::atomic::Ordering::Relaxed)
+        self.budget.used.load(Relaxed)
     }
 
     fn count(&self) -> u64 {
@@ -112,5 +138,23 @@ impl Hasher for IdentityHasher {
 
     fn write_usize(&mut self, n: usize) {
         self.write_u64(n as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_memory_takes_only_responses_that_were_requested_before() {
+        let store = MemoryStore::new(MemoryBudget { limit: 800, used: Arc::default() });
+        let (one, other) = (Key([1, 2 << 32]), Key([1, 3 << 32]));
+        assert!(store.is_worth_storing(one, 700));
+        let _in_use = store.try_reserve(700).unwrap();
+        assert!(!store.is_worth_storing(one, 1) && store.is_worth_storing(one, 1));
+        assert!(
+            !store.is_worth_storing(other, 1) && !store.is_worth_storing(one, 1),
+            "the slot has one mark"
+        );
     }
 }

@@ -14,7 +14,10 @@ use crate::{
     stages::{
         authentication::{
             keys::{KeyData, Material},
-            settings::{CredentialLocations, JwtSettings, KeySource, RemoteKeys, SchemeConfig, SchemeKind},
+            settings::{
+                CredentialLocations, JwtSettings, KeySource, PossessionSettings, RemoteKeys, SchemeConfig,
+                SchemeKind,
+            },
         },
         program::Statement,
     },
@@ -326,6 +329,7 @@ pub(super) fn scheme(keys: KeySource, requires_expiry: bool, skew: f64) -> Arc<S
         clock_skew: Duration::from_secs_f64(skew.min(9e11)),
         token_types: Vec::new(),
         requires_expiry,
+        possession: PossessionSettings::default(),
         verifies_signature_first: true,
     };
     Arc::new(SchemeConfig { name: "validate-jwt".to_owned(), kind: SchemeKind::Jwt(Box::new(settings)) })

@@ -154,7 +154,7 @@ fn finish(
     decision.map_or_else(Step::Fail, |()| Step::Next)
 }
 
-/// Describes the matches instead of logging them: in the error, or beside the description of the stage.
+/// Describes the matches instead of logging them: in the error, or in the description of the stage.
 fn explain(record: &WafRecord, decision: Result<(), GatewayError>, exchange: &mut Exchange) -> Step {
     match decision {
         Err(error) => Step::Fail(GatewayError { detail: record.explanation().into(), ..error }),

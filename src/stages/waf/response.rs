@@ -38,9 +38,9 @@ impl fmt::Debug for WafResponseInspector {
 }
 
 impl ResponseConfig {
-    /// Whether bodies of a media type are inspected.
+    /// Whether the body of a response is inspected: by its media type, and without one.
     fn has_type(&self, head: &Head) -> bool {
-        let content_type = head.get(b"content-type").unwrap_or_default();
+        let Some(content_type) = head.get(b"content-type") else { return true };
         let media = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         self.content_types.iter().any(|known| media.eq_ignore_ascii_case(known.as_bytes()))
     }
@@ -57,11 +57,13 @@ impl ResponseInspector for WafResponseInspector {
     fn decide(self: Box<Self>, head: &Head, beginning: &[u8]) -> ResponseDecision {
         let Self { record, shared, limit, .. } = *self;
         let Some(mut record) = record else { return Box::pin(std::future::ready(Ok(()))) };
-        let fields: Vec<(&[u8], &[u8])> = head.fields().map(|(_, name, value)| (name, value)).collect();
+        // The rules see the decoded body.
+        let fields = head.fields().filter(|(_, name, _)| !name.eq_ignore_ascii_case(b"content-encoding"));
+        let fields: Vec<(&[u8], &[u8])> = fields.map(|(_, name, value)| (name, value)).collect();
         let protocol = head.version.as_str().as_bytes();
         record.transaction.request_mut().add_response(head.status, protocol, &fields);
         let coding = head.get(b"content-encoding").map(<[u8]>::to_vec);
-        if coding.is_none() && beginning.len() <= MAX_INLINE_BYTES {
+        if beginning.is_empty() || (coding.is_none() && beginning.len() <= MAX_INLINE_BYTES) {
             let decision = evaluate_response(&mut record, beginning);
             record.report(&shared, decision.as_ref().err().map(|error| error.status(false)));
             return Box::pin(std::future::ready(decision));

@@ -98,7 +98,10 @@ impl AccessLog {
 
     /// The same for a forwarded connection or UDP session.
     pub fn log_connection(&self, worker: usize, record: &ConnectionRecord) {
-        self.push(worker, |queue| record.write(self.form, queue));
+        self.push(worker, |queue| match self.form {
+            RecordForm::Json => record.write_json(queue),
+            RecordForm::Combined => record.write_combined(queue),
+        });
     }
 
     fn push(&self, worker: usize, write: impl FnOnce(&mut Vec<u8>)) {

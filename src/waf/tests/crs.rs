@@ -19,7 +19,7 @@ const MIN_PASSED: usize = 4898;
 const KNOWN_FAILURES: [(&str, &str); 5] = [
     (
         "920181-1",
-        "expects that the server removes Content-Length beside Transfer-Encoding before the rules run",
+        "expects that the server removes Content-Length next to Transfer-Encoding before the rules run",
     ),
     ("920430-5", "sends a request line of HTTP/0.9, which the HTTP parser rejects"),
     ("920620-1", "expects that the server joins two Content-Type fields to one, as Apache httpd does"),

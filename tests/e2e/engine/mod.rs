@@ -24,6 +24,7 @@ mod discovery;
 mod discovery_providers;
 mod disks;
 mod dns;
+mod external_authorization;
 mod fabric;
 mod fabric_failover;
 mod failures;

@@ -5,6 +5,7 @@ pub mod client;
 pub mod collector;
 pub mod consul;
 pub mod dns;
+pub mod ext_authz;
 pub mod gateway;
 pub mod h2;
 pub mod http1_reader;

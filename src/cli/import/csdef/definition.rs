@@ -49,8 +49,12 @@ pub fn read(
     let known = ["WebRole", "WorkerRole", "LoadBalancerProbes", "NetworkTrafficRules"];
     findings.ignore_others(root, &["name", "schemaVersion"], &known);
     let probes = root.all("LoadBalancerProbes").flat_map(|probes| probes.all("LoadBalancerProbe"));
-    let probes: BTreeMap<String, Element> =
-        probes.map(|probe| (probe.attribute("name").unwrap_or_default().to_owned(), probe.clone())).collect();
+    let named = |probe: &Element| {
+        let name = probe.attribute("name").unwrap_or_default().to_owned();
+        findings.add(Fate::Mapped, probe, format!("LoadBalancerProbe {name}"));
+        (name, probe.clone())
+    };
+    let probes: BTreeMap<String, Element> = probes.map(named).collect();
     let mut definition =
         Definition { name: root.attribute("name").unwrap_or_default().to_owned(), ..Definition::default() };
     let mut gateway_port = gateway_port.map(u32::from);

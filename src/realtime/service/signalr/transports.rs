@@ -348,7 +348,7 @@ fn switch(key: &[u8], socket: LinkSocket) -> Response {
     let mut head = Head::response(101, b"Switching Protocols");
     head.append(b"Sec-WebSocket-Accept", accept_key(key).as_bytes());
     let upgrade = Upgrade { peer: UpgradePeer::Service(Box::new(socket)), guards: SmallVec::new() };
-    Response { head, upgrade: Some(upgrade), ..Response::default() }
+    Response { head, upgrade: Some(Box::new(upgrade)), ..Response::default() }
 }
 
 fn not_found() -> GatewayError {

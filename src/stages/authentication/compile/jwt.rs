@@ -36,8 +36,7 @@ impl SchemeCompiler<'_, '_> {
         let default_skew = Duration::from_secs(if self.ocelot { 300 } else { 60 });
         let skew = self.time("ClockSkew", &self.document.clock_skew, default_skew, [0, 3600]);
         let keys = self.keys();
-        let audiences: Vec<String> =
-            self.document.audience.iter().flat_map(|list| &list.0).map(|one| one.value.clone()).collect();
+        let audiences = self.audiences();
         if let (Some(KeySource::Remote(_)), true) = (&keys, audiences.is_empty()) {
             let message = format!("the scheme \"{}\" accepts tokens for any audience", self.name.value);
             self.diagnostics
@@ -55,12 +54,13 @@ impl SchemeCompiler<'_, '_> {
             audiences,
             clock_skew: skew,
             token_types: items(&self.document.token_types).iter().map(|kind| kind.value.clone()).collect(),
+            possession: self.possession(),
             requires_expiry: true,
             verifies_signature_first: false,
         })
     }
 
-    fn issuers(&mut self) -> Vec<IssuerPattern> {
+    pub(super) fn issuers(&mut self) -> Vec<IssuerPattern> {
         let document = self.document;
         let written = document.issuer.iter().flat_map(|list| &list.0).filter(|one| !one.trim().is_empty());
         let parsed = written.filter_map(|one| {
@@ -212,7 +212,7 @@ impl SchemeCompiler<'_, '_> {
         self.diagnostics.warning(codes::INSECURE_PROVIDER, span, message).help("use https");
     }
 
-    fn trust(&mut self) -> Option<TrustAnchors> {
+    pub(super) fn trust(&mut self) -> Option<TrustAnchors> {
         if non_blank(&self.document.ca_file).is_none() {
             return Some(TrustAnchors::System);
         }

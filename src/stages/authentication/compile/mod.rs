@@ -4,16 +4,22 @@
 //! called by `plan::compile` once per document, and the compiler of the options, called for each route. The results
 //! are plain settings; keys, caches and refresh tasks belong to `AuthState`, which outlives a reload.
 
+mod external;
 mod files;
 mod inline;
+mod introspection;
 mod jwt;
+mod oauth;
 mod schemes;
+mod session;
+mod setting_types;
+mod webhook;
 
 use super::{
     options::{AuthenticationOptions, ResolvedAuthentication},
     scheme_document::AuthenticationSchemeDocument,
     scheme_set::SchemeSet,
-    settings::{AuthenticationConfig, SchemeConfig},
+    settings::{AuthenticationConfig, SchemeConfig, SchemeKind},
 };
 use crate::{
     config::{
@@ -25,10 +31,11 @@ use crate::{
 use std::sync::Arc;
 
 impl SchemeSet {
-    /// Compiles all of them. `client_certificates_requested`: a listener requests client certificates.
+    /// Compiles all of them. The facts are whether a listener requests client certificates, and whether there is a shared
+    /// state.
     pub fn compile(
         documents: &Setting<SpannedMap<Spanned<AuthenticationSchemeDocument>>>,
-        client_certificates_requested: bool,
+        (client_certificates_requested, has_shared_state): (bool, bool),
         ocelot: bool,
         attached: &ReferencedFiles,
         diagnostics: &mut Diagnostics,
@@ -41,6 +48,7 @@ impl SchemeSet {
                 attached,
                 ocelot,
                 client_certificates_requested,
+                has_shared_state,
                 diagnostics,
             };
             schemes.names.push(name.value.clone());
@@ -73,6 +81,27 @@ impl SchemeSet {
     }
 }
 
+/// Only sessions have tokens that can be exchanged.
+fn report_audience(set: &Setting<String>, schemes: &[Arc<SchemeConfig>], context: &mut CompileContext) {
+    let has_session = schemes.iter().any(|scheme| matches!(scheme.kind, SchemeKind::OpenIdConnect(_)));
+    if let Some(audience) = set.as_ref().filter(|_| !has_session) {
+        let message = "TokenAudience has no effect without a scheme of the type OpenIdConnect";
+        context.diagnostics.error(codes::SESSION_STORE, audience.span, message).help("remove it");
+    }
+}
+
+/// A request has one session.
+fn report_second_session(schemes: &[Arc<SchemeConfig>], context: &mut CompileContext) {
+    let sessions = schemes.iter().filter(|scheme| matches!(scheme.kind, SchemeKind::OpenIdConnect(_)));
+    if sessions.count() > 1 {
+        let (span, message) = (context.span(), "the route has several schemes of the type OpenIdConnect");
+        context
+            .diagnostics
+            .error(codes::SESSION_STORE, span, message)
+            .help("a browser has one session: name one of them");
+    }
+}
+
 impl Feature for AuthenticationOptions {
     type Config = AuthenticationConfig;
 
@@ -82,7 +111,11 @@ impl Feature for AuthenticationOptions {
         let gateway = context.gateway;
         options.is_required().then(|| {
             let known = options.schemes.iter().filter_map(|name| gateway.schemes.valid.get(name.as_str()));
-            AuthenticationConfig { schemes: known.cloned().collect(), ocelot: gateway.ocelot }
+            let schemes: Vec<_> = known.cloned().collect();
+            report_second_session(&schemes, context);
+            let token_audience = non_blank(&self.token_audience).map(|audience| audience.value.clone());
+            report_audience(&self.token_audience, &schemes, context);
+            AuthenticationConfig { schemes, ocelot: gateway.ocelot, token_audience }
         })
     }
 

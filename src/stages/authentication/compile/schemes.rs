@@ -1,13 +1,13 @@
 //! One entry of `AuthenticationSchemes` → a scheme; every error is reported.
 
-use super::{files, inline};
+use super::{files, inline, setting_types::settings_of_types};
 use crate::{
     base::{bytes::is_token, units::DurationText},
     config::{
         Code, Diagnostics, ReferencedFiles, Span, Spanned, codes,
         ranges::RangeChecker,
         suggest,
-        values::{Setting, non_blank},
+        values::{List, Setting, items, non_blank},
     },
     stages::authentication::{
         scheme_document::AuthenticationSchemeDocument,
@@ -17,7 +17,16 @@ use crate::{
 use std::borrow::Cow;
 use std::time::Duration;
 
-const SCHEME_TYPES: [&str; 4] = ["JwtBearer", "ApiKey", "Basic", "ClientCertificate"];
+const SCHEME_TYPES: [&str; 8] = [
+    "JwtBearer",
+    "Introspection",
+    "ApiKey",
+    "Basic",
+    "ClientCertificate",
+    "HmacSignature",
+    "External",
+    "OpenIdConnect",
+];
 
 /// Compiles one scheme.
 pub(super) struct SchemeCompiler<'r, 'o> {
@@ -26,6 +35,7 @@ pub(super) struct SchemeCompiler<'r, 'o> {
     pub(super) attached: &'r ReferencedFiles,
     pub(super) ocelot: bool,
     pub(super) client_certificates_requested: bool,
+    pub(super) has_shared_state: bool,
     pub(super) diagnostics: &'o mut Diagnostics,
 }
 
@@ -36,7 +46,7 @@ impl<'r> SchemeCompiler<'r, '_> {
             let span = self.document.kind.as_ref().map_or(self.document.span, |kind| kind.span);
             self.diagnostics
                 .error(codes::SCHEME_TYPE, span, message)
-                .help("expected \"JwtBearer\", \"ApiKey\", \"Basic\" or \"ClientCertificate\"");
+                .help(format!("expected {}", suggest::one_of(&SCHEME_TYPES)));
             return None;
         };
         let known = SCHEME_TYPES.iter().find(|known| known.eq_ignore_ascii_case(kind.trim()));
@@ -45,6 +55,12 @@ impl<'r> SchemeCompiler<'r, '_> {
             Some(&"JwtBearer") => self.jwt().map(|jwt| SchemeKind::Jwt(Box::new(jwt))),
             Some(&"ApiKey") => self.api_key().map(SchemeKind::ApiKey),
             Some(&"Basic") => self.basic().map(SchemeKind::Basic),
+            Some(&"Introspection") => {
+                self.introspection().map(|own| SchemeKind::Introspection(Box::new(own)))
+            }
+            Some(&"HmacSignature") => self.hmac().map(|hmac| SchemeKind::Hmac(Box::new(hmac))),
+            Some(&"OpenIdConnect") => self.session().map(|own| SchemeKind::OpenIdConnect(Box::new(own))),
+            Some(&"External") => self.external().map(|own| SchemeKind::External(Box::new(own))),
             Some(_) => Some(self.certificate(kind.span)),
             None => {
                 self.unknown(kind);
@@ -59,13 +75,13 @@ impl<'r> SchemeCompiler<'r, '_> {
         if let Some(meant) = suggest::closest_match(kind, SCHEME_TYPES) {
             diagnostic.help(format!("did you mean \"{meant}\"?"));
         }
-        diagnostic.help("expected JwtBearer, ApiKey, Basic or ClientCertificate");
+        diagnostic.help(format!("expected {}", suggest::one_of(&SCHEME_TYPES)));
     }
 
     /// Reports settings that a scheme of this type does not use.
     fn report_unused_settings(&mut self, kind: Option<&str>) {
         let Some(kind) = kind else { return };
-        for (setting, span, types) in settings(self.document) {
+        for (setting, span, types) in settings_of_types(self.document) {
             if let Some(span) = span.filter(|_| !types.contains(&kind)) {
                 let message = format!("\"{setting}\" has no effect on a scheme of Type \"{kind}\"");
                 let help = format!("remove it; it is a setting of {}", types.join(" and "));
@@ -182,6 +198,51 @@ impl<'r> SchemeCompiler<'r, '_> {
         }
     }
 
+    /// One of a few names, or the first of them.
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        setting: &str,
+        set: &Setting<String>,
+        choices: &[(&str, T)],
+    ) -> Option<T> {
+        let Some(name) = non_blank(set) else { return choices.first().map(|(_, value)| *value) };
+        let chosen = choices.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.trim()));
+        if let Some((_, value)) = chosen {
+            return Some(*value);
+        }
+        let names: Vec<&str> = choices.iter().map(|(known, _)| *known).collect();
+        let message = format!("unknown {setting} \"{}\"", name.value);
+        self.diagnostics
+            .error(codes::SCHEME_VALUE, name.span, message)
+            .help(format!("expected {}", suggest::one_of(&names)));
+        None
+    }
+
+    /// A setting that must be present.
+    pub(super) fn needed(&mut self, setting: &str, set: &'r Setting<String>) -> Option<&'r Spanned<String>> {
+        let found = non_blank(set);
+        if found.is_none() {
+            let message = format!("the scheme \"{}\" has no {setting}", self.name.value);
+            self.diagnostics.error(codes::SCHEME_INCOMPLETE, self.document.span, message);
+        }
+        found
+    }
+
+    /// Names of header fields.
+    pub(super) fn field_names(&mut self, setting: &str, list: &List<String>) -> Vec<String> {
+        let mut names = Vec::new();
+        for name in items(list) {
+            match is_token(name.trim().as_bytes()) {
+                true => names.push(name.trim().to_owned()),
+                false => {
+                    let message = format!("invalid name \"{}\" in {setting}", name.value);
+                    self.diagnostics.error(codes::BAD_HEADER_NAME, name.span, message);
+                }
+            }
+        }
+        names
+    }
+
     /// A duration within its range.
     pub(super) fn time(
         &mut self,
@@ -199,40 +260,4 @@ impl<'r> SchemeCompiler<'r, '_> {
             max,
         )
     }
-}
-
-/// A setting, its span if it is set, and the types that use it.
-type Row = (&'static str, Option<Span>, &'static [&'static str]);
-
-fn settings(document: &AuthenticationSchemeDocument) -> [Row; 23] {
-    fn at<T>(set: &Setting<T>) -> Option<Span> {
-        set.as_ref().map(|set| set.span)
-    }
-    const JWT: &[&str] = &["JwtBearer"];
-    const ALL_SCHEME_TYPES: &[&str] = &["JwtBearer", "ApiKey"];
-    [
-        ("SigningKey", at(&document.signing_key), JWT),
-        ("PublicKeyFile", at(&document.public_key_file), JWT),
-        ("JwksFile", at(&document.jwks_file), JWT),
-        ("JwksUri", at(&document.jwks_uri), JWT),
-        ("Authority", at(&document.authority), JWT),
-        ("CaFile", at(&document.ca_file), JWT),
-        ("RefreshInterval", at(&document.refresh_interval), JWT),
-        ("MinimumRefreshInterval", at(&document.minimum_refresh_interval), JWT),
-        ("Algorithms", at(&document.algorithms), JWT),
-        ("Issuer", at(&document.issuer), JWT),
-        ("Audience", at(&document.audience), JWT),
-        ("ClockSkew", at(&document.clock_skew), JWT),
-        ("TokenTypes", at(&document.token_types), JWT),
-        ("MaxKeysTried", at(&document.max_keys_tried), JWT),
-        ("Cookie", at(&document.cookie), JWT),
-        ("Header", at(&document.header), ALL_SCHEME_TYPES),
-        ("QueryParameter", at(&document.query_parameter), ALL_SCHEME_TYPES),
-        ("KeepQueryParameter", at(&document.keep_query_parameter), ALL_SCHEME_TYPES),
-        ("KeysFile", at(&document.keys_file), &["ApiKey"]),
-        ("Keys", at(&document.keys), &["ApiKey"]),
-        ("UsersFile", at(&document.users_file), &["Basic"]),
-        ("Users", at(&document.users), &["Basic"]),
-        ("MaxWrongPasswordDelay", at(&document.max_wrong_password_delay), &["Basic"]),
-    ]
 }

@@ -102,16 +102,16 @@ impl SharedCache {
         token: &str,
         is_lock_only: bool,
     ) -> Result<Loaded, StateError> {
-        let keys = ["r", "l", "w"].map(|part| self.key(key, part));
-        let keys = [&keys[..], &[self.invalidation_key(key.resource)]].concat();
-        let arguments = [
-            token.to_owned(),
-            LOCK_TTL.as_millis().to_string(),
-            u8::from(is_lock_only).to_string(),
-            codec::MAX_VALUE.to_string(),
+        let base = self.key(key, "");
+        let part = |name: &[u8]| [&base[..], name].concat();
+        let keys = vec![part(b"r"), part(b"l"), part(b"w"), self.invalidation_key(key.resource)];
+        let arguments = vec![
+            token.as_bytes().to_vec(),
+            LOCK_TTL.as_millis().to_string().into_bytes(),
+            if is_lock_only { b"1".to_vec() } else { b"0".to_vec() },
+            codec::MAX_VALUE.to_string().into_bytes(),
         ];
-        let arguments = arguments.map(String::into_bytes);
-        let reply = self.state.script(&LOAD, &keys, &arguments, self.state.timeout()).await?;
+        let reply = self.state.script_in_batch(&LOAD, keys, arguments).await?;
         let loaded = Loaded::parse(reply).inspect_err(|error| self.state.record_failure(error))?;
         let since = u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(0);
         self.epoch_us.store(loaded.now_us.saturating_sub(since), Relaxed);

@@ -8,6 +8,7 @@ mod calls;
 mod construct;
 mod lexer;
 mod methods;
+mod new_expression;
 mod parser;
 mod scan;
 mod statements;

@@ -39,10 +39,17 @@ const TYPES: [&str; 27] = [
 const OPERATORS: [&[&str]; 6] =
     [&["||"], &["&&"], &["==", "!="], &["<", ">", "<=", ">="], &["+", "-"], &["*", "/", "%"]];
 const MAX_DEPTH: usize = 120;
+/// Maximum number of operators of an expression or a statement, calls and members included.
+const MAX_OPERATORS: usize = 600;
+/// The levels that an interpolated string counts as.
+const INTERPOLATION_DEPTH: usize = 20;
 
 /// Parses an expression.
 pub fn parse_expression(text: &str) -> Result<Expr, String> {
-    let mut parser = Parser::new(text)?;
+    parse_whole(Parser::new(text)?)
+}
+
+fn parse_whole(mut parser: Parser) -> Result<Expr, String> {
     let expression = parser.expression()?;
     match parser.peek() {
         None => Ok(expression),
@@ -50,10 +57,13 @@ pub fn parse_expression(text: &str) -> Result<Expr, String> {
     }
 }
 
-fn parts(segments: Vec<Segment>) -> Result<Vec<TextPart>, String> {
+fn parts(segments: Vec<Segment>, depth: usize) -> Result<Vec<TextPart>, String> {
     let part = |segment| match segment {
         Segment::Literal(text) => Ok(TextPart::Literal(text)),
-        Segment::Hole(text) => parse_expression(&text).map(TextPart::Value),
+        Segment::Hole(text) => {
+            let parser = Parser { depth: depth + INTERPOLATION_DEPTH, ..Parser::new(&text)? };
+            parse_whole(parser).map(TextPart::Value)
+        }
     };
     segments.into_iter().map(part).collect()
 }
@@ -71,13 +81,15 @@ fn shown(token: &Token) -> String {
 pub(super) struct Parser {
     pub(super) tokens: Vec<Token>,
     pub(super) at: usize,
-    depth: usize,
+    pub(super) depth: usize,
+    /// The operators of the expression, which bound the height of its tree.
+    operators: usize,
 }
 
 impl Parser {
     /// A parser of a text.
     pub(super) fn new(text: &str) -> Result<Parser, String> {
-        Ok(Parser { tokens: tokens(text)?, at: 0, depth: 0 })
+        Ok(Parser { tokens: tokens(text)?, at: 0, depth: 0, operators: 0 })
     }
 
     pub(super) fn peek(&self) -> Option<&Token> {
@@ -121,6 +133,7 @@ impl Parser {
 
     /// A type with its generic arguments and `[]`; `None` leaves the position undefined.
     pub(super) fn type_name(&mut self) -> Option<String> {
+        self.count_operator().ok()?;
         let mut name = self.name().ok()?;
         while self.take(".") {
             name = self.name().ok()?;
@@ -145,13 +158,32 @@ impl Parser {
     }
 
     pub(super) fn expression(&mut self) -> Result<Expr, String> {
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return Err("the expression is nested too deeply".to_owned());
-        }
+        self.enter()?;
         let expression = self.lambda_or_conditional();
         self.depth -= 1;
         expression
+    }
+
+    /// Enters a level of nesting.
+    pub(super) fn enter(&mut self) -> Result<(), String> {
+        self.depth += 1;
+        match self.depth > MAX_DEPTH {
+            true => Err("the expression is nested too deeply".to_owned()),
+            false => Ok(()),
+        }
+    }
+
+    /// Begins a statement, whose operators are counted anew.
+    pub(super) fn begin_statement(&mut self) {
+        self.operators = 0;
+    }
+
+    fn count_operator(&mut self) -> Result<(), String> {
+        self.operators += 1;
+        match self.operators > MAX_OPERATORS {
+            true => Err(format!("the expression has more than {MAX_OPERATORS} operators")),
+            false => Ok(()),
+        }
     }
 
     fn lambda_or_conditional(&mut self) -> Result<Expr, String> {
@@ -183,6 +215,7 @@ impl Parser {
         if !self.take("??") {
             return Ok(left);
         }
+        self.count_operator()?;
         let right = self.coalesce()?;
         Ok(Expr::Binary("??", Box::new(left), Box::new(right)))
     }
@@ -198,12 +231,14 @@ impl Parser {
                 return Ok(left);
             };
             self.at += 1;
+            self.count_operator()?;
             let right = self.binary(level + 1)?;
             left = Expr::Binary(operator, Box::new(left), Box::new(right));
         }
     }
 
     fn unary(&mut self) -> Result<Expr, String> {
+        self.count_operator()?;
         if self.take("!") {
             return Ok(Expr::Not(Box::new(self.unary()?)));
         }
@@ -245,7 +280,7 @@ impl Parser {
         Ok(match token {
             Token::Text(text) => Expr::Text(text),
             Token::Number(number) => Expr::Number(number),
-            Token::Interpolated(segments) => Expr::Interpolated(parts(segments)?),
+            Token::Interpolated(segments) => Expr::Interpolated(parts(segments, self.depth)?),
             Token::Name(name) => match name.as_str() {
                 "true" => Expr::Bool(true),
                 "false" => Expr::Bool(false),
@@ -264,6 +299,7 @@ impl Parser {
 
     fn postfix(&mut self, mut left: Expr) -> Result<Expr, String> {
         loop {
+            self.count_operator()?;
             if self.take(".") {
                 left = Expr::Member(Box::new(left), self.name()?, false);
             } else if self.take("?.") {
@@ -305,7 +341,7 @@ impl Parser {
         None
     }
 
-    fn arguments(&mut self) -> Result<Vec<Expr>, String> {
+    pub(super) fn arguments(&mut self) -> Result<Vec<Expr>, String> {
         self.expect("(")?;
         let mut arguments = Vec::new();
         while !self.take(")") {
@@ -319,75 +355,5 @@ impl Parser {
             }
         }
         Ok(arguments)
-    }
-
-    fn new_expression(&mut self) -> Result<Expr, String> {
-        if self.is("[") {
-            self.at += 1;
-            self.expect("]")?;
-            return Ok(Expr::List(self.items()?));
-        }
-        if self.is("{") {
-            return self.anonymous();
-        }
-        let class = self.type_name().ok_or("expected a type behind `new`")?;
-        if class.ends_with("[]") {
-            return Ok(Expr::List(self.items()?));
-        }
-        let arguments = if self.is("(") { self.arguments()? } else { Vec::new() };
-        let members = if self.is("{") { self.initializer()? } else { Vec::new() };
-        Ok(Expr::New { class, arguments, members })
-    }
-
-    fn items(&mut self) -> Result<Vec<Expr>, String> {
-        self.expect("{")?;
-        let mut items = Vec::new();
-        while !self.take("}") {
-            items.push(self.expression()?);
-            if !self.take(",") && !self.is("}") {
-                return Err("expected `,` or `}` in a list".to_owned());
-            }
-        }
-        Ok(items)
-    }
-
-    fn anonymous(&mut self) -> Result<Expr, String> {
-        self.expect("{")?;
-        let mut members = Vec::new();
-        while !self.take("}") {
-            let name = self.name()?;
-            self.expect("=")?;
-            members.push((name, self.expression()?));
-            if !self.take(",") && !self.is("}") {
-                return Err("expected `,` or `}` in an object".to_owned());
-            }
-        }
-        Ok(Expr::Object(members))
-    }
-
-    /// `{ {"a", x}, ["b"] = y, z }`.
-    fn initializer(&mut self) -> Result<Vec<(Option<Expr>, Expr)>, String> {
-        self.expect("{")?;
-        let mut members = Vec::new();
-        while !self.take("}") {
-            if self.take("{") {
-                let key = self.expression()?;
-                self.expect(",")?;
-                let value = self.expression()?;
-                self.expect("}")?;
-                members.push((Some(key), value));
-            } else if self.take("[") {
-                let key = self.expression()?;
-                self.expect("]")?;
-                self.expect("=")?;
-                members.push((Some(key), self.expression()?));
-            } else {
-                members.push((None, self.expression()?));
-            }
-            if !self.take(",") && !self.is("}") {
-                return Err("expected `,` or `}` in an initializer".to_owned());
-            }
-        }
-        Ok(members)
     }
 }

@@ -18,6 +18,14 @@ pub fn parse_block(text: &str) -> Result<Vec<Statement>, String> {
 
 impl Parser {
     fn statement(&mut self, statements: &mut Vec<Statement>) -> Result<(), String> {
+        self.enter()?;
+        self.begin_statement();
+        self.statement_within(statements)?;
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn statement_within(&mut self, statements: &mut Vec<Statement>) -> Result<(), String> {
         for word in
             ["for", "foreach", "while", "do", "try", "using", "switch", "throw", "lock", "unchecked", "goto"]
         {

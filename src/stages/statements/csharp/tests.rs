@@ -60,6 +60,21 @@ fn blocks_have_the_values_of_csharp() {
 }
 
 #[test]
+fn deep_expressions_are_errors() {
+    for csharp in [
+        format!("@({}1{})", "(".repeat(5000), ")".repeat(5000)),
+        format!("@({}true)", "!".repeat(9000)),
+        format!("@({}1)", "1+".repeat(7000)),
+        format!("@(x{})", "[0]".repeat(5000)),
+        format!("@{{ {}return 1;{} }}", "{ ".repeat(5000), " }".repeat(5000)),
+        format!("@{{ {}return a; }}", "var a = 1; ".repeat(1000)),
+        format!("@({}1{})", "$\"{".repeat(2000), "}\"".repeat(2000)),
+    ] {
+        assert!(translate(&csharp).is_err(), "{}", &csharp[..40]);
+    }
+}
+
+#[test]
 fn what_cannot_be_translated_is_an_error() {
     for csharp in ["@{ for (;;) { } }", "@(new WebClient())", "@(x.Frobnicate())", "@(1 +)", "@{ try { } }"] {
         assert!(translate(csharp).is_err(), "{csharp}");

@@ -7,6 +7,10 @@ use super::{
 
 /// Statements that follow an `if` are repeated in both branches.
 const MAX_STATEMENTS: usize = 2000;
+/// Maximum number of statements behind each other, each of which is a level of the expression.
+const MAX_LEVELS: usize = 150;
+/// Maximum number of texts that one call joins, without the first.
+const MAX_CONCATENATED: usize = 60;
 
 /// Whether an expression is certainly a text, so that `+` appends to it.
 fn is_text(expr: &Expr) -> bool {
@@ -54,7 +58,7 @@ impl Translator {
                 format!("coalesce({}, {})", self.expression(left)?, self.expression(right)?)
             }
             Expr::Binary("+", left, right) if is_text(left) || is_text(right) => {
-                format!("concat({}, {})", self.expression(left)?, self.expression(right)?)
+                self.concatenated(left, right)?
             }
             Expr::Binary(operator @ ("==" | "!="), left, right) if truth_word(left, right).is_some() => {
                 self.truth(operator, truth_word(left, right))?
@@ -78,6 +82,23 @@ impl Translator {
         let (value, word) = compared.ok_or("a comparison with a boolean")?;
         let value = self.expression(value)?;
         Ok(format!("(coalesce(text({value}), \"\").lower() {operator} {})", quoted(word)))
+    }
+
+    /// `a + b + c` of texts as one call.
+    fn concatenated(self, left: &Expr, right: &Expr) -> Result<String, String> {
+        let (mut first, mut rest) = (left, vec![right]);
+        while let Expr::Binary("+", left, right) = first
+            && (is_text(left) || is_text(right))
+            && rest.len() < MAX_CONCATENATED
+        {
+            rest.push(right);
+            first = left;
+        }
+        let mut parts = vec![self.expression(first)?];
+        for part in rest.into_iter().rev() {
+            parts.push(self.expression(part)?);
+        }
+        Ok(format!("concat({})", parts.join(", ")))
     }
 
     /// Expressions with commas between them.
@@ -135,13 +156,17 @@ impl Translator {
 
     /// Translates the statements of `@{ }`.
     pub fn block(self, statements: &[Statement]) -> Result<String, String> {
-        self.block_within(statements, &mut 0)
+        self.block_within(statements, (&mut 0, 0))
     }
 
-    fn block_within(self, statements: &[Statement], count: &mut usize) -> Result<String, String> {
+    fn block_within(
+        self,
+        statements: &[Statement],
+        (count, level): (&mut usize, usize),
+    ) -> Result<String, String> {
         *count += 1;
-        if *count > MAX_STATEMENTS {
-            return Err("too many branches".to_owned());
+        if *count > MAX_STATEMENTS || level > MAX_LEVELS {
+            return Err("too many statements or branches".to_owned());
         }
         let Some((first, rest)) = statements.split_first() else {
             return Ok("null".to_owned());
@@ -149,20 +174,20 @@ impl Translator {
         match first {
             Statement::Return(value) => self.expression(value),
             Statement::Declare(name, value) | Statement::Assign(name, value) => {
-                self.bind(name, &self.expression(value)?, rest, count)
+                self.bind(name, &self.expression(value)?, rest, (count, level))
             }
             Statement::Set(name, key, value) => {
                 let entry = format!("{{{}: {}}}", self.expression(key)?, self.expression(value)?);
-                self.bind(name, &format!("merge({name}, {entry})"), rest, count)
+                self.bind(name, &format!("merge({name}, {entry})"), rest, (count, level))
             }
             Statement::Evaluate(call) => {
                 let (name, value) = self.added(call)?;
-                self.bind(&name, &value, rest, count)
+                self.bind(&name, &value, rest, (count, level))
             }
             Statement::If(condition, yes, no) => {
                 let mut branch = |own: &[Statement]| {
                     let all: Vec<Statement> = own.iter().chain(rest).cloned().collect();
-                    self.block_within(&all, count)
+                    self.block_within(&all, (&mut *count, level + 1))
                 };
                 let (yes, no) = (branch(yes)?, branch(no)?);
                 Ok(format!("({} ? {yes} : {no})", self.expression(condition)?))
@@ -170,7 +195,13 @@ impl Translator {
         }
     }
 
-    fn bind(self, name: &str, value: &str, rest: &[Statement], count: &mut usize) -> Result<String, String> {
-        Ok(format!("cel.bind({name}, {value}, {})", self.block_within(rest, count)?))
+    fn bind(
+        self,
+        name: &str,
+        value: &str,
+        rest: &[Statement],
+        (count, level): (&mut usize, usize),
+    ) -> Result<String, String> {
+        Ok(format!("cel.bind({name}, {value}, {})", self.block_within(rest, (count, level + 1))?))
     }
 }

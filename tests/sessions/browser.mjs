@@ -1,0 +1,233 @@
+// Sign-in sessions with a real provider and a headless Chromium.
+//
+// node browser.mjs CONTROL ORIGIN...: the control port of the provider, and the origins of one or two gateways. Prints a
+// line for each case, `ok NAME` or `not ok NAME`.
+import { Agent, request as httpRequest } from 'node:http';
+import puppeteer from 'puppeteer-core';
+
+const [control, ...origins] = process.argv.slice(2);
+const [first, second = first] = origins;
+const tell = async (path) => (await fetch(`http://127.0.0.1:${control}/${path}`, { method: path === 'counts' ? 'GET' : 'POST' })).json();
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const equal = (found, expected, what) => {
+  if (JSON.stringify(found) !== JSON.stringify(expected)) throw new Error(`${what}: expected ${JSON.stringify(expected)}, found ${JSON.stringify(found)}`);
+};
+
+const browser = await puppeteer.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run'],
+});
+
+/** A browser of its own cookies, with a page. */
+async function visitor() {
+  const context = await browser.createBrowserContext();
+  const page = await context.newPage();
+  page.setDefaultTimeout(10_000);
+  return { context, page };
+}
+
+/** Fills in the form of the provider that the page shows. */
+async function enter(page, name) {
+  await page.waitForSelector('input[name=login]');
+  await page.type('input[name=login]', name);
+  await page.type('input[name=password]', 'any');
+  await Promise.all([page.waitForNavigation(), page.click('button[type=submit]')]);
+}
+
+async function signIn(page, url, name) {
+  await page.goto(url);
+  await enter(page, name);
+}
+
+/** A call of a script in the page. */
+const call = (page, url, options = {}) => page.evaluate(async (url, options) => {
+  const body = options.megabytes ? new Uint8Array(options.megabytes << 20) : options.body;
+  const response = await fetch(url, { ...options, body, redirect: 'manual' });
+  const text = await response.text();
+  let json = null;
+  try { json = JSON.parse(text); } catch { /* a page */ }
+  return { status: response.status, type: response.type, json, text: text.slice(0, 200) };
+}, url, options);
+
+/** Requests of a program with the cookies of a page, on connections of their own. */
+async function parallel(page, count) {
+  const cookies = await page.browserContext().cookies();
+  const header = cookies.filter((cookie) => cookie.name.startsWith('__Host-session')).map(({ name, value }) => `${name}=${value}`).join('; ');
+  const agent = new Agent({ keepAlive: true, maxSockets: 200 });
+  const one = (index) => new Promise((resolve, reject) => {
+    const target = new URL('/api/echo', index % 2 ? second : first);
+    const sent = httpRequest(target, { agent, headers: { cookie: header } }, (response) => {
+      response.resume();
+      response.on('end', () => resolve(response.statusCode));
+    });
+    sent.on('error', reject);
+    sent.end();
+  });
+  const statuses = await Promise.all(Array.from({ length: count }, (_, index) => one(index)));
+  agent.destroy();
+  return statuses.filter((status) => status !== 200).length;
+}
+
+const cases = {
+  async 'a page signs in, and returns to its address with the session'() {
+    const { context, page } = await visitor();
+    await signIn(page, `${first}/app?view=orders#top`, 'ann');
+    equal(page.url().split('#')[0], `${first}/app?view=orders`, 'the address');
+    const echo = await call(page, '/api/echo');
+    equal(echo.status, 200, 'the call of a script');
+    const headers = echo.json.headers;
+    equal([typeof headers.authorization, headers.cookie ?? null], ['string', null], 'the request of the backend');
+    const user = await call(page, '/bff/user');
+    equal([user.status, user.json.claims.sub], [200, 'ann'], 'the user');
+    const visible = await page.evaluate(() => document.cookie + JSON.stringify({ ...localStorage }));
+    equal(visible, '{}', 'what scripts can read');
+    const cookies = (await context.cookies()).filter((cookie) => cookie.name === '__Host-session');
+    equal([cookies.length, cookies[0].httpOnly, cookies[0].secure, cookies[0].sameSite], [1, true, true, 'Lax'], 'the cookie');
+    await context.close();
+  },
+  async 'a script without a session gets a problem, and a forged cookie too'() {
+    const { context, page } = await visitor();
+    await page.goto(`${first}/public`);
+    const missing = await call(page, '/api/echo');
+    equal([missing.status, missing.json.code], [401, 'session.required'], 'no session');
+    await context.setCookie({ name: '__Host-session', value: '1.Zm9yZ2Vk', domain: 'localhost', path: '/', secure: true, httpOnly: true });
+    const forged = await call(page, '/api/echo');
+    equal([forged.status, forged.json.code], [401, 'session.invalid'], 'a forged session');
+    await context.close();
+  },
+  async 'a request of another site is refused'() {
+    const { context, page } = await visitor();
+    await signIn(page, `${first}/app`, 'ann');
+    equal((await call(page, '/api/echo', { method: 'POST' })).status, 200, 'the same origin');
+    const other = await context.newPage();
+    await other.goto(`${first.replace('localhost', '127.0.0.1')}/public`);
+    await other.setContent(`<form method="post" action="${first}/api/echo"><input type="submit" id="go"></form>`);
+    const [response] = await Promise.all([other.waitForNavigation(), other.click('#go')]);
+    equal(response.status() >= 400, true, 'a form of another site');
+    await context.close();
+  },
+  async 'two tabs sign in at the same time'() {
+    const { context, page } = await visitor();
+    const other = await context.newPage();
+    await page.goto(`${first}/app?tab=1`);
+    await other.goto(`${first}/app?tab=2`);
+    await enter(page, 'ann');
+    equal(page.url(), `${first}/app?tab=1`, 'the first tab');
+    await other.goto(`${first}/app?tab=2`);
+    equal(other.url(), `${first}/app?tab=2`, 'the second tab');
+    await context.close();
+  },
+  async 'twenty requests wait for one refresh'() {
+    await tell('lifetime/2');
+    const { context, page } = await visitor();
+    await signIn(page, `${first}/app`, 'ann');
+    await tell('lifetime/300');
+    await sleep(2500);
+    const before = (await tell('counts')).refresh_token;
+    const statuses = await page.evaluate(() => Promise.all(Array.from({ length: 20 }, async () => (await fetch('/api/echo')).status)));
+    equal(statuses.filter((status) => status !== 200).length, 0, 'failed requests');
+    equal((await tell('counts')).refresh_token - before, 1, 'refreshes');
+    await context.close();
+  },
+  async 'a thousand parallel requests with an expired token cause one refresh'() {
+    await tell('lifetime/2');
+    const { context, page } = await visitor();
+    await signIn(page, `${first}/app`, 'ann');
+    await tell('lifetime/300');
+    await sleep(2500);
+    const before = (await tell('counts')).refresh_token;
+    equal(await parallel(page, 1000), 0, 'failed requests');
+    equal((await tell('counts')).refresh_token - before, 1, 'refreshes');
+    await context.close();
+  },
+  async 'the session works on the other gateway'() {
+    const { context, page } = await visitor();
+    await signIn(page, `${first}/app`, 'ben');
+    await page.goto(`${second}/app`);
+    equal(page.url(), `${second}/app`, 'no sign-in');
+    equal((await call(page, '/bff/user')).json.claims.sub, 'ben', 'the user');
+    await context.close();
+  },
+  async 'a sign-out ends the session here and at the provider, on all gateways'() {
+    const { context, page } = await visitor();
+    await signIn(page, `${first}/app`, 'ann');
+    const { json } = await call(page, '/bff/user');
+    await page.goto(`${first}${json.logout_url}&returnUrl=/goodbye`);
+    await Promise.all([page.waitForNavigation(), page.click('button[value=yes], button[name=logout]')]);
+    equal(page.url().split('?')[0], `${first}/goodbye`, 'the address');
+    equal((await call(page, '/api/echo')).status, 401, 'the session');
+    await page.goto(`${second}/app`);
+    await page.waitForSelector('input[name=login]');
+    await context.close();
+  },
+  async 'the provider ends a session by back channel'() {
+    const [one, two] = [await visitor(), await visitor()];
+    await signIn(one.page, `${first}/app`, 'carl');
+    const cookies = (await one.context.cookies()).filter((cookie) => cookie.name.startsWith('__Host-session'));
+    await two.context.setCookie(...cookies);
+    await two.page.goto(`${second}/public`);
+    equal((await call(two.page, '/api/echo')).status, 200, 'a copy of the session');
+    await one.page.goto(`${process.env.ISSUER}/session/end`);
+    await Promise.all([one.page.waitForNavigation(), one.page.click('button[value=yes], button[name=logout]')]);
+    let status = 200;
+    for (let tries = 0; tries < 100 && status === 200; tries++) {
+      status = (await call(two.page, '/api/echo')).status;
+      await sleep(50);
+    }
+    equal(status, 401, 'the copy of the session');
+    await one.context.close();
+    await two.context.close();
+  },
+  async 'an upload with a session that has ended gets a problem, not a reset'() {
+    const { context, page } = await visitor();
+    await signIn(page, `${first}/app`, 'ann');
+    const { json } = await call(page, '/bff/user');
+    const cookies = (await context.cookies()).filter((cookie) => cookie.name.startsWith('__Host-session'));
+    await call(page, json.logout_url);
+    await context.setCookie(...cookies);
+    const upload = await call(page, '/api/echo', { method: 'POST', megabytes: 8, headers: { 'X-CSRF': '1' } });
+    equal([upload.status, upload.json.code], [401, 'session.expired'], 'the upload');
+    await context.close();
+  },
+  async 'the provider rotates its keys'() {
+    await tell('rotate');
+    const { context, page } = await visitor();
+    await signIn(page, `${first}/app`, 'dora');
+    equal((await call(page, '/bff/user')).json.claims.sub, 'dora', 'the user');
+    await context.close();
+  },
+  async 'a provider that is away, slow or answers nonsense ends no session and causes no loop'() {
+    const { context, page } = await visitor();
+    await signIn(page, `${first}/app`, 'ann');
+    const stranger = await visitor();
+    await tell('lifetime/300');
+    for (const mode of ['away', 'slow', 'nonsense']) {
+      await tell(mode);
+      equal((await call(page, '/api/echo')).status, 200, `a session, ${mode}`);
+    }
+    await tell('away');
+    const fresh = await stranger.page.goto(`${first}/app`).catch((error) => error);
+    const isStopped = fresh instanceof Error || fresh.status() === 503;
+    equal(isStopped, true, 'a sign-in');
+    await tell('back');
+    await signIn(stranger.page, `${first}/app`, 'ann');
+    equal(stranger.page.url(), `${first}/app`, 'a sign-in afterwards');
+    await context.close();
+    await stranger.context.close();
+  },
+};
+
+let failed = 0;
+for (const [name, run] of Object.entries(cases)) {
+  const began = Date.now();
+  try {
+    await run();
+    console.log(`ok ${name} (${Date.now() - began} ms)`);
+  } catch (error) {
+    failed += 1;
+    console.log(`not ok ${name}: ${error.message.split('\n')[0]}`);
+    await tell('back');
+  }
+}
+await browser.close();
+process.exit(failed ? 1 : 0);

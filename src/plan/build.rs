@@ -38,6 +38,7 @@ use crate::{
         feature::{BuildContext, RouteRole},
         program::{entities::Shared, run::RouteProgram},
     },
+    state::SharedState,
     telemetry::Metrics,
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -47,17 +48,12 @@ const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Builds the plan. The error is an invalid template that was not checked before.
 pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) -> Result<Plan, String> {
-    process_state.names.dns().configure(&blueprint.dns);
-    // Held from here on: the stages of the routes share the tracer.
-    let telemetry = PlanTelemetry::open(&blueprint.telemetry, &process_state.telemetry)?;
+    let telemetry = configure_process(blueprint, process_state)?;
     let shared_state = blueprint.shared_state.as_ref().map(|config| process_state.shared_states.get(config));
     let resolvers = fabric_target::open_resolvers(blueprint, process_state);
     let roles = roles_plan(blueprint, process_state);
     let mut clusters = Clusters::new(roles.clone());
-    let hubs =
-        hubs::build::services(&blueprint.hubs, shared_state.as_ref(), process_state, |cluster, label| {
-            (clusters.get(cluster, label, blueprint, process_state), attempts(blueprint, process_state))
-        });
+    let hubs = hub_services(blueprint, process_state, shared_state.as_ref(), &mut clusters);
     let (routes, apis) = routes(blueprint, process_state, (&resolvers, &hubs), &mut clusters);
     let listeners = listeners::of_blueprint(blueprint, process_state, &roles, &mut clusters)?;
     Ok(Plan {
@@ -84,6 +80,23 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
         routes,
         apis,
         dynamic: blueprint.dynamic.as_ref().map(|options| dynamic_routes(blueprint, options, process_state)),
+    })
+}
+
+/// Applies the settings of DNS, and opens telemetry: the stages of the routes share the tracer.
+fn configure_process(blueprint: &Blueprint, process_state: &ProcessState) -> Result<PlanTelemetry, String> {
+    process_state.names.dns().configure(&blueprint.dns);
+    PlanTelemetry::open(&blueprint.telemetry, &process_state.telemetry)
+}
+
+fn hub_services(
+    blueprint: &Blueprint,
+    process_state: &ProcessState,
+    shared_state: Option<&Arc<SharedState>>,
+    clusters: &mut Clusters,
+) -> PlanHubs {
+    hubs::build::services(&blueprint.hubs, shared_state, process_state, |cluster, label| {
+        (clusters.get(cluster, label, blueprint, process_state), attempts(blueprint, process_state))
     })
 }
 

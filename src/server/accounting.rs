@@ -75,9 +75,14 @@ pub fn log_access(
     }
 }
 
+/// The subject of the caller, if it is logged.
+fn logged_user(exchange: &Exchange) -> &str {
+    let user = exchange.client.user.as_ref().filter(|_| exchange.record.policy.logs_user);
+    user.and_then(|user| user.claim_value("sub")).unwrap_or("")
+}
+
 fn record<'a>(exchange: &'a Exchange, labels: RecordLabels<'a>, end: &RequestEnd) -> Record<'a> {
     let (record, fabric) = (&exchange.record, exchange.record.fabric.as_deref());
-    let user = exchange.client.user.as_ref().filter(|_| record.policy.logs_user);
     Record {
         time: SystemTime::now() - end.duration,
         id: &record.id,
@@ -110,7 +115,7 @@ fn record<'a>(exchange: &'a Exchange, labels: RecordLabels<'a>, end: &RequestEnd
         backend_duration: end.backend,
         protocol: "",
         is_tls: exchange.client.is_tls,
-        user: user.and_then(|user| user.claim_value("sub")).unwrap_or(""),
+        user: logged_user(exchange),
         request_headers: &record.request_headers,
         response_headers: &record.response_headers,
     }

@@ -58,21 +58,29 @@ pub async fn run_route(
     let first = exchange.routing.stage_index;
     exchange.body.framing = client.framing();
     let (ran, early) = run_request(&route.stages, exchange, client).await;
-    let mut outcome = match exchange.body.relayed.take() {
-        Some(relayed) => {
-            let mut inspected = InspectedBody::new(client, relayed);
-            let outcome = call_or_fail(route, early, exchange, hop, &mut inspected).await;
-            outcome
-                .map(|response| Response { body: inspected.with_remaining_upload(response.body), ..response })
-        }
-        None => call_or_fail(route, early, exchange, hop, client).await,
-    };
+    let mut outcome = call_with_upload(route, early, exchange, hop, client).await;
     if exchange.response.inspector.is_some() {
         outcome = Box::pin(inspect_response(exchange, client, outcome)).await;
     }
     run_response(&route.stages[first..ran], exchange, &mut outcome);
     attach_guards(exchange, &mut outcome);
     outcome
+}
+
+/// Calls the target with the body that stages relay while they inspect it, or with the client's.
+async fn call_with_upload(
+    route: &Route,
+    early: Option<RouteResult>,
+    exchange: &mut Exchange,
+    hop: HopByHop,
+    client: &mut dyn ClientBody,
+) -> RouteResult {
+    let Some(relayed) = exchange.body.relayed.take() else {
+        return call_or_fail(route, early, exchange, hop, client).await;
+    };
+    let mut inspected = InspectedBody::new(client, relayed);
+    let outcome = call_or_fail(route, early, exchange, hop, &mut inspected).await;
+    outcome.map(|response| Response { body: inspected.with_remaining_upload(response.body), ..response })
 }
 
 /// Calls the target, or its program, unless a stage has decided.

@@ -19,6 +19,7 @@ mod fabric_naming;
 mod fabric_open;
 mod fabric_resolvers;
 mod dynamic_routes;
+mod gateway_stages;
 mod internal_service;
 mod listener_name;
 mod listeners;
@@ -49,9 +50,12 @@ mod weights;
 use self::route_compiler::DocumentContext;
 use super::administration::Administration;
 use super::apis::{self, blueprint::ApisBlueprint, compile::CompiledApis};
-use super::blueprint::{Blueprint, DynamicBlueprint, Listener, RouteBlueprint, discovery::Registry};
+use super::blueprint::{
+    Blueprint, DynamicBlueprint, Limits, Listener, RouteBlueprint,
+    discovery::{Registry, StoreBlueprint},
+};
 use super::check::{self, CheckContext, items};
-use super::document::{self, Document, GlobalDocument, TraceContextMode};
+use super::document::{self, Document, GlobalDocument};
 use super::hubs::{self, HubsBlueprint};
 use super::roles::{RolesBlueprint, compile as compile_roles, expand};
 use super::route_tests;
@@ -61,15 +65,10 @@ use super::tunnels;
 use crate::config::values::value_or_default;
 use crate::config::{Diagnostics, Loaded, ReferencedFiles, Span, Spanned, codes};
 use crate::stages::{
-    GatewayStages,
-    ascii_headers::AsciiHeaders,
     authentication::scheme_set::SchemeSet,
     cache::{MemoryConfig, Mode, compile_memory},
-    client_certificate::ForwardClientCertificate,
     custom::StageRegistry,
     feature::GatewayFacts,
-    trace_context::Mode as TraceMode,
-    via::Via,
 };
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -151,13 +150,35 @@ fn blueprint(scope: &CheckContext, attached: &ReferencedFiles, diagnostics: &mut
     let registry = registry(scope, diagnostics);
     let store = discovery::store(scope, registry.as_ref(), diagnostics);
     let limits = limits::limits(document.limits.as_ref().map(|set| &set.value), scope.ocelot, diagnostics);
-    let all = routes(scope, registry, limits.connect_timeout, diagnostics);
-    let Routes { routes, table, rules, dynamic, resolvers, hubs, apis, transport_routes, roles } = all;
-    fabric_open::warn_open(&routes, &listeners, diagnostics);
+    let routes = routes(scope, registry, limits.connect_timeout, diagnostics);
+    fabric_open::warn_open(&routes.routes, &listeners, diagnostics);
+    let process = ProcessSections { listeners, administration, store, limits };
+    with_routes(scope, attached, process, routes, diagnostics)
+}
+
+/// The sections of a blueprint that do not depend on routes.
+struct ProcessSections {
+    listeners: Vec<Listener>,
+    administration: Administration,
+    store: Option<StoreBlueprint>,
+    limits: Limits,
+}
+
+/// The blueprint of the routes and of what depends on them.
+fn with_routes(
+    scope: &CheckContext,
+    attached: &ReferencedFiles,
+    process: ProcessSections,
+    routes: Routes,
+    diagnostics: &mut Diagnostics,
+) -> Blueprint {
+    let document = scope.document;
+    let ProcessSections { listeners, administration, store, limits } = process;
+    let Routes { routes, table, rules, dynamic, resolvers, hubs, apis, transport_routes, roles } = routes;
     Blueprint {
         ocelot: scope.ocelot,
         tunnels: tunnels::compile(document.tunnels.as_ref(), &routes, &listeners, diagnostics),
-        stages: gateway_stages(scope, &listeners, diagnostics),
+        stages: gateway_stages::gateway_stages(scope, &listeners, diagnostics),
         tests: route_tests::compile(document, &routes, &listeners, dynamic.is_some(), diagnostics),
         listeners,
         administration: Arc::new(administration),
@@ -220,28 +241,6 @@ fn data_directory(scope: &CheckContext, diagnostics: &mut Diagnostics) -> PathBu
         setting.map_or_else(|| scope.sources.iter().next().map(|(id, _)| id), |set| Some(set.span.file));
     let path = file.and_then(|file| scope.sources.get(file)?.path.as_deref());
     path.and_then(Path::parent).map_or_else(|| PathBuf::from(written), |folder| folder.join(written))
-}
-
-/// The stages that all routes have. The fields of client certificates are removed from requests on every listener,
-/// before routing.
-fn gateway_stages(
-    scope: &CheckContext,
-    listeners: &[Listener],
-    diagnostics: &mut Diagnostics,
-) -> GatewayStages {
-    let (document, ocelot) = (scope.document, scope.ocelot);
-    let limits = document.limits.as_ref().map(|limits| &limits.value);
-    let forwarded = document.forwarded_headers.as_ref().map(|forwarded| &forwarded.value);
-    let mut tls = listeners.iter().filter_map(|listener| listener.tls.as_ref());
-    let has_client_certificates = tls.any(|tls| tls.client_auth.is_some());
-    GatewayStages {
-        forwarded_headers: Some(limits::forwarded(forwarded, ocelot, diagnostics)),
-        client_certificate: has_client_certificates.then_some(ForwardClientCertificate),
-        trace_context: trace_context(document, ocelot),
-        websocket_limit: limits::websockets_per_client(limits, diagnostics),
-        ascii_headers: ocelot.then_some(AsciiHeaders),
-        via: (!ocelot).then_some(Via),
-    }
 }
 
 fn caches_by_http(route: &RouteBlueprint) -> bool {
@@ -382,16 +381,6 @@ fn compatibility(scope: &CheckContext, diagnostics: &mut Diagnostics) {
         diagnostics
             .error(codes::UNKNOWN_CHOICE, mode.span, message)
             .help("expected \"Ocelot\", or no Compatibility");
-    }
-}
-
-/// Under Ocelot no trace context is added unless it or tracing is configured.
-fn trace_context(document: &Document, ocelot: bool) -> Option<TraceMode> {
-    match document.trace_context.as_ref().map(|mode| mode.value) {
-        Some(TraceContextMode::Off) => None,
-        None if ocelot && document.tracing.is_none() => None,
-        Some(TraceContextMode::Start) => Some(TraceMode::Start),
-        Some(TraceContextMode::Continue) | None => Some(TraceMode::Continue),
     }
 }
 

@@ -13,6 +13,7 @@ mod program;
 mod report;
 mod request;
 pub(crate) mod resilience;
+mod summary;
 
 pub use discovery::DiscoveryLookup;
 pub use fabric::{ReplicaExplanation, ServiceExplanation};
@@ -32,7 +33,6 @@ use crate::{
     backend::{
         Cluster,
         attempt::{AttemptConfig, Http2},
-        health::{HealthConfig, ProbeKind},
     },
     config::{Sources, Span},
     net::h1::{encode::put_request, hop_by_hop},
@@ -47,7 +47,7 @@ use crate::{
 };
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
+use summary::{duration, health_check_summary};
 
 /// Maximum number of near misses that are listed.
 const MAX_NEAR_MISSES: usize = 5;
@@ -353,30 +353,6 @@ fn request_lines(
     let version = if terms.http2 == Http2::Always { Version::Http2 } else { terms.version };
     put_request(&mut bytes, &exchange.request, host, framing(&exchange.request), hop, version);
     text(&bytes).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
-}
-
-/// A summary of the health checks of a cluster.
-fn health_check_summary(health: &HealthConfig) -> String {
-    let mut all = Vec::new();
-    if let Some(active) = &health.active {
-        let what = match &active.kind {
-            ProbeKind::Tcp => "TCP connect".to_owned(),
-            ProbeKind::Http { target, .. } => format!("GET {target}"),
-            ProbeKind::Udp { .. } => "UDP datagram".to_owned(),
-        };
-        all.push(format!("{what} every {}", duration(active.interval)));
-    }
-    if let Some(passive) = &health.passive {
-        let consecutive = passive.consecutive_failures.map(|n| format!("{n} consecutive failures"));
-        let ratio = passive.failure_ratio.map(|ratio| format!("{}% failures", ratio * 100.0));
-        let when: Vec<String> = consecutive.into_iter().chain(ratio).collect();
-        all.push(format!("ejected after {}", when.join(" or ")));
-    }
-    all.join("; ")
-}
-
-fn duration(of: Duration) -> String {
-    if of.subsec_millis() == 0 { format!("{}s", of.as_secs()) } else { format!("{}ms", of.as_millis()) }
 }
 
 /// A dry run has no body; its framing is that of `Content-Length`.

@@ -3,9 +3,9 @@
 
 Usage: tests/realtime/run.py path/to/margay [FILTER]
 
-FILTER is a part of the names of the files: wps-json, wps, sr, py, example, sr-nodes, demo. The libraries are installed once, with the versions of
-cases/package.json and cases/requirements.txt, into target/realtime; one gateway serves all files. A case that did not run
-counts as failed.
+FILTER is a part of the names of the files: wps-json, wps, sr, py, example, sr-nodes, sr-load, demo. The libraries are
+installed once, with the versions of cases/package.json and cases/requirements.txt, into target/realtime; one gateway serves
+all files. A case that did not run counts as failed.
 """
 
 import os
@@ -189,13 +189,13 @@ def run_demo(binary):
     return (1, 0) if is_passed else (0, 1)
 
 
-def run_nodes(binary):
-    """Official SignalR clients whose node is stopped."""
-    shutil.copy(HERE / "signalr-nodes.mjs", WORK)
-    command = [node(), "signalr-nodes.mjs", str(binary)]
-    run = subprocess.run(command, cwd=WORK, timeout=120, text=True, capture_output=True)
+def run_script(name, *arguments):
+    """A test with official SignalR clients that starts its own gateways."""
+    shutil.copy(HERE / f"{name}.mjs", WORK)
+    command = [node(), f"{name}.mjs", *arguments]
+    run = subprocess.run(command, cwd=WORK, timeout=180, text=True, capture_output=True)
     last = (run.stdout.splitlines() or [""])[-1]
-    print(f"sr-nodes: {last if run.returncode == 0 else run.stdout + run.stderr}", flush=True)
+    print(f"{name}: {last if run.returncode == 0 else run.stdout + run.stderr}", flush=True)
     return (1, 0) if run.returncode == 0 else (0, 1)
 
 
@@ -233,7 +233,9 @@ def main():
             services = [("HANDLER", "app/handler.mjs"), ("APP1", "app/app.mjs"), ("APP2", "app/app.mjs")]
             totals.append(run_example(binary, "signalr", "/sr", services, ["app/client.mjs"]))
         if wanted in "sr-nodes":
-            totals.append(run_nodes(binary))
+            totals.append(run_script("signalr-nodes", binary))
+        if wanted in "sr-load":
+            totals.append(run_script("signalr-load", binary, "60"))
         if wanted in "demo":
             totals.append(run_demo(binary))
     finally:

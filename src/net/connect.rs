@@ -7,6 +7,7 @@ use super::{
     io::Stream,
     proxy_protocol::{ProxyHeader, write_proxy},
     reserved::{self, ReservedAddress},
+    connected_peer::ConnectedPeer,
     resolver::{ResolvedName, ResolvedPeer},
     socket_stream::SocketStream,
     tls::{alpn::AlpnOffer, client::TlsTarget},
@@ -81,11 +82,11 @@ impl ConnectAddr {
     }
 
     /// Whether `peer` is still an address of this endpoint.
-    pub(in crate::net) fn is_current(&self, peer: &mut Option<ResolvedPeer>) -> bool {
+    pub(in crate::net) fn is_current(&self, peer: &mut ConnectedPeer) -> bool {
         match (self, peer) {
-            (ConnectAddr::Tcp { name, .. }, Some(peer)) => name.still_contains(peer),
-            (ConnectAddr::Tcp { .. }, None) => false,
-            (ConnectAddr::Unix(_) | ConnectAddr::Agent(_), _) => true,
+            (ConnectAddr::Tcp { name, .. }, ConnectedPeer::Resolved(peer)) => name.still_contains(peer),
+            (ConnectAddr::Tcp { .. }, _) => false,
+            (ConnectAddr::Unix(_) | ConnectAddr::Agent(_), peer) => !peer.is_leaving(),
         }
     }
 }
@@ -120,7 +121,7 @@ pub(in crate::net) async fn open_stream(
     target: &ConnectTarget<'_>,
     offer: AlpnOffer,
     timeout: Duration,
-) -> Result<(Stream, Option<ResolvedPeer>), GatewayError> {
+) -> Result<(Stream, ConnectedPeer), GatewayError> {
     let descriptor = match descriptors::PROCESS.try_backend() {
         None => Box::pin(descriptors::PROCESS.backend()).await,
         free => free,
@@ -181,7 +182,7 @@ async fn connect_stream(
     target: &ConnectTarget<'_>,
     offer: AlpnOffer,
     timeout: Duration,
-) -> Result<(Stream, Option<ResolvedPeer>), GatewayError> {
+) -> Result<(Stream, ConnectedPeer), GatewayError> {
     let deadline = Instant::now() + timeout;
     let connected = match target.addr {
         ConnectAddr::Tcp { name, preferred } => {
@@ -189,12 +190,17 @@ async fn connect_stream(
             let addresses =
                 name.addresses(deadline).await.map_err(|reason| resolve_error(target, &reason))?;
             let connected = connect(&addresses, target.port, preferred, deadline).await;
-            connected.map(|(stream, address)| (stream.into(), Some(ResolvedPeer { address, generation })))
+            connected.map(|(stream, address)| {
+                (stream.into(), ConnectedPeer::Resolved(ResolvedPeer { address, generation }))
+            })
         }
-        ConnectAddr::Unix(path) => connect_unix(path, deadline).await.map(|stream| (stream.into(), None)),
+        ConnectAddr::Unix(path) => {
+            connect_unix(path, deadline).await.map(|stream| (stream.into(), ConnectedPeer::Fixed))
+        }
         ConnectAddr::Agent(endpoint) => {
             let stream = Box::pin(endpoint.open(target.client, timeout)).await?;
-            Ok((VirtualSocketStream::new(Box::new(stream)).into(), None))
+            let peer = ConnectedPeer::Agent(stream.connection());
+            Ok((VirtualSocketStream::new(Box::new(stream)).into(), peer))
         }
     };
     let (mut connected, peer) = connected.map_err(|error| connect_error(target, &error, timeout))?;

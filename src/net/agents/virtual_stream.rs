@@ -1,6 +1,6 @@
 //! A stream to the service of an agent, in the place of a socket: limits, counters, and pingora's trait for such streams.
 
-use super::{config::TunnelLimits, log::StreamGuard, stream::TunnelStream};
+use super::{config::TunnelLimits, entry::AgentConnection, log::StreamGuard, stream::TunnelStream};
 use crate::{
     net::deadline::DeadlineTimer,
     telemetry::agents::{AgentLoss, AgentStall, AgentStreamEnd},
@@ -9,6 +9,7 @@ use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -43,6 +44,11 @@ impl AgentStream {
             paid_until: now,
             rate_timer: DeadlineTimer::default(),
         }
+    }
+
+    /// The connection that carries it.
+    pub fn connection(&self) -> Arc<AgentConnection> {
+        self.guard.connection.clone()
     }
 
     /// Reports a reset to the service, after everything that was sent before.

@@ -34,6 +34,7 @@ impl<'c> DryRun<'c> {
         let mut services = ServiceRegistry::default();
         NAMES.into_iter().for_each(|name| services.add(InternalService::new(name, Router::new())));
         let state = ProcessState::new(Metrics::new(1), usize::MAX).with_services(services);
+        state.agents.reconfigure(&blueprint.tunnels);
         let plan = build(blueprint, candidate.id.clone(), &state)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;

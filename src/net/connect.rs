@@ -7,6 +7,7 @@ use super::{
     io::Stream,
     proxy_protocol::{ProxyHeader, write_proxy},
     reserved::{self, ReservedAddress},
+    connected_peer::ConnectedPeer,
     resolver::{ResolvedName, ResolvedPeer},
     socket_stream::SocketStream,
     tls::{alpn::AlpnOffer, client::TlsTarget},
@@ -80,11 +81,11 @@ impl ConnectAddr {
     }
 
     /// Whether `peer` is still an address of this endpoint.
-    pub(in crate::net) fn is_current(&self, peer: &mut Option<ResolvedPeer>) -> bool {
+    pub(in crate::net) fn is_current(&self, peer: &mut ConnectedPeer) -> bool {
         match (self, peer) {
-            (ConnectAddr::Tcp { name, .. }, Some(peer)) => name.still_contains(peer),
-            (ConnectAddr::Tcp { .. }, None) => false,
-            (ConnectAddr::Unix(_) | ConnectAddr::Agent(_), _) => true,
+            (ConnectAddr::Tcp { name, .. }, ConnectedPeer::Resolved(peer)) => name.still_contains(peer),
+            (ConnectAddr::Tcp { .. }, _) => false,
+            (ConnectAddr::Unix(_) | ConnectAddr::Agent(_), peer) => !peer.is_leaving(),
         }
     }
 }
@@ -119,7 +120,7 @@ pub(in crate::net) async fn open_stream(
     target: &ConnectTarget<'_>,
     offer: AlpnOffer,
     timeout: Duration,
-) -> Result<(Stream, Option<ResolvedPeer>), GatewayError> {
+) -> Result<(Stream, ConnectedPeer), GatewayError> {
     let descriptor = match descriptors::PROCESS.try_backend() {
         None => Box::pin(descriptors::PROCESS.backend()).await,
         free => free,
@@ -164,7 +165,7 @@ async fn connect_socket(
     target: &ConnectTarget<'_>,
     deadline: Instant,
     timeout: Duration,
-) -> Result<(SocketStream, Option<ResolvedPeer>), GatewayError> {
+) -> Result<(SocketStream, ConnectedPeer), GatewayError> {
     let connected = match target.addr {
         ConnectAddr::Tcp { name, preferred } => {
             let generation = name.generation();
@@ -172,15 +173,16 @@ async fn connect_socket(
                 name.addresses(deadline).await.map_err(|reason| resolve_error(target, &reason))?;
             let connected = connect(&addresses, target.port, preferred, deadline).await;
             connected.map(|(stream, address)| {
-                (SocketStream::Tcp(stream), Some(ResolvedPeer { address, generation }))
+                (SocketStream::Tcp(stream), ConnectedPeer::Resolved(ResolvedPeer { address, generation }))
             })
         }
         ConnectAddr::Unix(path) => {
-            connect_unix(path, deadline).await.map(|stream| (SocketStream::Unix(stream), None))
+            connect_unix(path, deadline).await.map(|stream| (SocketStream::Unix(stream), ConnectedPeer::Fixed))
         }
         ConnectAddr::Agent(endpoint) => {
             let stream = Box::pin(endpoint.open(target.client, timeout)).await?;
-            Ok((SocketStream::Agent(Box::new(stream)), None))
+            let peer = ConnectedPeer::Agent(stream.connection());
+            Ok((SocketStream::Agent(Box::new(stream)), peer))
         }
     };
     let (mut socket, peer) = connected.map_err(|error| connect_error(target, &error, timeout))?;
@@ -195,7 +197,7 @@ async fn connect_stream(
     target: &ConnectTarget<'_>,
     offer: AlpnOffer,
     timeout: Duration,
-) -> Result<(Stream, Option<ResolvedPeer>), GatewayError> {
+) -> Result<(Stream, ConnectedPeer), GatewayError> {
     let deadline = Instant::now() + timeout;
     let (connected, peer) = connect_socket(target, deadline, timeout).await?;
     let Some(tls) = target.tls else { return Ok((Stream::new(connected), peer)) };

@@ -21,6 +21,7 @@ pub mod buffer;
 pub mod buffered_client;
 pub mod backend_request;
 pub mod connect;
+pub mod connected_peer;
 pub mod descriptors;
 pub mod dns;
 pub mod connection_limit;

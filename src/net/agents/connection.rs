@@ -158,6 +158,7 @@ impl Driver {
         }
         while self.timer.poll(cx, self.next_tick).is_ready() {
             self.next_tick = Instant::now() + TICK;
+            self.entry.poll_goaway(cx);
             if self.has_expired() {
                 return Poll::Ready(AgentLoss::Expired);
             }

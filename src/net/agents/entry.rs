@@ -10,6 +10,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
+    task::{Context, Poll},
     time::{Duration, SystemTime},
 };
 use tokio::sync::Notify;
@@ -102,6 +103,16 @@ impl AgentConnection {
     /// The handle for new streams; `None` once the connection ends.
     pub fn requests(&self) -> Option<SendRequest<Bytes>> {
         lock(&self.requests).clone()
+    }
+
+    /// Accepts no new streams if the agent accepts none: it sent GOAWAY.
+    pub fn poll_goaway(&self, cx: &mut Context<'_>) {
+        let is_refused = self.requests().is_some_and(|mut requests| {
+            matches!(requests.poll_ready(cx), Poll::Ready(Err(_)))
+        });
+        if is_refused {
+            self.close_for_new_streams();
+        }
     }
 
     /// Whether new streams may begin.

@@ -1,6 +1,6 @@
 //! A stream to the service of an agent, in the place of a socket: its limits and counters.
 
-use super::{config::TunnelLimits, log::StreamGuard, stream::TunnelStream};
+use super::{config::TunnelLimits, entry::AgentConnection, log::StreamGuard, stream::TunnelStream};
 use crate::{
     net::deadline::DeadlineTimer,
     telemetry::agents::{AgentLoss, AgentStall, AgentStreamEnd},
@@ -8,6 +8,7 @@ use crate::{
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -42,6 +43,11 @@ impl AgentStream {
             paid_until: now,
             rate_timer: DeadlineTimer::default(),
         }
+    }
+
+    /// The connection that carries it.
+    pub fn connection(&self) -> Arc<AgentConnection> {
+        self.guard.connection.clone()
     }
 
     /// Reports a reset to the service, after everything that was sent before.

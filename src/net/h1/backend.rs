@@ -8,7 +8,7 @@ use super::{
         io::Stream,
         pool_key::PoolKey,
         proxy_protocol::ProxyHeader,
-        resolver::ResolvedPeer,
+        connected_peer::ConnectedPeer,
         tls::alpn::AlpnOffer,
     },
     decode::Decoder,
@@ -58,8 +58,7 @@ pub enum HeadError {
 pub struct BackendConn {
     pub(super) io: Stream,
     key: PoolKey,
-    /// `None`: a Unix domain socket.
-    peer: Option<ResolvedPeer>,
+    peer: ConnectedPeer,
     /// The PROXY header sent on it: it serves no other client.
     proxy_header: Option<Box<ProxyHeader>>,
     pub(super) input: ReadBuffer,
@@ -101,7 +100,7 @@ impl BackendConn {
     pub fn new(
         io: Stream,
         key: PoolKey,
-        peer: Option<ResolvedPeer>,
+        peer: ConnectedPeer,
         header: Option<ProxyHeader>,
     ) -> Box<BackendConn> {
         Box::new(BackendConn {
@@ -133,9 +132,9 @@ impl BackendConn {
         self.single_use |= max_lifetime.is_some_and(|max_lifetime| max_lifetime.is_zero());
     }
 
-    /// Whether it is too old for another request.
+    /// Whether it is too old for another request, or its peer is leaving.
     pub(in crate::net) fn is_retired(&self, now: Instant) -> bool {
-        self.max_age_deadline.is_some_and(|then| then <= now)
+        self.peer.is_leaving() || self.max_age_deadline.is_some_and(|then| then <= now)
     }
 
     /// How long it may be idle, if the backend limits that to less than `limit`.

@@ -11,7 +11,7 @@ use crate::{
         connection_limit::ConnectionLimiter,
         pool_key::PoolKey,
         proxy_protocol::ProxyHeader,
-        resolver::ResolvedPeer,
+        connected_peer::ConnectedPeer,
     },
     pipeline::error::GatewayError,
 };
@@ -48,7 +48,7 @@ pub(super) struct EndpointConnections {
 pub(super) struct SharedConnection {
     pub(super) requests: SendRequest<WriteBuffer>,
     pub(super) streams: Arc<StreamCount>,
-    pub(super) peer: Option<ResolvedPeer>,
+    pub(super) peer: ConnectedPeer,
     /// The PROXY header sent on it.
     pub(super) proxy_header: Option<ProxyHeader>,
     pub(super) is_tls: bool,
@@ -131,7 +131,7 @@ impl SharedConnection {
     pub(super) fn new(
         requests: SendRequest<WriteBuffer>,
         streams: Arc<StreamCount>,
-        peer: Option<ResolvedPeer>,
+        peer: ConnectedPeer,
         target: &ConnectTarget,
         max_lifetime: Option<Duration>,
     ) -> SharedConnection {
@@ -174,8 +174,8 @@ pub fn evict_expired(now: Instant, max_idle: Duration) {
                     shared.used = now;
                 }
                 let recently_used = now.saturating_duration_since(shared.used) < max_idle;
-                recently_used
-                    && !shared.is_contended()
+                let keep = recently_used && (shared.streams.current() > 0 || !shared.peer.is_leaving());
+                keep && !shared.is_contended()
                     && !matches!(shared.requests.clone().poll_ready(&mut cx), Poll::Ready(Err(_)))
             });
         }

@@ -14,6 +14,7 @@ pub mod body;
 pub mod cancel;
 pub mod collect;
 pub mod error;
+mod error_code;
 pub mod cookies;
 pub mod client_certificate;
 pub mod client_fields;

@@ -1,10 +1,7 @@
 //! The sample identity service: it issues a token to every client, and signs in browsers (`sign_in.rs`). For the tour only;
 //! its key lives as long as the process.
 
-use super::{
-    services::{not_found, reply},
-    sign_in,
-};
+use super::services::reply;
 use crate::{base::percent::percent_decoded, pipeline::internal::Response};
 use axum::{Router, extract::State, response::IntoResponse, routing::any};
 use http::{StatusCode, Uri, header};
@@ -24,11 +21,8 @@ const TOKEN_LIFETIME_SECS: u64 = 3600;
 const PKCS8: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 
 /// `/token?sub=&scope=` and `/jwks.json`.
-pub fn router() -> io::Result<Router> {
-    let identity = Arc::new(Identity::new()?);
-    let router = Router::new().route("/jwks.json", any(keys)).route("/token", any(token));
-    let router = router.with_state(identity.clone()).merge(sign_in::router(identity));
-    Ok(router.fallback(not_found))
+pub fn routes(identity: Arc<Identity>) -> Router {
+    Router::new().route("/jwks.json", any(keys)).route("/token", any(token)).with_state(identity)
 }
 
 async fn keys(State(identity): State<Arc<Identity>>) -> Response {
@@ -102,6 +96,7 @@ pub fn query_value(query: &str, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::services::not_found;
     use super::*;
     use jsonwebtoken::{DecodingKey, Validation, jwk::JwkSet};
 
@@ -111,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_token_is_signed_with_the_key_that_is_published() {
-        let identity = router().unwrap();
+        let identity = routes(Arc::new(Identity::new().unwrap())).fallback(not_found);
         let token = get(&identity, "/token?sub=ben&scope=orders+x");
         let keys: JwkSet = serde_json::from_str(&get(&identity, "/jwks.json")).unwrap();
         let mut validation = Validation::new(Algorithm::EdDSA);

@@ -56,7 +56,7 @@ const SERVICES: [DemoService; 8] = [
     DemoService::new("catalog-2", "CATALOG2_PORT", 9102, || Ok(services::catalog(2))),
     DemoService::new("orders", "ORDERS_PORT", 9103, || Ok(services::orders())),
     DemoService::new("echo", "ECHO_PORT", 9104, || Ok(services::echo())),
-    DemoService::new("identity", "IDENTITY_PORT", 9105, identity::router),
+    DemoService::new("identity", "IDENTITY_PORT", 9105, sign_in::router),
     DemoService::new("flaky", "FLAKY_PORT", 9106, || Ok(services::flaky())),
     DemoService::new("events", "EVENTS_PORT", 9107, || Ok(services::events())),
     DemoService::new("live", "LIVE_PORT", 9108, || Ok(live::router())),

@@ -2,8 +2,8 @@
 //! redirects to no other one.
 
 use super::{
-    identity::{Identity, query_value},
-    services::reply,
+    identity::{self, Identity, query_value},
+    services::{not_found, reply},
 };
 use crate::{
     base::{percent::percent_encoded, url::HttpUrl},
@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
+    io,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -46,15 +47,17 @@ struct SignIn {
     grants: Mutex<HashMap<String, Grant>>,
 }
 
-/// Discovery, sign-in, tokens, sign-out.
-pub fn router(identity: Arc<Identity>) -> Router {
-    let sign_in = Arc::new(SignIn { identity, grants: Mutex::default() });
-    Router::new()
+/// The identity service with discovery, sign-in, tokens and sign-out.
+pub fn router() -> io::Result<Router> {
+    let identity = Arc::new(Identity::new()?);
+    let sign_in = Arc::new(SignIn { identity: identity.clone(), grants: Mutex::default() });
+    let own = Router::new()
         .route("/.well-known/openid-configuration", get(discovery))
         .route("/authorize", get(authorize))
         .route("/oauth/token", post(token))
         .route("/sign-out", get(sign_out))
-        .with_state(sign_in)
+        .with_state(sign_in);
+    Ok(identity::routes(identity).merge(own).fallback(not_found))
 }
 
 fn issuer(fields: &HeaderMap) -> String {

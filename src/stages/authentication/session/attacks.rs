@@ -13,14 +13,24 @@ async fn every_changed_cookie_is_refused() {
     let foreign = other.sign_in().await;
     let (_, login) = scene.begin("/").await;
     let sealed_login = login.split_once('=').unwrap().1;
+    for (name, cookie) in changed_cookies(&cookie, sealed_login, foreign) {
+        assert_eq!(scene.session(&cookie).await, "session.invalid", "{name}");
+    }
+    for absent in ["", "other=1", "__Host-sessionx=1.AAAA", "session=1.AAAA", "__host-session=1.AAAA"] {
+        assert_eq!(scene.session(absent).await, "absent", "{absent}");
+    }
+}
+
+/// A valid cookie in every wrong form, and cookies of others.
+fn changed_cookies(cookie: &str, sealed_login: &str, foreign: String) -> Vec<(&'static str, String)> {
     let flip = |at: usize| {
-        let mut bytes = cookie.clone().into_bytes();
+        let mut bytes = cookie.to_owned().into_bytes();
         bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
         String::from_utf8(bytes).unwrap()
     };
     let start = "__Host-session=1.".len();
     let value = &cookie[start..];
-    let attacks = [
+    vec![
         ("a flipped bit in the version", flip(start)),
         ("a flipped bit in the key ID", flip(start + 3)),
         ("a flipped bit in the nonce", flip(start + 10)),
@@ -45,29 +55,21 @@ async fn every_changed_cookie_is_refused() {
         ("a cookie of another gateway", foreign),
         ("the cookie of a sign-in", format!("__Host-session=1.{sealed_login}")),
         ("plain JSON", "__Host-session=1.{\"id\":\"1\"}".to_owned()),
-    ];
-    for (name, cookie) in attacks {
-        assert_eq!(scene.session(&cookie).await, "session.invalid", "{name}");
-    }
-    for absent in ["", "other=1", "__Host-sessionx=1.AAAA", "session=1.AAAA", "__host-session=1.AAAA"] {
-        assert_eq!(scene.session(absent).await, "absent", "{absent}");
-    }
+    ]
 }
 
-#[tokio::test]
-async fn every_callback_that_is_not_the_answer_to_this_browser_is_refused() {
-    let scene = Scene::start().await;
+/// Targets of callbacks with the cookies of the browser.
+async fn wrong_callbacks(scene: &Scene) -> Vec<(&'static str, String, String)> {
     let (callback, login) = scene.begin("/").await;
     let (other_callback, other_login) = scene.begin("/").await;
     let state =
         |callback: &str| callback.split("state=").nth(1).unwrap().split('&').next().unwrap().to_owned();
     let (own, other) = (state(&callback), state(&other_callback));
-    let value = login.split_once('=').unwrap().1;
     let other_value = other_login.split_once('=').unwrap().1;
     let name = |state: &str| format!("__Host-session-login-{}", &state[..8]);
     let issuer = callback.split("iss=").nth(1).unwrap().to_owned();
     let same_start = format!("{}{}", &own[..8], "A".repeat(35));
-    let attacks = [
+    vec![
         ("no cookie", callback.clone(), String::new()),
         ("the cookie of another sign-in", callback.clone(), other_login.clone()),
         (
@@ -94,19 +96,24 @@ async fn every_callback_that_is_not_the_answer_to_this_browser_is_refused() {
             callback.clone(),
             format!("{}={}", name(&own), &scene.sign_in().await[17..]),
         ),
-    ];
-    for (what, target, cookie) in attacks {
+    ]
+}
+
+#[tokio::test]
+async fn every_callback_that_is_not_the_answer_to_this_browser_is_refused() {
+    let scene = Scene::start().await;
+    for (what, target, cookie) in wrong_callbacks(&scene).await {
         let outcome = scene.endpoint("GET", &target, &[("Cookie", &cookie)]).await;
         assert_eq!((outcome.status, outcome.code), (400, "session.callback"), "{what}: {outcome:?}");
         assert!(!outcome.cookies.iter().any(|cookie| cookie.starts_with("__Host-session=1")), "{what}");
     }
-    assert!(!value.is_empty());
 }
 
-#[tokio::test]
-async fn every_answer_of_the_provider_that_is_wrong_is_refused() {
-    let scene = Scene::start().await;
-    let attacks: Vec<(&str, Box<dyn Fn(&str) -> String>, TokenResponse, u16)> = vec![
+/// What a callback becomes, what the token endpoint responds, and the status.
+type ProviderAttack = (&'static str, Box<dyn Fn(&str) -> String>, TokenResponse, u16);
+
+fn wrong_responses() -> Vec<ProviderAttack> {
+    vec![
         ("another issuer", Box::new(|c| c.replace("iss=", "iss=x")), tokens(json!({})), 400),
         ("no issuer", Box::new(|c| c.split("&iss=").next().unwrap().to_owned()), tokens(json!({})), 400),
         ("an error", Box::new(|c| c.replace("code=c", "error=access_denied")), tokens(json!({})), 400),
@@ -140,19 +147,31 @@ async fn every_answer_of_the_provider_that_is_wrong_is_refused() {
             TokenResponse::Raw(200, r#"{"access_token":"a","token_type":"Bearer"}"#.into()),
             400,
         ),
-        ("another nonce", same(), tokens(json!({ "nonce": "other" })), 400),
-        ("no nonce", same(), tokens(json!({ "nonce": null })), 400),
-        ("the issuer of another ID token", same(), tokens(json!({ "iss": "https://other" })), 400),
-        ("another audience", same(), tokens(json!({ "aud": "other" })), 400),
-        ("several audiences without `azp`", same(), tokens(json!({ "aud": ["app", "other"] })), 400),
-        ("another party", same(), tokens(json!({ "azp": "other" })), 400),
-        ("an expired ID token", same(), tokens(json!({ "exp": 1 })), 400),
-        ("an ID token without expiry", same(), tokens(json!({ "exp": null })), 400),
-        ("an ID token of the future", same(), tokens(json!({ "iat": 4_000_000_000u64 })), 400),
-        ("no user", same(), tokens(json!({ "sub": null })), 400),
-        ("an empty user", same(), tokens(json!({ "sub": "" })), 400),
-    ];
-    for (what, change, response, status) in attacks {
+    ]
+}
+
+/// Changed claims of ID tokens.
+fn wrong_claims() -> Vec<(&'static str, Value)> {
+    vec![
+        ("another nonce", json!({ "nonce": "other" })),
+        ("no nonce", json!({ "nonce": null })),
+        ("the issuer of another ID token", json!({ "iss": "https://other" })),
+        ("another audience", json!({ "aud": "other" })),
+        ("several audiences without `azp`", json!({ "aud": ["app", "other"] })),
+        ("another party", json!({ "azp": "other" })),
+        ("an expired ID token", json!({ "exp": 1 })),
+        ("an ID token without expiry", json!({ "exp": null })),
+        ("an ID token of the future", json!({ "iat": 4_000_000_000u64 })),
+        ("no user", json!({ "sub": null })),
+        ("an empty user", json!({ "sub": "" })),
+    ]
+}
+
+#[tokio::test]
+async fn every_answer_of_the_provider_that_is_wrong_is_refused() {
+    let scene = Scene::start().await;
+    let claims = wrong_claims().into_iter().map(|(what, change)| (what, same(), tokens(change), 400));
+    for (what, change, response, status) in wrong_responses().into_iter().chain(claims) {
         scene.provider.respond(response);
         let (callback, login) = scene.begin("/").await;
         let outcome = scene.endpoint("GET", &change(&callback), &[("Cookie", &login)]).await;

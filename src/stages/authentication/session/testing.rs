@@ -32,7 +32,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
 };
 
 /// The private key of the provider, or of another one.
@@ -51,10 +51,12 @@ pub fn token(header: &Value, claims: &Value, seed: u8) -> String {
     format!("{message}.{signature}")
 }
 
+/// The header of tokens.
 pub fn header() -> Value {
     json!({ "alg": "EdDSA", "typ": "JWT" })
 }
 
+/// Unix time in seconds.
 pub fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
@@ -97,6 +99,7 @@ impl FakeProvider {
         }
     }
 
+    /// Starts a provider that issues tokens.
     pub async fn start() -> FakeProvider {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -106,39 +109,18 @@ impl FakeProvider {
             Arc::<AtomicUsize>::default(),
             Arc::<Mutex<Vec<String>>>::default(),
         );
-        let shared = (url.clone(), response.clone(), nonce.clone(), calls.clone(), bodies.clone());
+        let mut provider = FakeProvider { url, response, nonce, calls, bodies, task: None };
+        let served = Arc::new(provider.share());
         let task = tokio::spawn(async move {
-            loop {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let shared = shared.clone();
-                tokio::spawn(async move {
-                    let (url, response, nonce, calls, bodies) = shared;
-                    let mut request = vec![0; 16384];
-                    let n = stream.read(&mut request).await.unwrap_or(0);
-                    let text = String::from_utf8_lossy(&request[..n]).into_owned();
-                    let (status, body) = if text.starts_with("POST /token") {
-                        calls.fetch_add(1, SeqCst);
-                        bodies
-                            .lock()
-                            .unwrap()
-                            .push(text.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned());
-                        tokio::time::sleep(Duration::from_millis(20)).await;
-                        let response = response.lock().unwrap().clone();
-                        answer(response, &url, &nonce.lock().unwrap())
-                    } else {
-                        (200, document(&url, &text))
-                    };
-                    let head = format!(
-                        "HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
-                        body.len()
-                    );
-                    let _ = stream.write_all((head + &body).as_bytes()).await;
-                });
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, served.clone()));
             }
         });
-        FakeProvider { url, response, nonce, calls, bodies, task: Some(task) }
+        provider.task = Some(task);
+        provider
     }
 
+    /// Changes what the token endpoint does.
     pub fn respond(&self, response: TokenResponse) {
         *self.response.lock().unwrap() = response;
     }
@@ -152,6 +134,26 @@ impl FakeProvider {
         });
         token(&json!({ "alg": "EdDSA", "typ": "logout+jwt" }), &over(claims, change), 7)
     }
+}
+
+/// Responds to one request.
+async fn serve(mut stream: TcpStream, provider: Arc<FakeProvider>) {
+    let mut request = vec![0; 16384];
+    let n = stream.read(&mut request).await.unwrap_or(0);
+    let text = String::from_utf8_lossy(&request[..n]).into_owned();
+    let (status, body) = if text.starts_with("POST /token") {
+        provider.calls.fetch_add(1, SeqCst);
+        let body = text.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned();
+        provider.bodies.lock().unwrap().push(body);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let (response, nonce) =
+            (provider.response.lock().unwrap().clone(), provider.nonce.lock().unwrap().clone());
+        answer(response, &provider.url, &nonce)
+    } else {
+        (200, document(&provider.url, &text))
+    };
+    let head = format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+    let _ = stream.write_all((head + &body).as_bytes()).await;
 }
 
 /// Members of one object over those of another; `null` removes a member.
@@ -214,6 +216,7 @@ pub struct Scene {
     pub clock: Clock,
 }
 
+/// The settings of a client of this provider.
 pub fn settings(provider: &str) -> SessionSettings {
     let authority = HttpUrl::parse(provider).unwrap();
     SessionSettings {
@@ -253,10 +256,12 @@ pub fn settings(provider: &str) -> SessionSettings {
 }
 
 impl Scene {
+    /// A gateway with the usual settings.
     pub async fn start() -> Scene {
         Scene::with(|_| {}).await
     }
 
+    /// A gateway with changed settings.
     pub async fn with(change: impl FnOnce(&mut SessionSettings)) -> Scene {
         let provider = FakeProvider::start().await;
         let mut settings = settings(&provider.url);

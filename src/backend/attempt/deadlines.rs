@@ -11,7 +11,7 @@ const MIN_CLIENT_WAIT: Duration = Duration::from_secs(1);
 const TRIAL_CLIENT_WAIT_TIMEOUT: Duration = Duration::from_millis(10);
 
 /// The timers of an exchange.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Deadlines {
     /// When the timer of the exchange started; it restarts while upload bytes move.
     pub started_at: Instant,
@@ -28,9 +28,9 @@ pub struct Deadlines {
     /// How long the upload waited for the client before, in this attempt.
     client_wait: Duration,
     /// The pace of the upload while it waits for the client.
-    pub pace: Option<BodyPace>,
+    pub pace: Option<Box<BodyPace>>,
     /// The admissions as a trial request, by the breakers of the route and of the endpoint.
-    trials: [Option<Admission>; 2],
+    trials: Option<Box<[Option<Admission>; 2]>>,
 }
 
 impl Deadlines {
@@ -45,13 +45,13 @@ impl Deadlines {
             client_wait_since: None,
             client_wait: Duration::ZERO,
             pace: None,
-            trials: [None, None],
+            trials: None,
         }
     }
 
     /// Starts an attempt.
     pub fn start_attempt(&mut self, now: Instant, per_try_timeout: Option<Duration>) {
-        let Deadlines { started_at, bytes_sent, .. } = *self;
+        let (started_at, bytes_sent) = (self.started_at, self.bytes_sent);
         *self = Deadlines {
             started_at,
             attempt_started_at: now,
@@ -63,7 +63,7 @@ impl Deadlines {
 
     /// Sets the admissions as a trial request, by the breakers of the route and of the endpoint.
     pub fn set_trials(&mut self, route: Option<Admission>, endpoint: Option<Admission>) {
-        self.trials = [route, endpoint];
+        self.trials = (route.is_some() || endpoint.is_some()).then(|| Box::new([route, endpoint]));
     }
 
     /// Starts sending a request.
@@ -101,14 +101,14 @@ impl Deadlines {
 
     /// When the trial request admits the next one because its client is slow.
     pub fn trial_yields_at(&self) -> Option<Instant> {
-        let since = self.client_wait_since.filter(|_| self.trials.iter().any(Option::is_some))?;
+        let since = self.client_wait_since.filter(|_| self.trials.is_some())?;
         Some(since + TRIAL_CLIENT_WAIT_TIMEOUT)
     }
 
     /// Admits the next trial request.
     #[cold]
     pub fn yield_trials(&mut self, resilience: Option<&Resilience>, endpoint: &Endpoint, now: Instant) {
-        let [route, of_endpoint] = std::mem::take(&mut self.trials);
+        let [route, of_endpoint] = self.trials.take().map_or([None, None], |trials| *trials);
         if let (Some(admission), Some(resilience)) = (route, resilience) {
             resilience.yield_trial(admission, now);
         }

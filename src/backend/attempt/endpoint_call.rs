@@ -316,7 +316,7 @@ impl<'a> EndpointCall<'a> {
             self.deadlines.yield_trials(resilience, self.endpoint, Instant::now());
         }
         let since = self.deadlines.stalled_since();
-        let pace = self.deadlines.pace.get_or_insert_with(|| self.config.body_pace(exchange));
+        let pace = self.deadlines.pace.get_or_insert_with(|| Box::new(self.config.body_pace(exchange)));
         pace.poll_stalled(cx, caller, since)
     }
 

@@ -58,16 +58,16 @@ impl From<GatewayError> for Box<Round> {
 }
 
 impl<'a> FabricCall<'a> {
-    /// Reads what the request asks for.
+    /// Prepares the rounds of a request.
     pub fn new(
         route: &'a FabricRoute,
         hop: HopByHop,
-        exchange: &Exchange,
-    ) -> Result<FabricCall<'a>, GatewayError> {
-        let request = route.read(exchange)?;
-        Ok(FabricCall {
-            deadline: exchange.now + request.timeout,
-            deadlines: Deadlines::new(exchange.now),
+        request: FabricRequest,
+        now: Instant,
+    ) -> FabricCall<'a> {
+        FabricCall {
+            deadline: now + request.timeout,
+            deadlines: Deadlines::new(now),
             route,
             hop,
             request,
@@ -75,7 +75,7 @@ impl<'a> FabricCall<'a> {
             suffix: Suffix::new(),
             tried: TriedReplicas::new(),
             used: None,
-        })
+        }
     }
 
     /// One look-up and one attempt.

@@ -32,7 +32,8 @@ pub async fn run_fabric(
     exchange: &mut Exchange,
     caller: &mut dyn ClientBody,
 ) -> RouteResult {
-    let call = FabricCall::new(route, hop, exchange)?;
+    let request = route.read(exchange)?;
+    let call = FabricCall::new(route, hop, request, exchange.now);
     let mut attempts = FabricLoop { call, attempts_made: 0, status_backoff: Duration::ZERO };
     let mut outcome = match caller.framing().length() {
         Some(0) => attempts.run(exchange, caller).await,

@@ -41,6 +41,14 @@ pub fn name_segments(path: &[u8]) -> impl Iterator<Item = Cow<'_, str>> {
     })
 }
 
+/// Whether a path begins with a segment that may belong to a name.
+pub fn begins_with_name(path: &[u8]) -> bool {
+    let path_segments = path.strip_prefix(b"/").unwrap_or(path);
+    let first = path_segments.split(|byte| *byte == b'/').next().unwrap_or_default();
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    !first.is_empty() && first.iter().all(is_plain) || name_segments(path).next().is_some()
+}
+
 /// The path behind its first `segments` segments, with the slash in front; empty if nothing follows.
 pub fn after_segments(path: &[u8], segments: usize) -> &[u8] {
     if segments == 0 {
@@ -67,7 +75,7 @@ pub struct NameTrie<T> {
 
 #[derive(Clone, Debug)]
 struct TrieNode<T> {
-    children: HashMap<Box<str>, usize>,
+    children: HashMap<Box<[u8]>, usize>,
     value: Option<T>,
 }
 
@@ -82,12 +90,12 @@ impl<T> NameTrie<T> {
     pub fn insert(&mut self, name: &str, value: T) -> Option<T> {
         let mut at = 0;
         for segment in name.split('/') {
-            at = match self.nodes[at].children.get(segment) {
+            at = match self.nodes[at].children.get(segment.as_bytes()) {
                 Some(child) => *child,
                 None => {
                     self.nodes.push(TrieNode { children: HashMap::new(), value: None });
                     let child = self.nodes.len() - 1;
-                    self.nodes[at].children.insert(segment.into(), child);
+                    self.nodes[at].children.insert(segment.as_bytes().into(), child);
                     child
                 }
             };
@@ -101,7 +109,7 @@ impl<T> NameTrie<T> {
     pub fn get(&self, name: &str) -> Option<&T> {
         let mut at = 0;
         for segment in name.split('/') {
-            at = *self.nodes[at].children.get(segment)?;
+            at = *self.nodes[at].children.get(segment.as_bytes())?;
         }
         self.nodes[at].value.as_ref()
     }
@@ -109,7 +117,13 @@ impl<T> NameTrie<T> {
     /// The longest prefix of the path, by whole segments, that is the name of a visible service.
     pub fn find(&self, path: &[u8], is_visible: impl Fn(&T) -> bool) -> Option<NameMatch<'_, T>> {
         let (mut at, mut found) = (0, None);
-        for (index, segment) in name_segments(path).enumerate() {
+        let path = path.strip_prefix(b"/").unwrap_or(path);
+        // No name has an empty segment or one with a forbidden character: those are not in the trie.
+        for (index, segment) in path.split(|byte| *byte == b'/').take(MAX_NAME_SEGMENTS).enumerate() {
+            let segment = match memchr::memchr(b'%', segment) {
+                Some(_) => percent_decoded(segment, false),
+                None => Cow::Borrowed(segment),
+            };
             let Some(child) = self.nodes[at].children.get(&*segment) else { break };
             at = *child;
             if let Some(value) = self.nodes[at].value.as_ref().filter(|value| is_visible(value)) {

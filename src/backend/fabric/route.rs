@@ -4,7 +4,7 @@ use super::{
     address::EndpointScheme,
     choice::{EndpointRule, Selector},
     error::{ResolveError, fabric_code, fabric_error},
-    name::{NameFilter, after_segments, name_segments},
+    name::{NameFilter, after_segments, begins_with_name, name_segments},
     partition::{PartitionInfo, PartitionKey, fnv1a64, parse_int64},
     request::{AddressError, ContractRules, parse_query},
     resolver::{Resolver, ServiceMatch, ServiceQuery},
@@ -88,7 +88,7 @@ pub struct FabricConfig {
 }
 
 /// What follows the base of an endpoint in the URL that is sent; usually short.
-pub type Suffix = SmallVec<[u8; 128]>;
+pub type Suffix = SmallVec<[u8; 64]>;
 
 /// A route to services.
 #[derive(Debug)]
@@ -149,7 +149,7 @@ impl FabricRoute {
         let mut query = Vec::new();
         let read = parse_query(&target[path_len..], contract, &mut query);
         let read = read.map_err(|error| self.address_error(&error))?;
-        if read.service.is_none() && name_segments(&target[..path_len]).next().is_none() {
+        if read.service.is_none() && !begins_with_name(&target[..path_len]) {
             return Err(self.address_error(&AddressError::NoName));
         }
         Ok(FabricRequest {

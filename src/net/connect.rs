@@ -2,12 +2,12 @@
 
 use super::{
     agents::endpoint::AgentEndpoint,
+    connected_peer::ConnectedPeer,
     descriptors,
     forward_stream::ForwardStream,
     io::Stream,
     proxy_protocol::{ProxyHeader, write_proxy},
     reserved::{self, ReservedAddress},
-    connected_peer::ConnectedPeer,
     resolver::{ResolvedName, ResolvedPeer},
     socket_stream::SocketStream,
     tls::{alpn::AlpnOffer, client::TlsTarget},
@@ -176,9 +176,9 @@ async fn connect_socket(
                 (SocketStream::Tcp(stream), ConnectedPeer::Resolved(ResolvedPeer { address, generation }))
             })
         }
-        ConnectAddr::Unix(path) => {
-            connect_unix(path, deadline).await.map(|stream| (SocketStream::Unix(stream), ConnectedPeer::Fixed))
-        }
+        ConnectAddr::Unix(path) => connect_unix(path, deadline)
+            .await
+            .map(|stream| (SocketStream::Unix(stream), ConnectedPeer::Fixed)),
         ConnectAddr::Agent(endpoint) => {
             let stream = Box::pin(endpoint.open(target.client, timeout)).await?;
             let peer = ConnectedPeer::Agent(stream.connection());

@@ -107,9 +107,9 @@ impl AgentConnection {
 
     /// Accepts no new streams if the agent accepts none: it sent GOAWAY.
     pub fn poll_goaway(&self, cx: &mut Context<'_>) {
-        let is_refused = self.requests().is_some_and(|mut requests| {
-            matches!(requests.poll_ready(cx), Poll::Ready(Err(_)))
-        });
+        let is_refused = self
+            .requests()
+            .is_some_and(|mut requests| matches!(requests.poll_ready(cx), Poll::Ready(Err(_))));
         if is_refused {
             self.close_for_new_streams();
         }

@@ -4,11 +4,11 @@ use super::{
     super::{
         buffer::ReadBuffer,
         connect::{ConnectAddr, ConnectTarget, open_stream},
+        connected_peer::ConnectedPeer,
         connection_limit::{ConnectionLimiter, ConnectionPermit},
         io::Stream,
         pool_key::PoolKey,
         proxy_protocol::ProxyHeader,
-        connected_peer::ConnectedPeer,
         tls::alpn::AlpnOffer,
     },
     decode::Decoder,

@@ -8,10 +8,10 @@ use crate::{
     net::{
         buffer::WriteBuffer,
         connect::{ConnectAddr, ConnectTarget},
+        connected_peer::ConnectedPeer,
         connection_limit::ConnectionLimiter,
         pool_key::PoolKey,
         proxy_protocol::ProxyHeader,
-        connected_peer::ConnectedPeer,
     },
     pipeline::error::GatewayError,
 };

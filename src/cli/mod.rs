@@ -28,6 +28,7 @@ mod policies;
 mod progress;
 mod roles;
 mod run;
+mod run_settings;
 mod schema;
 mod settings;
 mod show;

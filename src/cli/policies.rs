@@ -273,6 +273,6 @@ mod tests {
         assert_eq!(imported.problems.len(), 1);
         assert_eq!(imported.problems[0].0, 2);
         let document = imported.document.unwrap();
-        assert_eq!(document["inbound"][1]["set-header"]["value"], "@(text(context.RequestId))");
+        assert_eq!(document["inbound"][1]["set-header"]["value"][0], "@(text(context.RequestId))");
     }
 }

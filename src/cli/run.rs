@@ -1,7 +1,7 @@
 //! `margay run`: checks the configuration, then serves.
 
 use super::args::Run;
-use super::{Exit, output, settings, test};
+use super::{Exit, output, run_settings, settings, test};
 use crate::control::candidate::Candidate;
 use crate::control::config_store;
 use crate::control::dry_run::failed_tests;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Serves until a signal ends the process.
 pub(super) fn run(run: &Run, stages: &StageRegistry) -> Exit {
-    let addresses = match settings::addresses(run, |name| std::env::var(name).ok()) {
+    let addresses = match run_settings::addresses(run, |name| std::env::var(name).ok()) {
         Ok(addresses) => addresses,
         Err(wrong) => return Exit::usage(&wrong),
     };
@@ -36,7 +36,7 @@ pub(super) fn run(run: &Run, stages: &StageRegistry) -> Exit {
     let settings = Settings {
         listen: addresses.listen,
         admin: addresses.admin,
-        threads: settings::threads(run),
+        threads: run_settings::threads(run),
         stages: stages.clone(),
         style,
         entities,

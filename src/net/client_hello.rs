@@ -186,7 +186,7 @@ fn parse_alpn(content: &[u8]) -> Option<Vec<Box<[u8]>>> {
         protocols.push(list.vector(1)?.into());
     }
     let is_valid = fields.0.is_empty() && !protocols.is_empty();
-    (is_valid && protocols.iter().all(|name: &Box<[u8]>| !name.is_empty())).then_some(protocols)
+    (is_valid && protocols.iter().all(|name| !name.is_empty())).then_some(protocols)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A byte stream over a socket, plain or TLS.
 
-use super::{descriptors::DescriptorGuard, socket::Socket};
+use super::{descriptors::DescriptorGuard, socket::Socket, socket_stream::SocketStream};
 use pingora::protocols::l4::ext::get_tcp_info;
 use std::{
     io::{self, IoSlice},
@@ -37,6 +37,15 @@ macro_rules! on {
             }
         }
     };
+}
+
+impl SocketStream {
+    /// The socket as a connection of the HTTP codecs, which reads `prefix` first.
+    pub fn into_stream(self, prefix: &[u8]) -> Stream {
+        let mut socket = Socket::from(self);
+        socket.put_back(prefix);
+        Stream::new(socket)
+    }
 }
 
 impl Stream {

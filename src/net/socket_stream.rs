@@ -3,7 +3,7 @@
 //! Not pingora's stream, which reads the clock twice per read, has about 500 bytes and makes two system calls when it is
 //! dropped, for measurements that this gateway does not use.
 
-use super::{agents::virtual_stream::AgentStream, io::Stream, socket::Socket};
+use super::agents::virtual_stream::AgentStream;
 use pingora::protocols::l4::ext::get_tcp_info;
 use socket2::{SockRef, TcpKeepalive};
 use std::{
@@ -112,13 +112,6 @@ impl SocketStream {
     /// Runs an operation on the socket; `WouldBlock` makes the socket not ready.
     pub fn try_io<T>(&self, interest: Interest, operation: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         on!(self, stream => stream.try_io(interest, operation), agent: _agent => Err(no_socket()))
-    }
-
-    /// The socket as a connection of the HTTP codecs, which reads `prefix` first.
-    pub fn into_stream(self, prefix: &[u8]) -> Stream {
-        let mut socket = Socket::from(self);
-        socket.put_back(prefix);
-        Stream::new(socket)
     }
 }
 

@@ -87,9 +87,8 @@ impl SasToken {
     /// Parses a token that is valid at `now` (seconds since 1970).
     pub fn parse(text: &str, now: u64) -> Result<SasToken, SasError> {
         let fields = Fields::parse(text).ok_or(SasError::Malformed)?;
-        let (sr, se, sig) = match (fields.sr, fields.se, fields.sig) {
-            (Some(sr), Some(se), Some(sig)) => (sr, se, sig),
-            _ => return Err(SasError::Malformed),
+        let (Some(sr), Some(se), Some(sig)) = (fields.sr, fields.se, fields.sig) else {
+            return Err(SasError::Malformed);
         };
         let signature = STANDARD.decode(percent_decoded(sig.as_bytes(), false)).ok();
         let resource = decoded(sr).filter(|resource| !resource.is_empty());

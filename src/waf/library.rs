@@ -183,10 +183,7 @@ fn condition_filter(condition: &Condition, builder: &mut ScannerBuilder) -> Filt
         }
         Operator::Text(test, text) if *test != TextTest::Within => {
             let texts = text.constant().map(|text| text.as_bytes().to_vec());
-            Requirement::from_texts(texts.into_iter())
-                .filter(|_| text.constant().is_some())
-                .into_iter()
-                .collect()
+            Requirement::from_texts(texts).filter(|_| text.constant().is_some()).into_iter().collect()
         }
         Operator::ByteRange(allowed) => return Filter::BytesOutside(*allowed),
         Operator::Utf8 => return Filter::BytesWithin(ByteSet::range(0x80, 0xff)),

@@ -143,4 +143,4 @@ console.log(`${clients - failures.length} of ${clients}`);
 processes.forEach((child) => child.kill());
 await sleep(200);
 rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-process.exit(failures.length > 0);
+process.exit(failures.length ? 1 : 0);

@@ -226,10 +226,10 @@ fn step_into(here: &[Arc<Element>], step: &str, is_deep: bool) -> Result<Vec<Arc
     for parent in here {
         let parents = if is_deep { descendants(parent) } else { vec![parent.clone()] };
         for parent in parents {
-            let fitting = parent.elements().filter(|child| name == "*" || is_named(&child.name, name));
+            let mut fitting = parent.elements().filter(|child| name == "*" || is_named(&child.name, name));
             match position {
                 None => found.extend(fitting.cloned()),
-                Some(at) => found.extend(fitting.cloned().nth(at.wrapping_sub(1))),
+                Some(at) => found.extend(fitting.nth(at.wrapping_sub(1)).cloned()),
             }
         }
     }

@@ -118,11 +118,11 @@ impl GatewayConnections {
             (0, self.credentials.renewal_interval().map(|after| Instant::now() + after));
         let mut stop = self.stop.clone();
         while *stop.borrow() == AgentStop::No {
-            if open.is_empty() || self.needs_reserve(&open) {
-                if let Some(connection) = self.open(&mut tasks, next_key, open.is_empty()).await {
-                    open.push((next_key, connection));
-                    next_key += 1;
-                }
+            if (open.is_empty() || self.needs_reserve(&open))
+                && let Some(connection) = self.open(&mut tasks, next_key, open.is_empty()).await
+            {
+                open.push((next_key, connection));
+                next_key += 1;
             }
             self.close_spare(&mut open);
             if renew_at.is_some_and(|at| at <= Instant::now()) {
@@ -192,7 +192,7 @@ impl GatewayConnections {
         OpenConnection { streams, stop, idle_since: Instant::now() }
     }
 
-    fn remove(&mut self, ended: Option<usize>, open: &mut Vec<(usize, OpenConnection)>) {
+    fn remove(&self, ended: Option<usize>, open: &mut Vec<(usize, OpenConnection)>) {
         let Some(ended) = ended else { return };
         open.retain(|(key, _)| *key != ended);
         self.state.connections.store(open.len(), Relaxed);

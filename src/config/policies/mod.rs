@@ -107,7 +107,7 @@ pub fn find(
         let is_folder = DOCUMENT_FOLDERS.iter().any(|known| known.eq_ignore_ascii_case(&name));
         match is_folder && folder.join(&name).is_dir() {
             true => {
-                find_documents(&folder.join(&name), &name.to_lowercase(), &mut files, watched, diagnostics)
+                find_documents(&folder.join(&name), &name.to_lowercase(), &mut files, watched, diagnostics);
             }
             false => files.extend(read_policy_file(folder, &name, watched, diagnostics)),
         }

@@ -85,13 +85,10 @@ impl Subscriber {
         let gateway = self.gateway.upgrade()?;
         let mut text = String::new();
         self.versions.borrow_and_update();
-        let events = match self.state.events_since(self.last) {
-            Some(events) => events,
-            None => {
-                self.last = self.state.version();
-                let _ = write!(text, "event: reset\nid: {}\ndata: {{}}\n\n", self.last);
-                return Some(text);
-            }
+        let Some(events) = self.state.events_since(self.last) else {
+            self.last = self.state.version();
+            let _ = write!(text, "event: reset\nid: {}\ndata: {{}}\n\n", self.last);
+            return Some(text);
         };
         for event in events {
             self.last = event.version;

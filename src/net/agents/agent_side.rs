@@ -129,7 +129,7 @@ pub async fn serve(
 
 async fn stop_requested(stop: &mut watch::Receiver<AgentStop>) {
     if stop.wait_for(|stop| *stop != AgentStop::No).await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -28,7 +28,7 @@ struct RenewLine {
 /// Reads the lines of the agent. Never ready while the connection is open, whether the agent supports it or not.
 pub async fn follow(registry: &Arc<AgentRegistry>, entry: &Arc<AgentConnection>) {
     let _ = read_lines(registry, entry).await;
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn read_lines(registry: &Arc<AgentRegistry>, entry: &Arc<AgentConnection>) -> Result<(), h2::Error> {

@@ -128,7 +128,11 @@ impl AsyncRead for AgentStream {
         match Pin::new(&mut this.stream).poll_read(cx, buf) {
             Poll::Ready(Ok(())) => {
                 let n = buf.filled().len() - before;
-                Poll::Ready(if n == 0 { Ok(()) } else { this.moved(n, false) })
+                let moved = if n == 0 { Ok(()) } else { this.moved(n, false) };
+                if moved.is_err() {
+                    buf.set_filled(before);
+                }
+                Poll::Ready(moved)
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(this.failed(error))),
             Poll::Pending => this.poll_limits(cx).map(Err),

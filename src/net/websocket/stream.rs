@@ -142,7 +142,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocketStream<T> {
             };
             if frame.remaining == 0 {
                 self.frame = None;
-                if self.end_frame(frame.opcode)? {
+                if self.end_frame(frame.opcode) {
                     return Ok(true);
                 }
                 continue;
@@ -157,9 +157,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocketStream<T> {
             let bytes = &mut self.input[self.parsed..self.parsed + n];
             unmask(bytes, frame.mask, frame.offset);
             if is_control {
-                self.control.extend_from_slice(bytes)
+                self.control.extend_from_slice(bytes);
             } else {
-                buf.put_slice(bytes)
+                buf.put_slice(bytes);
             }
             self.parsed += n;
             frame.remaining -= n as u64;
@@ -168,7 +168,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocketStream<T> {
         }
     }
 
-    /// Parses the header of a frame; false if it is incomplete.
+    /// Parses the header of a frame; false if it is incomplete. Errors are found again by the next call.
     fn parse_header(&mut self) -> io::Result<bool> {
         let bytes = &self.input[self.parsed..];
         let [first, second, rest @ ..] = bytes else { return Ok(false) };
@@ -192,33 +192,54 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocketStream<T> {
         if opcode.is_control() && is_too_long {
             return Err(invalid("fragmented or long control frame"));
         }
+        if opcode == Opcode::Close && remaining == 1 {
+            return Err(invalid("close frame of one byte"));
+        }
         self.frame = Some(IncomingFrame { opcode, remaining, mask: mask.try_into().ok(), offset: 0 });
         self.parsed += 2 + length_bytes + mask_bytes;
         Ok(true)
     }
 
     /// Processes a complete frame; true at the end of the stream.
-    fn end_frame(&mut self, opcode: Opcode) -> io::Result<bool> {
+    fn end_frame(&mut self, opcode: Opcode) -> bool {
         let payload = std::mem::take(&mut self.control);
         match opcode {
-            Opcode::Ping if self.output.len() < MAX_UNSENT_BYTES => {
-                if !self.is_close_sent {
-                    self.queue_frame(Opcode::Pong, &payload);
-                }
+            Opcode::Ping if self.output.len() < MAX_UNSENT_BYTES && !self.is_close_sent => {
+                self.queue_frame(Opcode::Pong, &payload);
             }
             Opcode::Close => {
                 let code = match payload[..] {
-                    [] => close_code::NO_STATUS,
-                    [_] => return Err(invalid("close frame of one byte")),
                     [high, low, ..] => u16::from_be_bytes([high, low]),
+                    _ => close_code::NO_STATUS,
                 };
                 self.close_code = Some(code);
                 self.is_ended = true;
-                return Ok(true);
+                return true;
             }
             _ => {}
         }
-        Ok(false)
+        false
+    }
+
+    /// Receives more bytes. The end without a close frame is an error: the connection was lost.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.input.drain(..self.parsed);
+        self.parsed = 0;
+        let start = self.input.len();
+        self.input.resize(start + READ_BYTES, 0);
+        let mut space = ReadBuf::new(&mut self.input[start..]);
+        let polled = Pin::new(&mut self.io).poll_read(cx, &mut space);
+        let n = space.filled().len();
+        self.input.truncate(start + n);
+        if polled.is_pending() && self.input.is_empty() {
+            self.input = Vec::new();
+        }
+        ready!(polled)?;
+        if n == 0 {
+            self.is_ended = true;
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -248,31 +269,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocketStream<T> {
         let this = &mut *self;
         let before = buf.filled().len();
         while !this.is_ended {
-            let is_done = this.parse(buf)?;
-            if this.sent < this.output.len() {
-                // Answers to PING; what does not fit into the socket is sent with the next write.
-                let _ = this.poll_send(cx)?;
-            }
-            if is_done || buf.filled().len() > before {
+            let parsed = this.parse(buf);
+            // Answers to PING; what does not fit into the socket is sent with the next write.
+            let sent = if this.sent < this.output.len() { this.poll_send(cx) } else { Poll::Pending };
+            if buf.filled().len() > before {
+                // Bytes before an error are passed on first; the next call finds it again.
                 break;
             }
-            this.input.drain(..this.parsed);
-            this.parsed = 0;
-            let start = this.input.len();
-            this.input.resize(start + READ_BYTES, 0);
-            let mut space = ReadBuf::new(&mut this.input[start..]);
-            let polled = Pin::new(&mut this.io).poll_read(cx, &mut space);
-            let n = space.filled().len();
-            this.input.truncate(start + n);
-            if polled.is_pending() && this.input.is_empty() {
-                this.input = Vec::new();
+            if let Poll::Ready(Err(error)) = sent {
+                return Poll::Ready(Err(error));
             }
-            ready!(polled)?;
-            if n == 0 {
-                // Without a close frame the connection was lost.
-                this.is_ended = true;
-                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+            if parsed? {
+                break;
             }
+            ready!(this.poll_receive(cx))?;
         }
         Poll::Ready(Ok(()))
     }

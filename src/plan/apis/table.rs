@@ -190,7 +190,7 @@ impl PathEntry {
         let path = if rest.is_empty() { String::new() } else { format!("/{joined}") };
         // One slash more or less at the end makes no difference.
         let segments = match rest {
-            [inner @ .., last] if last.is_empty() => inner,
+            [inner @ .., ""] => inner,
             all => all,
         };
         let found = ApiMatch { api: Some(api), rest: path, ..ApiMatch::default() };

@@ -38,11 +38,14 @@ pub(super) fn address(text: &Spanned<String>, diagnostics: &mut Diagnostics) -> 
     parsed
 }
 
+/// The addresses with one transport and port.
+type AddressesByPort<'a> = HashMap<Option<(bool, u16)>, Vec<(&'a Address, Option<Span>)>>;
+
 pub(super) fn report_duplicate_address<'a>(
     all: impl Iterator<Item = (&'a Address, Option<Span>)>,
     diagnostics: &mut Diagnostics,
 ) {
-    let mut by_port: HashMap<Option<(bool, u16)>, Vec<(&Address, Option<Span>)>> = HashMap::new();
+    let mut by_port = AddressesByPort::new();
     for (address, span) in all.filter(|(address, _)| !address.is_wildcard_port()) {
         let same_port = by_port.entry(transport_and_port(address)).or_default();
         if let Some((other, first)) = same_port.iter().find(|(other, _)| collide(address, other)) {

@@ -41,6 +41,7 @@ pub fn explain(
     }
 }
 
+#[allow(clippy::needless_pass_by_ref_mut)]
 fn explain_operation(
     target: &OperationTarget,
     exchange: &mut Exchange,

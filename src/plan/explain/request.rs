@@ -25,7 +25,8 @@ pub fn parse_request(method: &str, url: &str, headers: &[(&str, &str)]) -> Resul
     if target.bytes().chain(method.bytes()).any(|b| b <= b' ' || b == 0x7f) {
         return Err("method and URL cannot contain spaces".to_owned());
     }
-    let mut head = Head::request(method.as_bytes(), target.as_bytes());
+    let mut head = Head::default();
+    head.begin(method.as_bytes(), target.as_bytes());
     head.append(b"Host", if authority.is_empty() { b"localhost" } else { authority.as_bytes() });
     for (name, value) in headers {
         if name.eq_ignore_ascii_case("host") {

@@ -177,7 +177,7 @@ fn internal_listener(
     let mut report = |span, message: &str, help: &str| {
         diagnostics.error(codes::ROLE_OPTION, span, message).help(help);
     };
-    if !non_blank(&listener.address).is_some_and(|text| text.trim().parse::<SocketAddr>().is_ok()) {
+    if non_blank(&listener.address).is_none_or(|text| text.trim().parse::<SocketAddr>().is_err()) {
         let span = listener.address.as_ref().map_or(listener.span, |set| set.span);
         report(span, "InternalListener needs an Address", "set an address such as 127.0.0.1:8443");
     }

@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(route(&routes, "b.example", &[]), None);
         assert_eq!(
             route(&routes[1..], "a.example", &["h2"]),
-            Some(2),
+            Some(1),
             "the condition of the first does not hold"
         );
     }

@@ -20,8 +20,9 @@ pub fn device_streams(
 ) -> DeviceStreamsConfig {
     let host_names: Vec<Box<str>> = items(&document.host_names)
         .iter()
-        .map(|name| name.trim().into())
-        .filter(|name: &Box<str>| !name.is_empty())
+        .map(|name| name.trim())
+        .filter(|name| !name.is_empty())
+        .map(Box::from)
         .collect();
     if host_names.is_empty() {
         diagnostics

@@ -28,6 +28,8 @@ const RECEIVE_CAPACITY: usize = 64 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long after a failed renewal of the lease the next one follows.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
+/// How often a node that leaves checks whether its responses are sent.
+const RESPONSE_CHECK_INTERVAL: Duration = Duration::from_millis(2);
 /// The area of channels in the shared state.
 const AREA: &str = "hub";
 
@@ -44,6 +46,8 @@ pub struct Node {
     all: Arc<str>,
     requests: Requests,
     takes: PendingTakes,
+    /// A clone exists for each response that is not sent yet.
+    responses: Arc<()>,
     peers: Mutex<Peers>,
     last_number: AtomicU64,
     is_up: AtomicBool,
@@ -69,6 +73,7 @@ impl Node {
             all: state.channel(AREA, "all").into(),
             requests: Requests::default(),
             takes: PendingTakes::default(),
+            responses: Arc::default(),
             peers: Mutex::default(),
             last_number: AtomicU64::new(0),
             is_up: AtomicBool::new(false),
@@ -162,12 +167,21 @@ impl Node {
         outcome: impl Future<Output = WireOutcome> + Send + 'static,
     ) {
         let channel = self.channel_of(&node, instance);
-        let publisher = self.publisher.clone();
+        let (publisher, response) = (self.publisher.clone(), self.responses.clone());
         let envelope = self.envelope("", "", request_id, Body::Reply(WireOutcome::default()));
         self.state.spawn(async move {
             let envelope = Envelope { body: Some(Body::Reply(outcome.await)), ..envelope };
             let _ = publisher.publish(&channel, envelope.encode_to_vec()).await;
+            drop(response);
         });
+    }
+
+    /// Waits until all responses are sent: one may have the last session of this node.
+    async fn wait_responses_sent(&self) {
+        let until = Instant::now() + REQUEST_TIMEOUT;
+        while Arc::strong_count(&self.responses) > 1 && Instant::now() < until {
+            tokio::time::sleep(RESPONSE_CHECK_INTERVAL).await;
+        }
     }
 
     /// Both subscriptions are active, and so is the lease: the other nodes wait for this one from now on.
@@ -195,12 +209,17 @@ async fn receive(node: Weak<Node>, mut all: Subscription, mut own: Subscription)
     let mut subscribed = [0_u32; 2];
     loop {
         let (at, notice) = tokio::select! {
-            notice = all.recv() => (0, notice),
+            // A node that leaves has responded before: its responses first.
+            biased;
             notice = own.recv() => (1, notice),
+            notice = all.recv() => (0, notice),
         };
         let (Some(notice), Some(node)) = (notice, node.upgrade()) else { return };
         match notice {
-            Notice::Message { payload, .. } => node.receive(payload),
+            Notice::Message { payload, .. } => {
+                let _response = node.responses.clone();
+                node.receive(payload);
+            }
             Notice::Subscribed => {
                 subscribed[at] += 1;
                 let is_first = subscribed[at] == 1;
@@ -315,6 +334,7 @@ impl Backplane for Arc<Node> {
         self.has_left.store(true, Relaxed);
         let node = self.clone();
         Box::pin(async move {
+            node.wait_responses_sent().await;
             let _ = lease::release(&node.state, &node.name, node.instance).await;
             let goodbye = node.envelope("", "", 0, Body::Goodbye(Empty {}));
             let _ = node.send_to_all(&goodbye).await;

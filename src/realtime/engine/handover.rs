@@ -206,7 +206,7 @@ fn is_requested(subprotocol: Subprotocol, requested: &str) -> bool {
 fn restore(session: &mut Session, wire: &WireSession, subprotocol: Subprotocol) {
     session.permissions = Permissions::from_roles(wire.roles.iter().map(String::as_str));
     let ranges: Vec<(u64, u64)> = wire.ack_ranges.chunks_exact(2).map(|range| (range[0], range[1])).collect();
-    session.acks = Box::new(AckLog::from_ranges(&ranges));
+    *session.acks = AckLog::from_ranges(&ranges);
     let mut keys = wire.recovery_keys.iter().filter_map(|key| key.as_slice().try_into().ok());
     session.recovery_keys = [keys.next(), keys.next()];
     let messages: Vec<(u64, Arc<Publication>)> = wire

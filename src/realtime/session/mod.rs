@@ -117,7 +117,8 @@ impl Session {
         subprotocol: Subprotocol,
         limits: QueueLimits,
     ) -> Push {
-        if self.is_ended || self.is_closing() {
+        let is_closing = self.is_closing();
+        if self.is_ended || (is_closing && !subprotocol.is_reliable()) {
             return Push::Ended;
         }
         if let (Some(seen), Some(id)) = (&mut self.seen, publication.id)
@@ -125,8 +126,13 @@ impl Session {
         {
             return Push::Queued;
         }
-        self.queue.push_publication(publication.clone(), subprotocol);
-        self.wake();
+        if is_closing {
+            // For the next socket of the session.
+            self.queue.keep_publication(publication.clone(), subprotocol);
+        } else {
+            self.queue.push_publication(publication.clone(), subprotocol);
+            self.wake();
+        }
         self.check_limits(limits)
     }
 

@@ -67,6 +67,14 @@ impl OutboundQueue {
         self.entries.push_back(Outbound::Publication(publication, self.last_sequence));
     }
 
+    /// Keeps published data of a reliable receiver for its next socket.
+    pub fn keep_publication(&mut self, publication: Arc<Publication>, subprotocol: Subprotocol) {
+        self.subprotocol = subprotocol;
+        self.bytes += publication.held_bytes();
+        self.last_sequence += 1;
+        self.unacknowledged.push_back((self.last_sequence, publication));
+    }
+
     /// Queues a complete frame.
     pub fn push_frame(&mut self, frame: Box<[u8]>) {
         self.frame_bytes += frame.len();

@@ -139,3 +139,15 @@ fn groups_are_sorted_and_unique() {
 fn an_idle_session_is_small() {
     assert!(size_of::<Session>() <= 520, "{}", size_of::<Session>());
 }
+
+#[test]
+fn a_reliable_session_keeps_what_arrives_while_its_socket_closes() {
+    let protocol = Subprotocol::JsonReliable;
+    let mut session = Session::default();
+    session.attach(None, protocol);
+    session.close_socket(None, vec![0x88, 0], protocol);
+    assert_eq!(session.push_publication(&text("kept"), protocol, LIMITS), Push::Queued);
+    assert!(!written(&mut session.queue).contains("kept"), "nothing follows the close frame");
+    session.attach(None, protocol);
+    assert!(written(&mut session.queue).contains("\"sequenceId\":1,"));
+}

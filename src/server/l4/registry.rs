@@ -93,10 +93,12 @@ impl OpenConnection {
     }
 }
 
+type Shard = Mutex<HashMap<u64, Arc<OpenConnection>>>;
+
 /// All open connections and sessions.
 #[derive(Debug)]
 pub struct OpenConnections {
-    shards: Box<[Mutex<HashMap<u64, Arc<OpenConnection>>>]>,
+    shards: Box<[Shard]>,
     next_id: AtomicU64,
 }
 

@@ -129,10 +129,14 @@ impl Datagram<'_> {
         let known = self.table.lock().get(&key).cloned();
         if let Some(session) = known {
             if session.is_current(self.handler) {
-                return session.send(bytes, self.worker.index);
+                if session.send(bytes, self.worker.index) {
+                    return;
+                }
+                self.table.remove(key, &session, Some(session.endpoint().clone()));
+            } else {
+                session.end("endpoint.gone");
+                self.table.remove(key, &session, None);
             }
-            session.end("endpoint.gone");
-            self.table.remove(key, &session, None);
         }
         if let Some(session) = self.open(key) {
             session.send(bytes, self.worker.index);

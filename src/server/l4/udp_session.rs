@@ -122,20 +122,24 @@ impl UdpSession {
         self.active_ms.store(self.started.elapsed().as_millis() as u64, Relaxed);
     }
 
-    /// Sends a datagram of the client to the endpoint.
-    pub fn send(&self, bytes: &[u8], worker: usize) {
+    /// The endpoint.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
+    /// Sends a datagram of the client to the endpoint. `false`: the endpoint refused an earlier one, the session ends, and this one
+    /// was not sent.
+    pub fn send(&self, bytes: &[u8], worker: usize) -> bool {
         self.touch();
         match send_now(&self.socket, bytes) {
             Ok(sent) => count_forwarded(&self.forwarding, worker, ForwardedTo::Service, sent),
-            // The task receives the same error, or the next datagram does.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                if send_now(&self.socket, bytes).is_ok() {
-                    count_forwarded(&self.forwarding, worker, ForwardedTo::Service, bytes.len());
-                }
                 self.end("backend.reset");
+                return false;
             }
             Err(error) => count_dropped(&self.route, worker, &error),
         }
+        true
     }
 
     /// Forwards replies until the session ends.

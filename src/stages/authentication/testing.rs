@@ -1,17 +1,14 @@
 //! Helpers for the tests of the schemes.
 
 use super::outcome::AuthOutcome;
-use crate::pipeline::{
-    exchange::{Exchange, Peer},
-    head::Head,
-};
+use crate::pipeline::exchange::{Exchange, Peer};
 use std::time::Instant;
 
 /// A GET request with these fields.
 pub fn exchange(target: &str, fields: &[(&str, &str)]) -> Exchange {
     let address = ([127, 0, 0, 1], 1).into();
     let mut exchange = Exchange::new(Peer::new(address, address, false), 0, Instant::now());
-    exchange.request = Head::request(b"GET", target.as_bytes());
+    exchange.request.begin(b"GET", target.as_bytes());
     exchange.routing.path_len = target.find('?').unwrap_or(target.len());
     fields.iter().for_each(|(name, value)| exchange.request.append(name.as_bytes(), value.as_bytes()));
     exchange

@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn a_full_memory_takes_only_responses_that_were_requested_before() {
         let store = MemoryStore::new(MemoryBudget { limit: 800, used: Arc::default() });
-        let (one, other) = (Key([1, 2 << 32]), Key([1, 3 << 32]));
+        let (one, other) = (Key([1, 2 << 32]), Key([1, 4 << 32]));
         assert!(store.is_worth_storing(one, 700));
         let _in_use = store.try_reserve(700).unwrap();
         assert!(!store.is_worth_storing(one, 1) && store.is_worth_storing(one, 1));

@@ -214,6 +214,7 @@ pub struct Counters {
 }
 
 impl Default for Counters {
+    #[allow(clippy::borrowed_box)]
     fn default() -> Self {
         let kept = moka::sync::Cache::builder()
             .max_capacity(MAX_KEPT_BYTES)

@@ -199,6 +199,7 @@ struct SendRequest {
 }
 
 impl SendRequest {
+    #[allow(clippy::needless_pass_by_ref_mut)]
     fn call(&self, context: &mut Context<'_>) -> Result<CallOut, Failure> {
         let is_copy = match &self.mode {
             Some(mode) => &*mode.text_or_empty(context)? == "copy",
@@ -268,7 +269,7 @@ impl SendRequest {
         let outcome = until_client_closes(pending, context.client).await.map_err(Failure::from_gateway)?;
         match (outcome, &self.variable) {
             (Ok(held), Some(name)) => {
-                context.set_variable(name, Value::Response(Arc::new(held), ResponsePart::Whole))
+                context.set_variable(name, Value::Response(Arc::new(held), ResponsePart::Whole));
             }
             (Ok(held), None) => {
                 context.response = Some(to_response(&held));

@@ -109,6 +109,7 @@ fn members(context: &Context<'_>) -> serde_json::Value {
 
 /// The filters of Liquid, in the spelling of .NET and in the common one.
 fn add_filters(environment: &mut Environment<'static>) {
+    #[allow(clippy::type_complexity)]
     let text: [(&str, fn(String) -> String); 8] = [
         ("upcase", |text| text.to_uppercase()),
         ("downcase", |text| text.to_lowercase()),

@@ -61,6 +61,7 @@ impl InnerHeader {
     }
 
     /// Name, action and values.
+    #[allow(clippy::type_complexity)]
     pub fn evaluate(
         &self,
         context: &Context<'_>,

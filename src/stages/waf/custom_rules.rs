@@ -179,7 +179,7 @@ impl CustomCondition {
                 CustomOperator::IpMatch(set) => set.contains(input.address),
                 CustomOperator::GeoMatch(countries, database) => {
                     let country = database.country(input.address);
-                    countries.iter().any(|wanted| *wanted == country)
+                    countries.contains(&country)
                 }
                 _ => self.matches_text(input.address.to_string().as_bytes()),
             };

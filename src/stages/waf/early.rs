@@ -106,7 +106,7 @@ fn transaction(exchange: &Exchange, policy: &Arc<WafPolicyConfig>) -> Transactio
     let length;
     match exchange.body.framing {
         Framing::Chunked if !has_field(b"transfer-encoding") => {
-            headers.push((b"Transfer-Encoding", b"chunked"))
+            headers.push((b"Transfer-Encoding", b"chunked"));
         }
         Framing::Length(bytes) if !has_field(b"content-length") => {
             length = bytes.to_string().into_bytes();
@@ -221,7 +221,7 @@ pub fn run_bots(record: &mut WafRecord, exchange: &Exchange, shared: &WafShared)
         match verification {
             Verification::Genuine => {}
             Verification::Forged => {
-                reason = Some(("Address is not one of the claimed bot", "client address"))
+                reason = Some(("Address is not one of the claimed bot", "client address"));
             }
             Verification::Pending => {
                 let message = "Address of the claimed bot is being verified".to_owned();

@@ -31,6 +31,7 @@ pub enum Verification {
 /// The results of the last hour.
 #[derive(Default)]
 pub struct VerifiedBots {
+    #[allow(clippy::type_complexity)]
     results: Mutex<HashMap<(IpAddr, Vec<u8>), (Verification, Instant)>>,
     resolver: OnceLock<Option<TokioResolver>>,
 }
@@ -72,6 +73,7 @@ impl VerifiedBots {
         Verification::Pending
     }
 
+    #[allow(clippy::type_complexity)]
     fn lock(&self) -> MutexGuard<'_, HashMap<(IpAddr, Vec<u8>), (Verification, Instant)>> {
         self.results.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -57,7 +57,7 @@ impl Actions {
             "multimatch" => self.is_multi_match = true,
             "skipafter" => self.skip = Some(Skip::After(value.to_owned())),
             "skip" => {
-                self.skip = Some(Skip::Rules(value.parse().map_err(|_| format!("invalid skip `{value}`"))?))
+                self.skip = Some(Skip::Rules(value.parse().map_err(|_| format!("invalid skip `{value}`"))?));
             }
             "t" => self.transform(value)?,
             "setvar" => self.set_vars.extend(set_var(value)?),

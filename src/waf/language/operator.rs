@@ -156,10 +156,7 @@ fn read_all(names: &str, data: ReadData<'_>) -> Result<Vec<u8>, String> {
 
 fn networks<'t>(texts: impl Iterator<Item = &'t str>) -> Result<Operator, String> {
     let texts = texts.map(str::trim).filter(|text| !text.is_empty());
-    texts
-        .map(|text| Network::parse(text))
-        .collect::<Result<Vec<_>, _>>()
-        .map(|all| Operator::Networks(Arc::new(all)))
+    texts.map(Network::parse).collect::<Result<Vec<_>, _>>().map(|all| Operator::Networks(Arc::new(all)))
 }
 
 impl Network {

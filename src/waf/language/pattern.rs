@@ -22,7 +22,7 @@ impl Pattern {
     /// Parses an expression. `is_ignoring_case` adds the flag `i`.
     pub fn new(text: &str, is_ignoring_case: bool) -> Result<Self, String> {
         let translated = translate(text);
-        let parsed = |text: &str| parser(is_ignoring_case).build().parse(text);
+        let parsed = |text: &str| parser(is_ignoring_case).build().parse(text).map_err(Box::new);
         let hir = parsed(&translated).or_else(|first| parsed(&escape_wide(&translated)).map_err(|_| first));
         let hir = hir.map_err(|error| error.to_string())?;
         Ok(Self { text: text.to_owned(), hir, regex: OnceLock::new() })
@@ -111,7 +111,7 @@ fn translate(text: &str) -> String {
             "h" => translated.push_str("[\\t ]"),
             "Z" => translated.push_str("\\z"),
             letter if letter.chars().all(|c| c.is_ascii_alphanumeric()) => {
-                translated.push_str(&escape[..length])
+                translated.push_str(&escape[..length]);
             }
             literal => translated.push_str(&regex_syntax::escape(literal)),
         }

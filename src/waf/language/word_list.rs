@@ -24,7 +24,7 @@ impl WordList {
             is_hex ^= character == '|';
             character.is_ascii_whitespace() && !is_hex
         });
-        let is_whole = argument.matches('|').count() % 2 == 0;
+        let is_whole = argument.matches('|').count().is_multiple_of(2);
         match is_whole {
             true => Self::new(words.map(unescape)),
             false => Self::new(argument.split_ascii_whitespace().map(|word| word.as_bytes().to_vec())),
@@ -67,7 +67,7 @@ fn unescape(word: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (at, piece) in pieces.iter().enumerate() {
         let digits: Vec<u8> = piece.bytes().filter(u8::is_ascii_hexdigit).collect();
-        if at % 2 == 1 && digits.len() % 2 == 0 && !digits.is_empty() {
+        if at % 2 == 1 && digits.len().is_multiple_of(2) && !digits.is_empty() {
             bytes.extend(digits.chunks_exact(2).filter_map(crate::waf::bytes::hex_byte));
         } else {
             bytes.extend_from_slice(piece.as_bytes());

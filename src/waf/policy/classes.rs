@@ -62,6 +62,7 @@ impl ClassPlan {
 pub struct ClassTable {
     plans: Vec<ClassPlan>,
     /// By kind: the plan of unnamed values, and the plans of named ones.
+    #[allow(clippy::type_complexity)]
     kinds: Vec<(usize, Vec<(Vec<u8>, usize)>)>,
 }
 

@@ -15,6 +15,7 @@ pub struct PolicySettings {
     /// `TX` variables that the rules find set.
     pub variables: Vec<(String, String)>,
     /// What happens with a rule.
+    #[allow(clippy::type_complexity)]
     pub mode: Option<Box<dyn Fn(&Rule) -> RuleMode>>,
     /// Parts that rules do not inspect.
     pub exclusions: Vec<ExclusionRule>,

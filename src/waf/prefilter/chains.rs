@@ -42,7 +42,7 @@ impl ChainTree {
     }
 
     /// The number of nodes.
-    pub fn len(&self) -> usize {
+    pub fn node_count(&self) -> usize {
         self.edges.len()
     }
 }

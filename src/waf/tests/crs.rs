@@ -1,5 +1,7 @@
 //! The regression tests of the OWASP Core Rule Set, in process.
 
+#![allow(clippy::print_stdout)]
+
 use super::rule_set;
 use crate::waf::bodies::reader::{BodyReader, BodySettings};
 use crate::waf::policy::compiled::{Policy, PolicySettings};
@@ -230,7 +232,7 @@ fn escape(text: &str) -> String {
     for byte in text.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                escaped.push(char::from(byte))
+                escaped.push(char::from(byte));
             }
             b' ' => escaped.push('+'),
             _ => escaped.push_str(&format!("%{byte:02X}")),

@@ -70,7 +70,7 @@ impl Evaluation<'_> {
             (Collection::MatchedVar, _) => expanded.extend(last.iter().flat_map(|matched| &matched.value)),
             (Collection::MatchedVarName, _) => expanded.extend(last.iter().flat_map(|matched| &matched.name)),
             (collection, _) if kinds(collection).is_empty() => {
-                expanded.extend(scalar(self.request, collection))
+                expanded.extend(scalar(self.request, collection));
             }
             (collection, member) => expanded.extend_from_slice(first_value(self.request, collection, member)),
         }

@@ -133,7 +133,7 @@ struct Scratch {
 impl Scratch {
     fn scan(&mut self, policy: &Policy, plan: &ClassPlan, bytes: &[u8], is_response: bool, row: &mut [u64]) {
         self.buffers.clear();
-        self.node_buffers.resize(policy.library.chains.len(), 0);
+        self.node_buffers.resize(policy.library.chains.node_count(), 0);
         if plan.uses.is_empty() {
             return;
         }

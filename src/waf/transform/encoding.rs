@@ -17,7 +17,7 @@ pub fn decode_base64(input: &[u8]) -> Vec<u8> {
     if digits.iter().any(|byte| base64_value(*byte).is_none()) {
         return Vec::new();
     }
-    let is_complete = (digits.len() + padding) % 4 == 0;
+    let is_complete = (digits.len() + padding).is_multiple_of(4);
     let end = if is_complete { digits.len() } else { digits.len() / 4 * 4 };
     collect_base64(digits[..end].iter().copied())
 }

@@ -1,7 +1,7 @@
 //! Compares what happened with what a step expects.
 
 use super::environment::Environment;
-use super::fits::{canonical_xml, json_fits};
+use super::fits::{canonical_xml, json_fits, matches};
 use crate::support::client::{Request, Response};
 use crate::support::http1_reader::Head;
 use crate::support::origin::Seen;
@@ -75,7 +75,7 @@ fn response_fits(want: &Value, request: &Request, response: &Response, wrong: &m
         return;
     }
     if let Some(pattern) = want["body"]["regex"].as_str() {
-        if !regex::Regex::new(pattern).expect("a pattern").is_match(&response.text()) {
+        if !matches(pattern, &response.text()) {
             wrong.push(format!("body {:?} does not match {pattern}", short(&response.text())));
         }
     } else if let Some(body) = want.get("body") {
@@ -169,7 +169,7 @@ fn headers_fit(who: &str, want: &Value, head: &Head, wrong: &mut Vec<String>) {
 
 fn value_fits(want: &Value, found: &str) -> bool {
     if let Some(pattern) = want["regex"].as_str() {
-        return regex::Regex::new(pattern).expect("a pattern").is_match(found);
+        return matches(pattern, found);
     }
     match text_of(want).as_str() {
         "{{NOT_EMPTY}}" => !found.is_empty(),

@@ -55,7 +55,7 @@ pub fn header_value(case: &Case, value: &str) -> String {
         let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
         let claims = values.next().expect("claims").expect("claims are JSON");
         let end = start + 6 + values.byte_offset() + 2;
-        let token = if case.is_own { own_token(case, claims) } else { signed(case, claims) };
+        let token = if case.is_api_management { own_token(case, claims) } else { signed(case, claims) };
         text.replace_range(start..end, &token);
     }
     text

@@ -49,7 +49,7 @@ impl Lab {
         let setup =
             Setup::json(&document(DEV1_KEY)).file("dev1.key", DEV1_KEY).file("service.key", OTHER_KEY);
         let gateway = Gateway::start(&setup);
-        let origin = Origin::with(|seen| StubResponse::new(200, seen.raw_path().as_bytes()));
+        let origin = Origin::with(|seen| StubResponse::new(200, seen.target.as_bytes()));
         let services = [
             format!("http=http://127.0.0.1:{}", origin.port()),
             format!("echo={}", echo_service()),

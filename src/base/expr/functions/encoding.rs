@@ -80,7 +80,7 @@ pub const FUNCTIONS: &[Function] = &[
 ];
 
 fn decode_hex(text: &str) -> Option<Value> {
-    if text.len() % 2 != 0 {
+    if !text.len().is_multiple_of(2) {
         return None;
     }
     let pairs = (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok());

@@ -96,6 +96,7 @@ fn join(values: &[Value]) -> Value {
 }
 
 /// The value of a name in a map.
+#[allow(clippy::needless_pass_by_ref_mut)]
 fn find(machine: &mut Machine<'_>, map: &Value, name: &str) -> Result<Option<Value>, EvalError> {
     match map {
         Value::Map(map) => Ok(map.get(name).cloned()),
@@ -108,6 +109,7 @@ fn find(machine: &mut Machine<'_>, map: &Value, name: &str) -> Result<Option<Val
 }
 
 /// The bytes of a body.
+#[allow(clippy::needless_pass_by_ref_mut)]
 fn body(machine: &mut Machine<'_>, value: &Value) -> Result<Option<Bytes>, EvalError> {
     match value {
         Value::Object(body) if body.kind() == Kind::Body => machine.context.body(*body),

@@ -111,7 +111,7 @@ impl EndpointImport<'_> {
         }
     }
 
-    fn boolean(&mut self, element: &Element, name: &str) -> bool {
+    fn boolean(&self, element: &Element, name: &str) -> bool {
         element.attribute(name).is_some_and(|text| text.eq_ignore_ascii_case("true") || text == "1")
     }
 

@@ -169,7 +169,7 @@ impl Kind {
             }
             "users" => default("state", Value::from("active")),
             "namedValues" => {
-                let is_secret = get(entity, "Secret").is_some_and(|secret| *secret == Value::from(true));
+                let is_secret = get(entity, "Secret").and_then(Value::as_bool) == Some(true);
                 default("secret", Value::from(false));
                 if !is_secret {
                     let value = if entity.is_string() { Some(entity) } else { get(entity, "Value") };

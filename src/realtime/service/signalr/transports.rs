@@ -67,6 +67,7 @@ pub fn check_draining(target: &HubTarget) -> Result<(), GatewayError> {
 }
 
 /// Serves a request; names of parameters are in lower case.
+#[allow(clippy::needless_pass_by_ref_mut)]
 pub async fn serve(
     target: &HubTarget,
     query: QueryPairs,

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     net::background::BackgroundRuntime,
-    pipeline::{client_certificate::CertificateInfo, exchange::Peer, head::Head},
+    pipeline::{client_certificate::CertificateInfo, exchange::Peer},
     stages::authentication::{testing::why, verification_pool::PoolLimits},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -80,7 +80,7 @@ fn signed(header: &Value, claims: &Value, seed: u8) -> String {
 fn exchange(proofs: &[&str]) -> Exchange {
     let address = ([127, 0, 0, 1], 1).into();
     let mut exchange = Exchange::new(Peer::new(address, address, true), 0, Instant::now());
-    exchange.request = Head::request(b"GET", b"/orders?page=2");
+    exchange.request.begin(b"GET", b"/orders?page=2");
     exchange.request.append(b"Host", b"api.example");
     proofs.iter().for_each(|proof| exchange.request.append(b"DPoP", proof.as_bytes()));
     exchange

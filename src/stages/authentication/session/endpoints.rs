@@ -149,6 +149,7 @@ impl RouteSessions {
     }
 
     /// Ends the session here and at the provider.
+    #[allow(clippy::needless_pass_by_ref_mut)]
     fn logout(&self, exchange: &mut Exchange) -> Step {
         let settings = &self.scheme.settings;
         let request = BrowserRequest::new(exchange, settings);

@@ -319,5 +319,5 @@ fn is_token68(token: &str) -> bool {
 
 /// A short text of a peer, for messages.
 pub fn printable(text: &str) -> String {
-    text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(64).collect()
+    text.chars().filter(|c| c.is_ascii_alphanumeric() || " _-.:()`".contains(*c)).take(64).collect()
 }

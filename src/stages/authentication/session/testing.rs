@@ -11,7 +11,6 @@ use crate::{
     net::{background::BackgroundRuntime, tls::client::ClientTls, tls::trust::TrustAnchors},
     pipeline::{
         exchange::{Exchange, Peer},
-        head::Head,
         stage::Step,
     },
     stages::authentication::{
@@ -275,7 +274,7 @@ impl Scene {
     pub fn request(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Exchange {
         let address = ([127, 0, 0, 1], 1).into();
         let mut exchange = Exchange::new(Peer::new(address, address, true), 0, Instant::now());
-        exchange.request = Head::request(method.as_bytes(), target.as_bytes());
+        exchange.request.begin(method.as_bytes(), target.as_bytes());
         exchange.routing.path_len = target.find('?').unwrap_or(target.len());
         exchange.request.append(b"Host", b"app.example");
         fields.iter().for_each(|(name, value)| exchange.request.append(name.as_bytes(), value.as_bytes()));

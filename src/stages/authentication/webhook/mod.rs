@@ -218,7 +218,7 @@ fn content(format: &SignatureFormat, fields: &SignedFields, exchange: &Exchange)
             ContentPart::Text(text) => content.extend_from_slice(text.as_bytes()),
             ContentPart::Body => content.extend_from_slice(body),
             ContentPart::Timestamp => {
-                content.extend_from_slice(fields.timestamp.unwrap_or_default().as_bytes())
+                content.extend_from_slice(fields.timestamp.unwrap_or_default().as_bytes());
             }
             ContentPart::Id => content.extend_from_slice(fields.id.unwrap_or_default().as_bytes()),
             ContentPart::Method => content.extend_from_slice(exchange.request.method()),

@@ -4,7 +4,7 @@ use super::{senders::SENDERS, settings::*, *};
 use crate::{
     base::{hex, secret::Secret},
     net::background::BackgroundRuntime,
-    pipeline::{exchange::Peer, head::Head},
+    pipeline::exchange::Peer,
     stages::authentication::{testing::why, verification_pool::PoolLimits},
 };
 use std::time::Duration;
@@ -67,7 +67,7 @@ impl Delivery {
     fn exchange(&self) -> Exchange {
         let address = ([127, 0, 0, 1], 1).into();
         let mut exchange = Exchange::new(Peer::new(address, address, true), 0, Instant::now());
-        exchange.request = Head::request(b"POST", b"/hooks?a=b");
+        exchange.request.begin(b"POST", b"/hooks?a=b");
         exchange.request.append(b"Host", b"api.example");
         exchange.is_dry_run = false;
         if let TimestampSource::Header(name) = &self.format.timestamp {

@@ -1,7 +1,7 @@
 //! Calls: static methods of .NET, methods of values, LINQ.
 
 use super::{
-    methods::{METHODS, QUERIES, STATIC, fill, short_class},
+    methods::{GUID_BYTES, METHODS, QUERIES, STATIC, date_pattern, fill, short_class},
     syntax::Expr,
     translator::{Translator, cast, path, quoted},
 };
@@ -18,6 +18,10 @@ fn regex_match(expr: &Expr) -> Option<[&Expr; 2]> {
         [text, pattern] if is_match => Some([text, pattern]),
         _ => None,
     }
+}
+
+fn is_new(expr: &Expr, name: &str) -> bool {
+    matches!(expr, Expr::New { class, .. } if short_class(class) == name)
 }
 
 fn is_bit_converter(expr: &Expr) -> bool {
@@ -112,6 +116,10 @@ impl Translator {
             ("ToString", [Expr::Text(format)]) if ["o", "O", "s"].contains(&&**format) => {
                 format!("text({})", self.expression(owner)?)
             }
+            ("ToString", [Expr::Text(format)]) if date_pattern(format).is_some() => {
+                let pattern = quoted(&date_pattern(format).unwrap_or_default());
+                format!("time.format({}, {pattern})", self.expression(owner)?)
+            }
             ("ToString", [format]) => match path(format).is_some_and(|path| path.contains("Formatting.")) {
                 true => format!("json.text({})", self.expression(owner)?),
                 false => return Err("`ToString` with a format".to_owned()),
@@ -141,13 +149,7 @@ impl Translator {
                 let [data, key, vector] = values;
                 format!("aes.{}({}, {}, {})", method.to_lowercase(), data?, key?, vector?)
             }
-            ("Next", [limits @ ..]) if matches!(owner, Expr::New { class, .. } if short_class(class) == "Random") => {
-                match limits {
-                    [] => format!("random(0, {})", i32::MAX),
-                    [max] => format!("random(0, {})", self.expression(max)?),
-                    _ => format!("random({})", self.list(limits)?),
-                }
-            }
+            ("Next", limits) if is_new(owner, "Random") => self.random(limits)?,
             ("Replace", [Expr::Text(dash), Expr::Text(nothing)]) if dash == "-" && nothing.is_empty() => {
                 match method_call(owner) {
                     Some((class, "ToString", [bytes])) if is_bit_converter(class) => {
@@ -156,12 +158,29 @@ impl Translator {
                     _ => return Ok(None),
                 }
             }
+            ("ToByteArray", []) => match method_call(owner) {
+                Some((class, "Parse", [text]))
+                    if path(class).is_some_and(|path| short_class(&path) == "Guid") =>
+                {
+                    fill(GUID_BYTES, &[self.expression(text)?])
+                }
+                _ => return Ok(None),
+            },
             ("ComputeHash", [data]) => self.hashed(owner, &self.expression(data)?)?,
             ("Element", [name]) => {
                 format!("{}.text({})", self.expression(owner)?, self.expression(name)?)
             }
             _ => return Ok(None),
         }))
+    }
+
+    /// `new Random().Next(...)`.
+    fn random(self, limits: &[Expr]) -> Result<String, String> {
+        Ok(match limits {
+            [] => format!("random(0, {})", i32::MAX),
+            [max] => format!("random(0, {})", self.expression(max)?),
+            _ => format!("random({})", self.list(limits)?),
+        })
     }
 
     /// A comparison of texts, with or without regard to case.

@@ -25,8 +25,8 @@ impl Translator {
             "DateTime" => new_date(arguments),
             "DateTimeOffset" if arguments.len() == 1 => self.list(arguments),
             "Uri" if arguments.len() == 1 => Ok(format!("url.parse({})", self.list(arguments)?)),
-            name => match (name.to_lowercase().strip_prefix("hmac"), arguments) {
-                (Some(algorithm), [key]) => Ok(format!(
+            name => match (name.to_lowercase().strip_prefix("hmac"), hmac_key(arguments, members)) {
+                (Some(algorithm), Some(key)) => Ok(format!(
                     "{{\"algorithm\": {}, \"key\": {}}}",
                     quoted(algorithm),
                     self.expression(key)?
@@ -94,6 +94,15 @@ impl Translator {
             ("Remove", [key]) => Ok((name.clone(), format!("without({name}, [{}])", self.expression(key)?))),
             _ => Err(format!("the method `{method}` as a statement")),
         }
+    }
+}
+
+/// The key of `new HMACSHA256(key)` or `new HMACSHA256 { Key = key }`.
+fn hmac_key<'e>(arguments: &'e [Expr], members: &'e [(Option<Expr>, Expr)]) -> Option<&'e Expr> {
+    match (arguments, members) {
+        ([key], []) => Some(key),
+        ([], [(Some(Expr::Text(name)), key)]) if name == "Key" => Some(key),
+        _ => None,
     }
 }
 

@@ -37,6 +37,12 @@ pub(super) const STATIC: &[(&str, usize, &str)] = &[
     ("double.Parse", 1, "double($0)"),
     ("bool.Parse", 1, "bool($0)"),
     ("DateTime.Parse", 1, "timestamp($0)"),
+    ("DateTimeOffset.FromUnixTimeSeconds", 1, "time.fromUnix(int($0))"),
+    (
+        "DateTimeOffset.FromUnixTimeMilliseconds",
+        1,
+        "(time.fromUnix(int($0) / 1000) + duration(concat(int($0) % 1000, \"ms\")))",
+    ),
     ("DateTimeOffset.Parse", 1, "timestamp($0)"),
     ("Convert.ToDateTime", 1, "timestamp($0)"),
     ("Math.Max", 2, "math.greatest($0, $1)"),
@@ -94,6 +100,7 @@ pub(super) const METHODS: &[(&str, usize, &str)] = &[
     ("ToList", 0, "$0"),
     ("AsEnumerable", 0, "$0"),
     ("AsFormUrlEncodedContent", 0, "$0.AsForm()"),
+    ("AsFormUrlEncodedContent", 1, "$0.AsForm()"),
     ("ToObject", 0, "$0"),
     ("ToUnixTimeSeconds", 0, "time.unix($0)"),
     ("ToUnixTimeMilliseconds", 0, "time.unixMillis($0)"),
@@ -124,6 +131,33 @@ pub(super) const QUERIES: &[(&str, &str)] = &[
     ("TrueForAll", "$0.all($1, $2)"),
     ("Count", "size($0.filter($1, $2))"),
 ];
+
+/// The bytes of `Guid.Parse($0)`: the first three groups are little-endian.
+pub(super) const GUID_BYTES: &str = "cel.bind(guidDigits, text($0).replace(\"-\", \"\"), hex.decode(concat(\
+    guidDigits.substring(6, 8), guidDigits.substring(4, 6), guidDigits.substring(2, 4), guidDigits.substring(0, 2), \
+    guidDigits.substring(10, 12), guidDigits.substring(8, 10), guidDigits.substring(14, 16), \
+    guidDigits.substring(12, 14), guidDigits.substring(16, 32))))";
+
+/// The pattern of `time.format` for one of .NET, such as `yyyy-MM-dd`; `None`: it has other parts.
+pub(super) fn date_pattern(format: &str) -> Option<String> {
+    const PARTS: [(&str, &str); 6] =
+        [("yyyy", "%Y"), ("MM", "%m"), ("dd", "%d"), ("HH", "%H"), ("mm", "%M"), ("ss", "%S")];
+    let (mut pattern, mut rest) = (String::new(), format);
+    while let Some(c) = rest.chars().next() {
+        match PARTS.iter().find(|(part, _)| rest.starts_with(part)) {
+            Some((part, instead)) => {
+                pattern.push_str(instead);
+                rest = &rest[part.len()..];
+            }
+            None if "-:/. TZ".contains(c) => {
+                pattern.push(c);
+                rest = &rest[c.len_utf8()..];
+            }
+            None => return None,
+        }
+    }
+    format.contains("yyyy").then_some(pattern)
+}
 
 /// Replaces `$0`, `$1`... by values.
 pub(super) fn fill(template: &str, values: &[String]) -> String {

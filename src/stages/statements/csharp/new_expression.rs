@@ -1,6 +1,6 @@
 //! `new`: objects, lists and their initializers.
 
-use super::{parser::Parser, syntax::Expr};
+use super::{lexer::Token, parser::Parser, syntax::Expr};
 
 impl Parser {
     pub(super) fn new_expression(&mut self) -> Result<Expr, String> {
@@ -38,8 +38,9 @@ impl Parser {
         let mut members = Vec::new();
         while !self.take("}") {
             let name = self.name()?;
-            self.expect("=")?;
-            members.push((name, self.expression()?));
+            // `new { name }` is `new { name = name }`.
+            let value = if self.take("=") { self.expression()? } else { Expr::Name(name.clone()) };
+            members.push((name, value));
             if !self.take(",") && !self.is("}") {
                 return Err("expected `,` or `}` in an object".to_owned());
             }
@@ -47,7 +48,12 @@ impl Parser {
         Ok(Expr::Object(members))
     }
 
-    /// `{ {"a", x}, ["b"] = y, z }`.
+    /// `Key = value`.
+    fn is_member_initializer(&self) -> bool {
+        matches!(&self.tokens[self.at..], [Token::Name(_), Token::Symbol("="), ..])
+    }
+
+    /// `{ {"a", x}, ["b"] = y, Key = v, z }`.
     fn initializer(&mut self) -> Result<Vec<(Option<Expr>, Expr)>, String> {
         self.expect("{")?;
         let mut members = Vec::new();
@@ -63,6 +69,10 @@ impl Parser {
                 self.expect("]")?;
                 self.expect("=")?;
                 members.push((Some(key), self.expression()?));
+            } else if self.is_member_initializer() {
+                let name = self.name()?;
+                self.expect("=")?;
+                members.push((Some(Expr::Text(name)), self.expression()?));
             } else {
                 members.push((None, self.expression()?));
             }

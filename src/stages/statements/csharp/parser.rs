@@ -173,7 +173,7 @@ impl Parser {
         }
     }
 
-    /// Begins a statement, whose operators are counted anew.
+    /// Begins a statement: the count of operators is that of the statement.
     pub(super) fn begin_statement(&mut self) {
         self.operators = 0;
     }

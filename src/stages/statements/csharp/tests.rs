@@ -26,6 +26,11 @@ fn expressions_have_the_values_of_csharp() {
         (r#"@("a b c".Split(' ').Any(s => s == "b"))"#, "true"),
         (r#"@(string.Format("{0}/{1}{{", "a", 1 + 1))"#, "\"a/2{\""),
         (r#"@(string.Concat("a", 1, "b"))"#, "\"a1b\""),
+        (
+            r#"@(Convert.ToBase64String(Guid.Parse("00112233-4455-6677-8899-aabbccddeeff").ToByteArray()))"#,
+            "\"MyIRAFVEd2aImaq7zN3u/w==\"",
+        ),
+        (r#"@(new DateTime(2024, 2, 3).ToString("yyyy-MM-ddTHH:mm:ssZ"))"#, "\"2024-02-03T00:00:00Z\""),
         (r#"@(Array.Exists(new [] {"a", "b"}, x => x == "b"))"#, "true"),
         (r#"@(new Uri("https://h.example/a/b?c=1").AbsolutePath)"#, "\"/a/b\""),
         (r#"@(new DateTime(1970, 1, 2).ToString("R"))"#, "\"Fri, 02 Jan 1970 00:00:00 GMT\""),

@@ -181,7 +181,7 @@ fn parse_server_name(content: &[u8]) -> Option<Option<Box<str>>> {
 fn parse_alpn(content: &[u8]) -> Option<Vec<Box<[u8]>>> {
     let mut fields = Fields(content);
     let mut list = Fields(fields.vector(2)?);
-    let mut protocols = Vec::new();
+    let mut protocols: Vec<Box<[u8]>> = Vec::new();
     while !list.0.is_empty() {
         protocols.push(list.vector(1)?.into());
     }

@@ -59,7 +59,7 @@ const OLD_METRICS: &[&str] = &[
     "margay_endpoint_probes_total",
 ];
 const OLD_LABELS: &[&str] = &["code_class", "why"];
-const OLD_OUTCOMES: &[&str] = &["replied", "refused", "waited", "validated", "good", "bad", "late"];
+const OLD_OUTCOMES: &[&str] = &["replied", "waited", "validated", "good", "bad", "late"];
 const OLD_STAGES: &[&str] =
     &["addresses", "tunnels", "forwarded", "method", "headers", "handler", "preflight"];
 const OLD_LOG_KEYS: &[&str] = &["ms_total", "ms_backend", "why", "client"];
@@ -74,7 +74,6 @@ const OTHER_MEANINGS: &[(&str, &str, &str)] = &[
     ("docs/configuration.md", "headers", "a variable of conditions"),
     ("docs/configuration.md", "client", "a variable of conditions"),
     ("docs/telemetry.md", "client", "a side of a connection"),
-    ("docs/telemetry.md", "refused", "an outcome of connections and datagrams"),
     ("docs/policy-statements.md", "addresses", "an attribute of ip-filter"),
     ("docs/policy-statements.md", "method", "an attribute of send-request"),
     ("docs/telemetry.md", "method", "a field of the access log"),

@@ -231,7 +231,9 @@ def haproxy_on_both_sides(peers):
         address = client.getsockname()
         client.sendall(b"hello\n")
         line = f"PROXY TCP4 {address[0]} 127.0.0.1 {address[1]} {front}\r\nhello\n".encode()
-        found = client.recv(len(line), socket.MSG_WAITALL)
+        found = b""
+        while len(found) < len(line) and (part := client.recv(len(line) - len(found))):
+            found += part
         expect(found == line, f"{found} instead of {line}")
 
 

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 /// Whether a pattern matches; `^(?!.*X)` is the absence of `X`, which the library does not support.
 pub fn matches(pattern: &str, text: &str) -> bool {
-    let absent = pattern.strip_prefix("^(?!.*").and_then(|rest| rest.strip_suffix(')'));
+    let anchored = pattern.strip_prefix("(?s)").unwrap_or(pattern);
+    let absent = anchored.strip_prefix("^(?!.*").and_then(|rest| rest.strip_suffix(')'));
     regex::Regex::new(absent.unwrap_or(pattern)).expect("a pattern").is_match(text) != absent.is_some()
 }
 

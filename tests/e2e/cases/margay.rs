@@ -106,7 +106,7 @@ impl Run<'_> {
         let mut text = step.to_string();
         for (name, value) in &self.captured {
             let quoted = json!(value).to_string();
-            text = text.replace(&format!("{{{{GOT:{name}}}}}"), quoted.trim_matches('"'));
+            text = text.replace(&format!("{{{{GOT:{name}}}}}"), &quoted[1..quoted.len() - 1]);
         }
         serde_json::from_str(&text).expect("JSON")
     }

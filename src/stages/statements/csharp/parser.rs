@@ -38,7 +38,7 @@ const TYPES: [&str; 27] = [
 /// Operators from weak to strong.
 const OPERATORS: [&[&str]; 6] =
     [&["||"], &["&&"], &["==", "!="], &["<", ">", "<=", ">="], &["+", "-"], &["*", "/", "%"]];
-const MAX_DEPTH: usize = 120;
+const MAX_DEPTH: usize = 60;
 /// Maximum number of operators of an expression or a statement, calls and members included.
 const MAX_OPERATORS: usize = 600;
 /// The levels that an interpolated string counts as.

@@ -14,7 +14,7 @@ demo: ## start margay on gateway.json with its sample backends
 
 test: ## run every test: units, architecture, engine, cases, the README's tour
 	@.ci/need cargo cmake cc curl wrk h2load nghttp haproxy nginx node npm node20 chromium ps python3 venv promtool faketime prlimit redis-server redis-cli openssl dig socat
-	@echo "1/6: build. From a clean clone about 370 crates are compiled once; the first two steps take about ten minutes on two cores."
+	@echo "1/6: build. From a clean clone about 420 crates are compiled once; the first two steps take about twenty minutes on two cores."
 	cargo test --locked --no-run
 	@echo "2/6: run. Each dot is a test; the end-to-end tests take a few minutes."
 	cargo test --locked --quiet
@@ -22,14 +22,14 @@ test: ## run every test: units, architecture, engine, cases, the README's tour
 	tests/chaos/run.py target/debug/margay
 	@echo "4/6: the OpenAPI document of the administration, and a client generated from it; its tools are installed once."
 	tests/admin/run.py target/debug/margay
-	@echo "5/6: the official clients and server libraries of Azure Web PubSub; they are installed once."
+	@echo "5/6: the official clients and server libraries of Azure Web PubSub and SignalR; they are installed once."
 	tests/realtime/run.py target/debug/margay
 	tests/realtime/nodes.py target/debug/margay
 	@echo "6/6: sign-in sessions with a certified OpenID provider and a browser; the provider is installed once."
-	tests/sessions/run.py target/debug/margay
+	tests/sessions/run.py target/debug/margay cookies
 
 soak: ## the long runs: 1,000 reloads under load, 20 watched changes of each kind, 2 GiB up and down, a minute of each chaos scenario, the memory of idle connections and routes, Redis stopped, slow and lost, TCP and UDP under failover and reloads, hubs with slow readers, cut sockets and reloads
-	@.ci/need cargo cmake cc ps python3 faketime prlimit nginx haproxy openssl redis-server redis-cli
+	@.ci/need cargo cmake cc ps python3 venv node npm node20 chromium faketime prlimit nginx haproxy openssl redis-server redis-cli
 	RELOADS=1000 SOAK=1 cargo test --locked --test e2e -- reloads_under_load safe_change:: streaming_memory:: fabric_failover:: shared_
 	cargo build --release --locked
 	tests/chaos/run.py target/release/margay --gateways margay,nginx,haproxy --seconds 60
@@ -37,6 +37,7 @@ soak: ## the long runs: 1,000 reloads under load, 20 watched changes of each kin
 	tests/chaos/shared_state.py target/release/margay
 	python3 tests/endpoints/endurance.py --binary target/release/margay
 	tests/realtime/endurance.py target/release/margay
+	tests/sessions/run.py target/release/margay redis
 
 check: ## format, lints, documentation; changes nothing
 	@.ci/need cargo cmake cc

@@ -53,10 +53,10 @@ impl VerifiedBots {
     ) -> Verification {
         let key = (address, bot.agent.clone());
         let mut results = self.lock();
-        if let Some((known, since)) = results.get(&key) {
-            if now.saturating_duration_since(*since) < RESULT_TTL {
-                return *known;
-            }
+        if let Some((known, since)) = results.get(&key)
+            && now.saturating_duration_since(*since) < RESULT_TTL
+        {
+            return *known;
         }
         if results.len() >= CACHE_CAPACITY {
             let oldest = results.iter().min_by_key(|(_, (_, since))| *since).map(|(key, _)| key.clone());

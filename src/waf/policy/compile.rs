@@ -208,10 +208,10 @@ fn atom_rules(library: &Library, rules: &[PolicyRule], is_request: bool) -> Vec<
     let mut atoms = vec![empty_bits(rules.len().div_ceil(64)); scanner.words() * 64];
     for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.is_prefiltered) {
         let known = &library.rules[rule.library_index];
-        if let (true, Filter::Atoms(needed)) = ((known.rule.phase <= 2) == is_request, &known.filter) {
-            if let Some(first) = needed.first() {
-                set_bit(&mut atoms[usize::from(*first)], at);
-            }
+        if let (true, Filter::Atoms(needed)) = ((known.rule.phase <= 2) == is_request, &known.filter)
+            && let Some(first) = needed.first()
+        {
+            set_bit(&mut atoms[usize::from(*first)], at);
         }
     }
     atoms

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// The agent and its services.
 #[derive(Args, Clone, Debug, Default)]
 pub struct AgentCommand {
-    /// The route of the gateway with "DownstreamService": "Agents", such as https://gw.example/_agents; several are allowed.
+    /// The route of the gateway with "DownstreamService": "Agents", such as `https://gw.example/_agents`; several are allowed.
     #[arg(long, value_name = "URL")]
     pub gateway: Vec<String>,
     /// The id of the agent. Default: the DeviceId of the connection string.

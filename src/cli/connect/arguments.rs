@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 /// The service of an agent, and where it appears.
 #[derive(Args, Clone, Debug)]
 pub struct ConnectCommand {
-    /// The route of the gateway with "DownstreamService": "Agents", such as https://gw.example/_agents.
+    /// The route of the gateway with "DownstreamService": "Agents", such as `https://gw.example/_agents`.
     #[arg(long, value_name = "URL")]
     pub gateway: String,
     /// The id of the agent.

@@ -36,7 +36,7 @@ pub struct GatewayOptions {
     /// A file with a bearer token for the authentication of the route.
     #[arg(long, value_name = "FILE")]
     pub bearer_file: Option<PathBuf>,
-    /// An HTTP proxy: http://[user:password@]host:port. Default: HTTPS_PROXY, unless NO_PROXY has the host.
+    /// An HTTP proxy: `http://[user:password@]host:port`. Default: HTTPS_PROXY, unless NO_PROXY has the host.
     #[arg(long, value_name = "URL")]
     pub proxy: Option<String>,
     /// What carries the connection.

@@ -2,7 +2,7 @@
 //! Consul: catalog and intentions). An internal service: a route with `"DownstreamService": "Roles"` has it as its target.
 //!
 //! [`router`] has the pages; [`visibility`] decides what a caller sees, [`view`] forms the JSON, which the administration pages
-//! share, and [`registration`] changes instances. What outlives plans is in `plan::roles::RoleState`.
+//! share, and `registration` changes instances. What outlives plans is in `plan::roles::RoleState`.
 
 mod caller;
 mod error;

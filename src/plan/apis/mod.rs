@@ -1,6 +1,6 @@
 //! API management: from entities and policy documents to programs, and the table that finds the operation of a request.
 //!
-//! [`compile::compile`] checks everything and makes the [`blueprint::ApisBlueprint`]; [`build::build`] attaches clusters,
+//! [`compile::compile`] checks everything and makes the [`blueprint::ApisBlueprint`]; `build` attaches clusters,
 //! breakers and counters and makes a route for each operation; [`table::ApiTable`] finds it.
 
 mod api;

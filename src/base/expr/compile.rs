@@ -158,8 +158,7 @@ impl Compiler {
         }
     }
 
-    #[allow(clippy::needless_pass_by_ref_mut)]
-    fn ident(&mut self, name: &str) -> Result<Node, CompileError> {
+    fn ident(&self, name: &str) -> Result<Node, CompileError> {
         if let Some(slot) = self.local(name) {
             return Ok(Node::Slot(slot));
         }

@@ -27,8 +27,8 @@ pub enum Digits {
 pub fn parse_json(bytes: &[u8], digits: Digits) -> Result<Value, serde_json::Error> {
     let json: Json = serde_json::from_slice(bytes)?;
     let text = std::str::from_utf8(bytes).unwrap_or_default();
-    let has_mark = text.contains(MARK) || text.contains("\\ue000") || text.contains("\\uE000");
-    match marked(text, digits).filter(|_| !has_mark) {
+    let has_mark = || text.contains(MARK) || text.contains("\\ue000") || text.contains("\\uE000");
+    match marked(text, digits).filter(|_| !has_mark()) {
         Some(marked) => serde_json::from_str(&marked).map(|json| from_marked(&json)),
         None => Ok(from_json(&json)),
     }

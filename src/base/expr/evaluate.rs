@@ -112,8 +112,7 @@ impl Machine<'_> {
         nodes.iter().map(|node| self.evaluate(node)).collect()
     }
 
-    #[allow(clippy::needless_pass_by_ref_mut)]
-    fn member(&mut self, member: Member) -> Result<Value, EvalError> {
+    fn member(&self, member: Member) -> Result<Value, EvalError> {
         match member.kind() {
             Kind::Map | Kind::Body => Ok(Value::Object(member)),
             _ => self.context.member(member),

@@ -214,13 +214,16 @@ impl Breaker {
             state.calls.pop_front();
         }
         state.calls.push_back((now, failed));
+        if !failed {
+            return;
+        }
         let failures = state.calls.iter().filter(|(_, failed)| *failed).count();
         let total = state.calls.len();
         let by_count = self.rule.count.is_some_and(|count| failures >= count);
         let by_share = self.rule.percentage.is_some_and(|percentage| {
             total >= MIN_CALLS_OF_PERCENTAGE && failures as f64 * 100.0 >= percentage * total as f64
         });
-        if failed && (by_count || by_share) {
+        if by_count || by_share {
             let asked = retry_after.filter(|_| self.rule.accepts_retry_after);
             state.open_until = Some(now + asked.unwrap_or(self.rule.trip));
         }

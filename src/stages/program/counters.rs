@@ -214,7 +214,7 @@ pub struct Counters {
 }
 
 impl Default for Counters {
-    #[allow(clippy::borrowed_box)]
+    #[expect(clippy::borrowed_box, reason = "a weigher gets references of the types that are stored")]
     fn default() -> Self {
         let kept = moka::sync::Cache::builder()
             .max_capacity(MAX_KEPT_BYTES)

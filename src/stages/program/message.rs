@@ -1,7 +1,13 @@
 //! Header fields and query parameters of messages.
 
 use super::{context::Context, failure::Failure, target::decoded};
-use crate::{base::percent::percent_encoded, pipeline::head::Head};
+use crate::{
+    base::{
+        bytes::{is_field_value, is_token},
+        percent::percent_encoded,
+    },
+    pipeline::head::Head,
+};
 use std::sync::Arc;
 
 /// Fields that frame messages or belong to one connection.
@@ -53,16 +59,6 @@ pub fn is_gateway_field(name: &str) -> bool {
     GATEWAY_FIELDS.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// Whether a text is the name of a field.
-pub fn is_field_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
-}
-
-/// Whether a text may be the value of a field.
-pub fn is_field_value(value: &str) -> bool {
-    value.bytes().all(|b| b >= b' ' && b != 0x7f || b == b'\t')
-}
-
 /// Sets a field of a message.
 pub fn set_field(
     head: &mut Head,
@@ -70,10 +66,10 @@ pub fn set_field(
     action: ExistsAction,
     values: &[Arc<str>],
 ) -> Result<(), Failure> {
-    if !is_field_name(name) || is_gateway_field(name) {
+    if !is_token(name.as_bytes()) || is_gateway_field(name) {
         return Err(Failure::statement(format!("the header {name} cannot be set")));
     }
-    if values.iter().any(|value| !is_field_value(value)) {
+    if values.iter().any(|value| !is_field_value(value.as_bytes())) {
         return Err(Failure::statement(format!("the value of the header {name} contains a line break")));
     }
     let exists = head.get(name.as_bytes()).is_some();

@@ -240,7 +240,7 @@ impl Context<'_> {
             self.exchange.client.certificate.as_ref().ok_or_else(|| absent("Request.Certificate"))?;
         Ok(match member {
             Member::CertificateIssuer => Value::text(certificate.info().issuer.as_str()),
-            Member::CertificateThumbprint => Value::text(certificate.thumbprint()),
+            Member::CertificateThumbprint => Value::text(certificate.sha256_thumbprint()),
             Member::CertificateSerialNumber => Value::text(certificate.info().serial.replace(':', "")),
             Member::CertificateNotBefore => {
                 Value::Timestamp(i128::from(certificate.info().not_before) * 1_000_000_000)

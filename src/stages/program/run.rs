@@ -348,8 +348,9 @@ async fn run_statement(context: &mut Context<'_>, statement: &dyn Statement) -> 
 
 /// Collects the bodies that a statement reads.
 pub async fn prepare(context: &mut Context<'_>, usage: crate::base::expr::Usage) -> Result<(), Failure> {
-    let is_coded = context.exchange.request.get(b"Content-Encoding").is_some();
-    if usage.request_body && (context.exchange.body.collected.is_none() || is_coded) {
+    let exchange = &*context.exchange;
+    let is_coded = || exchange.request.get(b"Content-Encoding").is_some();
+    if usage.request_body && (exchange.body.collected.is_none() || is_coded()) {
         body::collect_request(context).await?;
     }
     if usage.response_body && context.response.is_some() {

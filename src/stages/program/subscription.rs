@@ -149,13 +149,13 @@ fn key_of(exchange: &Exchange, api: &Api) -> Result<Option<String>, GatewayError
         .get_all(api.key_header.as_bytes())
         .map(|value| String::from_utf8_lossy(value).trim().to_owned())
         .collect();
-    let in_query = {
-        let target = String::from_utf8_lossy(exchange.request.target()).into_owned();
-        let query = target.split_once('?').map_or("", |(_, query)| query).to_owned();
-        query_value(&query, &api.key_query).map(|value| decoded(value, true))
+    let in_query = || {
+        let target = String::from_utf8_lossy(exchange.request.target());
+        let query = target.split_once('?').map_or("", |(_, query)| query);
+        query_value(query, &api.key_query).map(|value| decoded(value, true))
     };
     let key = match lines.as_slice() {
-        [] => in_query.filter(|key| !key.is_empty()),
+        [] => in_query().filter(|key| !key.is_empty()),
         [key] if key.is_empty() => None,
         [key] => Some(key.clone()),
         _ => return Err(denied(exchange, api, ErrorCode::SubscriptionInvalid)),

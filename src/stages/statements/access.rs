@@ -8,7 +8,7 @@ use super::{
     spec::Spec,
 };
 use crate::{
-    base::{expr::Usage, ip_set::IpRange},
+    base::{expr::Usage, hex, ip_set::IpRange},
     config::{Span, codes},
     pipeline::error::ErrorCode,
     stages::program::{Context, Failure, Flow, Statement, Template, template::usage_of},
@@ -276,7 +276,8 @@ impl Statement for ClientCertificate {
         let plain = |text: &str| text.replace([':', ' '], "").to_lowercase();
         let fits = |(name, value): &(&str, String)| match *name {
             "thumbprint" => {
-                certificate.thumbprint() == value || thumbprint_hex(certificate.thumbprint()) == plain(value)
+                certificate.sha256_thumbprint() == value
+                    || thumbprint_hex(certificate.sha256_thumbprint()) == plain(value)
             }
             "serial-number" => plain(&info.serial) == plain(value),
             "common-name" => info.common_name.as_deref() == Some(value),
@@ -300,6 +301,5 @@ impl Statement for ClientCertificate {
 /// A thumbprint in base64url as hexadecimal digits.
 fn thumbprint_hex(text: &str) -> String {
     use base64::Engine;
-    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    hex::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).unwrap_or_default())
 }

@@ -199,8 +199,7 @@ struct SendRequest {
 }
 
 impl SendRequest {
-    #[allow(clippy::needless_pass_by_ref_mut)]
-    fn call(&self, context: &mut Context<'_>) -> Result<CallOut, Failure> {
+    fn call(&self, context: &Context<'_>) -> Result<CallOut, Failure> {
         let is_copy = match &self.mode {
             Some(mode) => &*mode.text_or_empty(context)? == "copy",
             None => false,

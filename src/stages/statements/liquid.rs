@@ -107,10 +107,11 @@ fn members(context: &Context<'_>) -> serde_json::Value {
     })
 }
 
+type TextFilter = fn(String) -> String;
+
 /// The filters of Liquid, in the spelling of .NET and in the common one.
 fn add_filters(environment: &mut Environment<'static>) {
-    #[allow(clippy::type_complexity)]
-    let text: [(&str, fn(String) -> String); 8] = [
+    let text: [(&str, TextFilter); 8] = [
         ("upcase", |text| text.to_uppercase()),
         ("downcase", |text| text.to_lowercase()),
         ("capitalize", |text| {
@@ -203,7 +204,7 @@ fn translate(text: &str) -> String {
         let Some(at) = next else { break };
         output.push_str(&rest[..at]);
         let is_tag = rest[at..].starts_with("{%");
-        let end = rest[at..].find(if is_tag { "%}" } else { "}}" }).map(|end| at + end);
+        let end = rest[at + 2..].find(if is_tag { "%}" } else { "}}" }).map(|end| at + 2 + end);
         let Some(end) = end else {
             rest = &rest[at..];
             break;
@@ -279,4 +280,16 @@ fn split_outside_quotes(text: &str, separator: char) -> Vec<String> {
         }
     }
     parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::translate;
+
+    #[test]
+    fn what_is_not_closed_stays_as_it_is() {
+        for text in ["{%}", "a {{}", "{{ a %}", "{%"] {
+            assert_eq!(translate(text), text);
+        }
+    }
 }

@@ -8,12 +8,15 @@ use super::{
     spec::Spec,
 };
 use crate::{
-    base::expr::{Usage, to_bool},
+    base::{
+        bytes::is_token,
+        expr::{Usage, to_bool},
+    },
     config::codes,
     pipeline::error::reason,
     stages::program::{
         Context, Failure, Flow, Statement, Template,
-        message::{ExistsAction, is_field_name, is_gateway_field, set_field, set_query_parameter},
+        message::{ExistsAction, is_gateway_field, set_field, set_query_parameter},
         template::usage_of,
     },
 };
@@ -161,7 +164,7 @@ fn named(
     if is_header && let Some(literal) = name.literal_text() {
         let message = if is_gateway_field(&literal) {
             Some(format!("the header {literal} is written by the gateway alone"))
-        } else if is_field_name(&literal) {
+        } else if is_token(literal.as_bytes()) {
             None
         } else {
             Some(format!("invalid header name \"{literal}\""))
@@ -244,7 +247,7 @@ impl Statement for SetMethod {
 
     fn run(&self, context: &mut Context<'_>) -> Result<Flow, Failure> {
         let method = self.0.text_or_empty(context)?;
-        if !is_field_name(method.trim()) {
+        if !is_token(method.trim().as_bytes()) {
             return Err(Failure::statement("set-method needs a method such as POST"));
         }
         context.exchange.request.set_method(method.trim().to_ascii_uppercase().as_bytes());

@@ -112,7 +112,10 @@ impl Quota {
         };
         let limits = self.limits(context)?;
         self.count(context, key.clone(), limits).await?;
-        for part in self.parts.iter().filter(|part| part.applies(context)).cloned().collect::<Vec<_>>() {
+        for part in &self.parts {
+            if !part.applies(context) {
+                continue;
+            }
             let own =
                 QuotaLimits { calls: part.calls, bandwidth: part.bandwidth, period: part.period, ..limits };
             self.count(context, format!("{key}\n{}", part.key()), own).await?;

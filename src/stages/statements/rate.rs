@@ -91,7 +91,10 @@ impl Statement for Rate {
         let whole = format!("{}\n{period}\n{key}", if by_key { "key" } else { "subscription" });
         let decision = self.count(context, &whole, limit, period as u64)?;
         self.report(context, decision, limit)?;
-        for part in self.parts.iter().filter(|part| part.applies(context)).cloned().collect::<Vec<_>>() {
+        for part in &self.parts {
+            if !part.applies(context) {
+                continue;
+            }
             let (Some(calls), 1..=300) = (part.calls, part.period) else { continue };
             let decision = self.count(context, &format!("{whole}\n{}", part.key()), calls, part.period)?;
             self.report(context, decision, calls)?;

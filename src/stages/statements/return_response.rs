@@ -46,6 +46,9 @@ pub fn headers(all: &[Args]) -> Vec<InnerHeader> {
     all.iter().map(one).collect()
 }
 
+/// Name, action and values.
+type HeaderChange = (Arc<str>, ExistsAction, Vec<Arc<str>>);
+
 /// A header of a response or of a call-out.
 #[derive(Debug)]
 pub struct InnerHeader {
@@ -60,12 +63,8 @@ impl InnerHeader {
         usage_of(self.values.iter().chain([&self.name]).chain(&self.action))
     }
 
-    /// Name, action and values.
-    #[allow(clippy::type_complexity)]
-    pub fn evaluate(
-        &self,
-        context: &Context<'_>,
-    ) -> Result<(Arc<str>, ExistsAction, Vec<Arc<str>>), Failure> {
+    /// The change for a response.
+    pub fn evaluate(&self, context: &Context<'_>) -> Result<HeaderChange, Failure> {
         Ok((self.name.text_or_empty(context)?, action(&self.action, context)?, texts(&self.values, context)?))
     }
 }

@@ -1,5 +1,6 @@
 //! Base64, hexadecimal digits, digests.
 
+use crate::base::hex;
 use crate::waf::bytes::hex_value;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -66,8 +67,7 @@ pub fn decode_hex(input: &[u8]) -> Vec<u8> {
 
 /// Two lowercase hexadecimal digits for each byte.
 pub fn encode_hex(input: &[u8]) -> Vec<u8> {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    input.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).collect()
+    hex::encode(input).into_bytes()
 }
 
 /// The SHA-1 digest, as bytes.
@@ -78,36 +78,6 @@ pub fn sha1(input: &[u8]) -> Vec<u8> {
 
 /// The MD5 digest, as bytes (RFC 1321).
 pub fn md5(input: &[u8]) -> Vec<u8> {
-    let mut message = input.to_vec();
-    message.push(0x80);
-    message.resize((input.len() + 9).div_ceil(64) * 64 - 8, 0);
-    message.extend_from_slice(&(input.len() as u64).wrapping_mul(8).to_le_bytes());
-    let mut state = [0x6745_2301_u32, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
-    for block in message.chunks_exact(64) {
-        add_md5_block(&mut state, block);
-    }
-    state.iter().flat_map(|word| word.to_le_bytes()).collect()
-}
-
-fn add_md5_block(state: &mut [u32; 4], block: &[u8]) {
-    const SHIFTS: [[u32; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
-    let word = |at: usize| {
-        u32::from_le_bytes([block[at * 4], block[at * 4 + 1], block[at * 4 + 2], block[at * 4 + 3]])
-    };
-    let [mut a, mut b, mut c, mut d] = *state;
-    for step in 0..64 {
-        let (mix, at) = match step / 16 {
-            0 => ((b & c) | (!b & d), step),
-            1 => ((d & b) | (!d & c), (5 * step + 1) % 16),
-            2 => (b ^ c ^ d, (3 * step + 5) % 16),
-            _ => (c ^ (b | !d), (7 * step) % 16),
-        };
-        let constant = (((step + 1) as f64).sin().abs() * 4_294_967_296.0) as u32;
-        let sum = a.wrapping_add(mix).wrapping_add(constant).wrapping_add(word(at));
-        (a, d, c) = (d, c, b);
-        b = b.wrapping_add(sum.rotate_left(SHIFTS[step / 16][step % 4]));
-    }
-    for (value, change) in state.iter_mut().zip([a, b, c, d]) {
-        *value = value.wrapping_add(change);
-    }
+    use md5::Digest as _;
+    md5::Md5::digest(input).to_vec()
 }

@@ -1,21 +1,11 @@
 //! Percent escapes: `urlDecode`, `urlDecodeUni`, and `utf8toUnicode`, which writes them.
 
+use crate::base::percent::percent_decoded;
 use crate::waf::bytes::{hex_byte, hex_value};
 
 /// `%HH` and `+`; an invalid escape stays as it is.
 pub fn decode(input: &[u8]) -> Vec<u8> {
-    let mut output = Vec::with_capacity(input.len());
-    let mut at = 0;
-    while at < input.len() {
-        let (byte, length) = match input[at] {
-            b'%' => hex_byte(&input[at + 1..]).map_or((b'%', 1), |byte| (byte, 3)),
-            b'+' => (b' ', 1),
-            byte => (byte, 1),
-        };
-        output.push(byte);
-        at += length;
-    }
-    output
+    percent_decoded(input, true).into_owned()
 }
 
 /// `decode` and `%uHHHH`, of which the low byte counts; full-width ASCII becomes ASCII.

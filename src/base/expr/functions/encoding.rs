@@ -7,7 +7,10 @@ use super::{
     },
     function::{Function, bytes_of, free, text_of},
 };
-use crate::base::percent::{percent_decoded, percent_encoded};
+use crate::base::{
+    hex,
+    percent::{percent_decoded, percent_encoded},
+};
 use base64::{
     Engine, alphabet,
     engine::{
@@ -38,12 +41,12 @@ pub const FUNCTIONS: &[Function] = &[
             .map(|bytes| Value::Bytes(bytes.into()))
             .map_err(|_| EvalError::new("the text is not base64url"))
     }),
-    free("hex.encode", 1, 1, |_, a| {
-        let text: String = bytes_of("hex.encode", &a[0])?.iter().map(|b| format!("{b:02x}")).collect();
-        Ok(Value::text(text))
-    }),
+    free("hex.encode", 1, 1, |_, a| Ok(Value::text(hex::encode(bytes_of("hex.encode", &a[0])?)))),
     free("hex.decode", 1, 1, |_, a| {
-        decode_hex(text_of("hex.decode", &a[0])?).ok_or_else(|| EvalError::new("the text is not hexadecimal"))
+        let bytes = hex::decode(text_of("hex.decode", &a[0])?);
+        bytes
+            .map(|bytes| Value::Bytes(bytes.into()))
+            .ok_or_else(|| EvalError::new("the text is not hexadecimal"))
     }),
     free("url.encode", 1, 1, |_, a| Ok(Value::text(percent_encoded(text_of("url.encode", &a[0])?)))),
     free("url.decode", 1, 1, |_, a| {
@@ -78,14 +81,6 @@ pub const FUNCTIONS: &[Function] = &[
             .ok_or_else(|| EvalError::new("the text is not a network such as 10.0.0.0/8"))
     }),
 ];
-
-fn decode_hex(text: &str) -> Option<Value> {
-    if !text.len().is_multiple_of(2) {
-        return None;
-    }
-    let pairs = (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok());
-    Some(Value::Bytes(pairs.collect::<Option<Vec<u8>>>()?.into()))
-}
 
 fn is_in_network(address: IpAddr, network: &str) -> Option<bool> {
     let (base, length) =

@@ -9,6 +9,7 @@ use super::{
     },
     function::{Function, free, int_of, member, text_of},
 };
+use crate::base::hex;
 
 /// The names of types, which expressions compare with `type(x)`.
 pub const TYPE_NAMES: [&str; 10] =
@@ -118,8 +119,8 @@ fn formatted(verb: Option<char>, precision: Option<usize>, value: &Value) -> Res
         Some('o') => format!("{:o}", int_of("format", value)?),
         Some(verb @ ('x' | 'X')) => {
             let text = match value {
-                Value::Text(text) => text.bytes().map(|byte| format!("{byte:02x}")).collect(),
-                Value::Bytes(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+                Value::Text(text) => hex::encode(text.as_bytes()),
+                Value::Bytes(bytes) => hex::encode(bytes),
                 value => format!("{:x}", int_of("format", value)?),
             };
             if verb == 'X' { text.to_uppercase() } else { text }

@@ -96,8 +96,7 @@ fn join(values: &[Value]) -> Value {
 }
 
 /// The value of a name in a map.
-#[allow(clippy::needless_pass_by_ref_mut)]
-fn find(machine: &mut Machine<'_>, map: &Value, name: &str) -> Result<Option<Value>, EvalError> {
+fn find(machine: &Machine<'_>, map: &Value, name: &str) -> Result<Option<Value>, EvalError> {
     match map {
         Value::Map(map) => Ok(map.get(name).cloned()),
         Value::Object(object) if object.kind() == Kind::Map => machine.context.entry(*object, name),
@@ -109,8 +108,7 @@ fn find(machine: &mut Machine<'_>, map: &Value, name: &str) -> Result<Option<Val
 }
 
 /// The bytes of a body.
-#[allow(clippy::needless_pass_by_ref_mut)]
-fn body(machine: &mut Machine<'_>, value: &Value) -> Result<Option<Bytes>, EvalError> {
+fn body(machine: &Machine<'_>, value: &Value) -> Result<Option<Bytes>, EvalError> {
     match value {
         Value::Object(body) if body.kind() == Kind::Body => machine.context.body(*body),
         Value::Response(response, ResponsePart::Body) => Ok(Some(response.body.clone())),

@@ -84,8 +84,7 @@ fn uuid() -> String {
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
-#[allow(clippy::needless_pass_by_ref_mut)]
-fn size(machine: &mut Machine<'_>, value: &Value) -> Result<Value, EvalError> {
+fn size(machine: &Machine<'_>, value: &Value) -> Result<Value, EvalError> {
     let size = match value {
         Value::Text(text) => text.chars().count(),
         Value::Bytes(bytes) => bytes.len(),

@@ -86,8 +86,10 @@ impl Lexer<'_> {
 
     fn character(&mut self) -> Result<(), String> {
         let inner = &self.rest[1..];
-        let end =
-            if inner.starts_with('\\') { inner[2..].find('\'').map(|end| end + 2) } else { inner.find('\'') };
+        let end = match inner.starts_with('\\') {
+            true => inner.get(2..).and_then(|rest| rest.find('\'')).map(|end| end + 2),
+            false => inner.find('\''),
+        };
         let end = end.ok_or("a character is not closed")?;
         let text = unescaped(&inner[..end])?;
         self.push(Token::Text(text), end + 2);

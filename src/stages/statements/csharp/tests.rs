@@ -81,7 +81,16 @@ fn deep_expressions_are_errors() {
 
 #[test]
 fn what_cannot_be_translated_is_an_error() {
-    for csharp in ["@{ for (;;) { } }", "@(new WebClient())", "@(x.Frobnicate())", "@(1 +)", "@{ try { } }"] {
+    for csharp in [
+        "@{ for (;;) { } }",
+        "@(new WebClient())",
+        "@(x.Frobnicate())",
+        "@(1 +)",
+        "@{ try { } }",
+        r"@('\)",
+        r"@('\é')",
+        "@('\\",
+    ] {
         assert!(translate(csharp).is_err(), "{csharp}");
     }
 }

@@ -59,13 +59,22 @@ pub struct Library {
     pub signatures: Vec<String>,
 }
 
+/// Without a scanner no atom is found: the rules are evaluated for every value.
+fn evaluate_always(rules: &mut [LibraryRule]) {
+    for rule in rules {
+        if matches!(rule.filter, Filter::Atoms(_)) {
+            rule.filter = Filter::Always;
+        }
+    }
+}
+
 impl Library {
     /// Prepares the rules of a text.
     pub fn new(text: RuleText) -> Self {
         let mut chains = ChainTree::default();
         let (mut request, mut response) = (ScannerBuilder::default(), ScannerBuilder::default());
         let (rules, steps) = resolve(text.directives);
-        let rules = rules
+        let mut rules: Vec<LibraryRule> = rules
             .into_iter()
             .map(|rule| {
                 let builder = if rule.phase <= 2 { &mut request } else { &mut response };
@@ -79,6 +88,9 @@ impl Library {
             })
             .collect();
         let (request_scanner, response_scanner) = (request.build(), response.build());
+        if !(request_scanner.is_complete() && response_scanner.is_complete()) {
+            evaluate_always(&mut rules);
+        }
         let (warnings, signatures) = (text.warnings, text.signatures);
         Self { rules, steps, chains, request_scanner, response_scanner, warnings, signatures }
     }

@@ -314,7 +314,7 @@ impl<'r> ListenerCompiler<'r, '_> {
 
     fn protocols(&mut self, tls: &ListenerTlsDocument) -> Vec<String> {
         let protocols = items(&tls.alpn);
-        if self.document.protocol.as_ref().is_some_and(|set| set.eq_ignore_ascii_case("tcp")) {
+        if self.document.protocol.as_ref().is_some_and(|set| set.trim().eq_ignore_ascii_case("tcp")) {
             return transport_listeners::alpn(protocols, self.diagnostics);
         }
         for name in protocols.iter().filter(|name| !PROTOCOLS.contains(&name.as_str())) {

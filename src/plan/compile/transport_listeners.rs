@@ -130,7 +130,7 @@ pub fn alpn(protocols: &[Spanned<String>], diagnostics: &mut Diagnostics) -> Vec
 }
 
 /// Whether a text can be an ALPN protocol.
-pub fn is_alpn(name: &str) -> bool {
+fn is_alpn(name: &str) -> bool {
     (1..=MAX_ALPN_BYTES).contains(&name.len())
 }
 

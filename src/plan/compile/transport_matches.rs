@@ -1,6 +1,6 @@
 //! The conditions of transport routes: their listeners, server names, protocols and TLS modes, and conflicts between routes.
 
-use super::transport_listeners::{DeclaredListener, is_alpn};
+use super::transport_listeners::{self, DeclaredListener};
 use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
 use crate::net::tls::sni::is_host_pattern;
 use crate::plan::blueprint::ListenerProtocol;
@@ -92,17 +92,10 @@ impl<'d> MatchCompiler<'d, '_> {
             let message = format!("invalid server name \"{}\"", name.value);
             self.diagnostics.error(codes::TRANSPORT_SERVER_NAME, name.span, message).help(help);
         }
-        for name in alpn.iter().filter(|name| !is_alpn(name)) {
-            self.diagnostics
-                .error(codes::BAD_PROTOCOL, name.span, format!("invalid ALPN protocol \"{}\"", name.value))
-                .help("must have 1 to 255 bytes");
-        }
+        let alpn = transport_listeners::alpn(alpn, self.diagnostics);
         self.warn_addresses(names);
         let lower = |name: &Spanned<String>| name.to_ascii_lowercase();
-        RouteConditions {
-            server_names: names.iter().map(lower).collect(),
-            alpn: alpn.iter().map(|name| name.value.clone()).collect(),
-        }
+        RouteConditions { server_names: names.iter().map(lower).collect(), alpn }
     }
 
     /// A client sends no address as the server name.

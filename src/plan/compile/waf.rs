@@ -1,5 +1,6 @@
 //! `WafPolicies`, `WafEngine`, and the policy of each route.
 
+use super::listener_name::listener_name;
 use crate::config::{Diagnostics, ReferencedFiles, Severity, Sources, Span, codes};
 use crate::plan::check::{CheckContext, items};
 use crate::plan::document::{Document, RouteDocument, WafEngineDocument};
@@ -64,13 +65,14 @@ pub(super) fn route(
         }
         WafScope::Inherited => {
             let listeners = items(&scope.document.listeners).iter().filter_map(|listener| {
-                let name = listener.name.as_ref().or(listener.address.as_ref())?;
+                let name = listener_name(listener)
+                    .or_else(|| listener.address.as_ref().map(|address| address.value.clone()))?;
                 let policy = match set.resolve(&listener.waf, diagnostics) {
                     WafScope::Inherited => return None,
                     WafScope::Off => None,
                     WafScope::Policy(policy) => Some(policy),
                 };
-                Some((name.value.as_str().into(), policy))
+                Some((name.as_str().into(), policy))
             });
             let listeners = listeners.collect();
             WafRoute { is_own: false, general, listeners }

@@ -1,7 +1,7 @@
 //! Custom rules: native conditions on the request, evaluated in order of priority.
 
 use super::country::CountryDatabase;
-use crate::base::ip_set::IpSet;
+use crate::base::{ip_set::IpSet, percent::put_percent};
 use crate::stages::partition_key::KeyPart;
 use crate::stages::rate_limit::fixed_window::FixedWindow;
 use crate::waf::request::parts::{Kind, Request, Source};
@@ -261,7 +261,7 @@ fn encode(value: &[u8]) -> Vec<u8> {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(byte);
         } else {
-            encoded.extend_from_slice(format!("%{byte:02X}").as_bytes());
+            put_percent(byte, &mut encoded);
         }
     }
     encoded

@@ -82,11 +82,9 @@ pub fn report(record: &WafRecord, exchange: &Exchange, shared: &WafShared, statu
 }
 
 fn new_record(exchange: &Exchange, policy: &Arc<WafPolicyConfig>) -> WafRecord {
-    let mut transaction = transaction(exchange, policy);
-    transaction.request_mut().max_arguments = 1000;
     WafRecord {
         policy: policy.clone(),
-        transaction,
+        transaction: transaction(exchange, policy),
         address: exchange.client.ip,
         id: exchange.record.id.clone(),
         listener: exchange.client.listener.clone(),

@@ -28,11 +28,13 @@ pub enum Verification {
     Pending,
 }
 
+/// The result of an address that claims to be the bot of an agent, and its time.
+type Results = HashMap<(IpAddr, Vec<u8>), (Verification, Instant)>;
+
 /// The results of the last hour.
 #[derive(Default)]
 pub struct VerifiedBots {
-    #[allow(clippy::type_complexity)]
-    results: Mutex<HashMap<(IpAddr, Vec<u8>), (Verification, Instant)>>,
+    results: Mutex<Results>,
     resolver: OnceLock<Option<TokioResolver>>,
 }
 
@@ -73,8 +75,7 @@ impl VerifiedBots {
         Verification::Pending
     }
 
-    #[allow(clippy::type_complexity)]
-    fn lock(&self) -> MutexGuard<'_, HashMap<(IpAddr, Vec<u8>), (Verification, Instant)>> {
+    fn lock(&self) -> MutexGuard<'_, Results> {
         self.results.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,6 +1,7 @@
 //! `multipart/form-data` (RFC 7578), parsed as it arrives: fields are kept, of files only the names and sizes.
 
 use super::disposition::Disposition;
+use crate::base::bytes::is_token;
 use crate::waf::request::parts::{Kind, Request, Source, Span, Value};
 
 /// The bytes of the header of one part.
@@ -201,7 +202,7 @@ impl MultipartParser {
         for line in &lines {
             let colon = memchr::memchr(b':', line);
             let name = &line[..colon.unwrap_or(0)];
-            if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+            if !is_token(name) {
                 self.fail("invalid header of a part");
             }
             if name.eq_ignore_ascii_case(b"content-disposition") {
@@ -309,8 +310,4 @@ fn ends_early(after: &[u8]) -> bool {
         || after.starts_with(b"\n")
         || after.starts_with(b" ")
         || after.starts_with(b"\t")
-}
-
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

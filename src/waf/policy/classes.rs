@@ -57,13 +57,15 @@ impl ClassPlan {
     }
 }
 
+/// The plan of unnamed values, and the plans of named ones.
+type KindPlans = (usize, Vec<(Vec<u8>, usize)>);
+
 /// The plans of all classes.
 #[derive(Debug, Default)]
 pub struct ClassTable {
     plans: Vec<ClassPlan>,
-    /// By kind: the plan of unnamed values, and the plans of named ones.
-    #[allow(clippy::type_complexity)]
-    kinds: Vec<(usize, Vec<(Vec<u8>, usize)>)>,
+    /// By kind.
+    kinds: Vec<KindPlans>,
 }
 
 impl ClassTable {

@@ -9,14 +9,16 @@ use crate::waf::prefilter::scanner::Atom;
 use crate::waf::transaction::variables::InitialVariables;
 use std::sync::Arc;
 
+/// What happens with a rule.
+type RuleModes = Box<dyn Fn(&Rule) -> RuleMode>;
+
 /// The settings of a policy.
 #[derive(Default)]
 pub struct PolicySettings {
     /// `TX` variables that the rules find set.
     pub variables: Vec<(String, String)>,
     /// What happens with a rule.
-    #[allow(clippy::type_complexity)]
-    pub mode: Option<Box<dyn Fn(&Rule) -> RuleMode>>,
+    pub mode: Option<RuleModes>,
     /// Parts that rules do not inspect.
     pub exclusions: Vec<ExclusionRule>,
     /// Whether phases 3 and 4 run.

@@ -1,6 +1,6 @@
 //! The regression tests of the OWASP Core Rule Set, in process.
 
-#![allow(clippy::print_stdout)]
+#![expect(clippy::print_stdout, reason = "the figures of the rule set are what these tests are for")]
 
 use super::rule_set;
 use crate::waf::bodies::reader::{BodyReader, BodySettings};

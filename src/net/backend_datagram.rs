@@ -1,6 +1,6 @@
 //! UDP sockets that are connected to a backend.
 
-use super::{datagram::to_io_error, reserved};
+use super::reserved;
 use nix::sys::socket::MsgFlags;
 use socket2::{Domain, Protocol, Socket as Raw, Type};
 use std::{io, net::SocketAddr, os::fd::AsRawFd};
@@ -26,7 +26,7 @@ pub fn connect(backend: SocketAddr) -> io::Result<UdpSocket> {
 ///
 /// `WouldBlock` if the kernel does not take it, and every other error of send(2).
 pub fn send_now(socket: &UdpSocket, bytes: &[u8]) -> io::Result<usize> {
-    nix::sys::socket::send(socket.as_raw_fd(), bytes, MsgFlags::empty()).map_err(to_io_error)
+    nix::sys::socket::send(socket.as_raw_fd(), bytes, MsgFlags::empty()).map_err(io::Error::from)
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use nix::{
     cmsg_space,
-    errno::Errno,
     sys::socket::{
         ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
     },
@@ -108,8 +107,8 @@ impl DatagramListener {
         let descriptor = self.socket.as_raw_fd();
         let message =
             recvmsg::<SockaddrStorage>(descriptor, &mut slices, Some(&mut control), MsgFlags::empty())
-                .map_err(to_io_error)?;
-        let to = message.cmsgs().map_err(to_io_error)?.find_map(destination);
+                .map_err(io::Error::from)?;
+        let to = message.cmsgs().map_err(io::Error::from)?.find_map(destination);
         let from = message.address.as_ref().and_then(socket_address);
         let from = from.ok_or(io::ErrorKind::InvalidData)?;
         let to = SocketAddr::new(to.unwrap_or(self.local.ip()), self.local.port());
@@ -141,7 +140,7 @@ impl DatagramListener {
                     sendmsg(descriptor, &slices, &[ControlMessage::Ipv6PacketInfo(&info)], flags, Some(&to))
                 }
             };
-            sent.map_err(to_io_error)
+            sent.map_err(io::Error::from)
         })
     }
 }
@@ -153,16 +152,9 @@ fn scope(address: SocketAddr) -> u32 {
 
 fn recv_from(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
     let (length, from) =
-        nix::sys::socket::recvfrom::<SockaddrStorage>(socket.as_raw_fd(), buffer).map_err(to_io_error)?;
+        nix::sys::socket::recvfrom::<SockaddrStorage>(socket.as_raw_fd(), buffer).map_err(io::Error::from)?;
     let from = from.as_ref().and_then(socket_address).ok_or(io::ErrorKind::InvalidData)?;
     Ok((length, from))
-}
-
-pub(super) fn to_io_error(error: Errno) -> io::Error {
-    match error {
-        Errno::EAGAIN => io::ErrorKind::WouldBlock.into(),
-        error => error.into(),
-    }
 }
 
 fn destination(message: ControlMessageOwned) -> Option<IpAddr> {

@@ -6,7 +6,6 @@ use super::{
     socket_stream::SocketStream,
 };
 use nix::{
-    errno::Errno,
     fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice},
     unistd::pipe2,
 };
@@ -127,8 +126,5 @@ fn create() -> Option<PipeEnds> {
 
 fn move_bytes(from: impl std::os::fd::AsFd, to: impl std::os::fd::AsFd, max: usize) -> io::Result<usize> {
     let flags = SpliceFFlags::SPLICE_F_NONBLOCK | SpliceFFlags::SPLICE_F_MOVE;
-    splice(from, None, to, None, max, flags).map_err(|error| match error {
-        Errno::EAGAIN => io::ErrorKind::WouldBlock.into(),
-        error => io::Error::from(error),
-    })
+    splice(from, None, to, None, max, flags).map_err(io::Error::from)
 }

@@ -41,8 +41,8 @@ pub async fn handle_exchange<C: ClientIo>(conn: &mut C, mut ctx: Context<'_>) ->
     };
     let response = match outcome {
         Ok(response) => {
-            ctx.count_data_plane_error(route.as_deref());
-            Some(ctx.count_program_error(route.as_deref(), response))
+            ctx.count_own_error(route.as_deref());
+            Some(response)
         }
         Err(cause) => error_response(&mut ctx, cause),
     };
@@ -84,15 +84,6 @@ pub async fn reject_request<C: ClientIo>(
 }
 
 impl Context<'_> {
-    /// Counts the error of a response that a program made.
-    fn count_program_error(&self, route: Option<&Route>, response: Response) -> Response {
-        let code = self.exchange.record.error_code;
-        if let Some(code) = code.filter(|_| route.is_some_and(|route| route.program.is_some())) {
-            self.worker.gateway.metrics().record_error(code.name());
-        }
-        response
-    }
-
     /// Prepares the exchange for routing.
     fn begin(&mut self) -> Result<HopByHop, GatewayError> {
         self.exchange.now = Instant::now();
@@ -171,10 +162,10 @@ impl Context<'_> {
         }
     }
 
-    /// Counts an error that the data plane of a hub reports in its own form.
-    fn count_data_plane_error(&self, route: Option<&Route>) {
-        let code = self.exchange.record.error_code;
-        if let (Some(code), Some(Target::Hub(_))) = (code, route.map(|route| &route.target)) {
+    /// Counts an error that a program, or the data plane of a hub, reports in its own form.
+    fn count_own_error(&self, route: Option<&Route>) {
+        let (Some(code), Some(route)) = (self.exchange.record.error_code, route) else { return };
+        if route.program.is_some() || matches!(route.target, Target::Hub(_)) {
             self.worker.gateway.metrics().record_error(code.name());
         }
     }

@@ -144,11 +144,7 @@ impl Worker {
         loop {
             tokio::select! {
                 now = tick.tick() => {
-                    // Idle streams to services of agents would keep the agents connected while the gateway drains.
-                    let idle_timeout = match self.gateway.drain.is_on() {
-                        true => Duration::ZERO,
-                        false => self.plan().limits.backend_idle,
-                    };
+                    let idle_timeout = self.plan().limits.backend_idle;
                     pool::sweep(now.into_std(), idle_timeout);
                     h2::pool::evict_expired(now.into_std(), idle_timeout);
                     let (connections, streams) = h2::pool::connection_counts();

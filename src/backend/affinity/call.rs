@@ -1,9 +1,6 @@
 //! Requests of a route with affinity: negotiations are balanced, requests of a connection reach its endpoint.
 
-use super::{
-    AffinityMode, endpoint_tags::EndpointTags, negotiation::tag_position, prefixed_body::PrefixedBody,
-    tag::AffinityKey,
-};
+use super::{AffinityMode, endpoint_tags::EndpointTags, negotiation::tag_position, tag::AffinityKey};
 use crate::{
     backend::{
         attempt::{self, AttemptConfig},
@@ -17,6 +14,7 @@ use crate::{
         error::{ErrorCode, GatewayError},
         exchange::Exchange,
         response::{Response, RouteResult},
+        response_inspection::HeldBody,
     },
     telemetry::hubs::{AffinityOutcome, HubMetrics},
 };
@@ -135,7 +133,7 @@ async fn complete_negotiation(
         Body::Stream(mut stream) => {
             let (bytes, has_ended) = read(&mut *stream, client, config.body_idle_timeout).await?;
             if !has_ended {
-                response.body = Body::Stream(Box::new(PrefixedBody::new(bytes, stream)));
+                response.body = Body::Stream(Box::new(HeldBody::new(bytes.into(), stream, false)));
                 return Ok(response);
             }
             stream.finish();

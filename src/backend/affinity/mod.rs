@@ -7,7 +7,6 @@
 mod call;
 mod endpoint_tags;
 mod negotiation;
-mod prefixed_body;
 mod tag;
 
 pub use call::{ConnectionAffinity, run};

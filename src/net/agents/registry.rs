@@ -1,7 +1,7 @@
 //! The agents that are connected to this process, and the settings that apply to them.
 
 use super::{
-    access::{Requester, admit_agent},
+    access::admit_agent,
     config::{AgentConfig, TunnelsConfig},
     entry::AgentConnection,
     throttle::FailedProofs,
@@ -220,11 +220,6 @@ impl AgentRegistry {
             }
         };
         self.is_connected(agent) || (!timeout.is_zero() && tokio::time::timeout(timeout, wait).await.is_ok())
-    }
-
-    /// Whether a caller may reach an agent of this configuration.
-    pub fn may_connect(&self, agent: &str, requester: &Requester) -> bool {
-        self.config.load().agent(agent).is_some_and(|agent| requester.is_allowed(agent))
     }
 
     /// All agents: those with their own entry, and the others that are connected.

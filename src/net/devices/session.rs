@@ -6,7 +6,7 @@ use super::{
 };
 use crate::net::{
     agents::{
-        access::{AccessError, Proof, admit_agent},
+        access::{Proof, admit_agent},
         names::is_agent_id,
     },
     mqtt::{
@@ -144,11 +144,8 @@ fn admit(hub: &DeviceHub, connect: &Connect, peer: &DevicePeer) -> Result<Proof,
         None => peer.certificate.clone().ok_or(connack_code::BAD_CREDENTIALS)?,
     };
     let hosts: Vec<&str> = settings.host_names.iter().map(|name| &**name).collect();
-    match admit_agent(&config, (device, module), std::slice::from_ref(&proof), &hosts) {
-        Ok(_) => Ok(proof),
-        Err(AccessError::Disabled | AccessError::Unknown) => Err(connack_code::NOT_AUTHORIZED),
-        Err(_) => Err(connack_code::NOT_AUTHORIZED),
-    }
+    let admitted = admit_agent(&config, (device, module), std::slice::from_ref(&proof), &hosts);
+    admitted.map(|_| proof).map_err(|_| connack_code::NOT_AUTHORIZED)
 }
 
 async fn serve_session<T: AsyncRead + AsyncWrite + Unpin>(

@@ -126,7 +126,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocketStream<T> {
             }
             self.sent += n;
         }
-        (self.sent, self.output) = (0, std::mem::take(&mut self.output));
+        self.sent = 0;
         self.output.clear();
         Poll::Ready(Ok(()))
     }

@@ -215,14 +215,8 @@ impl Datagram<'_> {
         let (mut forwarding, _) = Forwarding::begin(route, listener, peer, self.worker, None);
         forwarding.attempts = 1;
         let _ = forwarding.open().endpoint.set(endpoint.label.clone());
-        let session = UdpSession::new(
-            key,
-            socket,
-            (route, self.handler),
-            (endpoint, selection.in_flight),
-            forwarding,
-            guards,
-        );
+        let session =
+            UdpSession::new(key, socket, route, (endpoint, selection.in_flight), forwarding, guards);
         let session = Arc::new(session);
         self.run(key, session.clone());
         Some(session)

@@ -21,7 +21,7 @@ use std::{
     net::SocketAddr,
     pin::{Pin, pin},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
@@ -42,8 +42,6 @@ pub struct UdpSession {
     key: SessionKey,
     socket: UdpSocket,
     route: Arc<TransportRoute>,
-    /// The handler of the listener for which the route was last looked up.
-    handler: Mutex<Arc<TransportListener>>,
     endpoint: Arc<Endpoint>,
     started: Instant,
     /// Milliseconds from the start to the last datagram.
@@ -68,7 +66,7 @@ impl UdpSession {
     pub fn new(
         key: SessionKey,
         socket: UdpSocket,
-        (route, handler): (&Arc<TransportRoute>, &Arc<TransportListener>),
+        route: &Arc<TransportRoute>,
         (endpoint, in_flight): (Arc<Endpoint>, Option<InFlightGuard>),
         forwarding: Forwarding,
         guards: SessionGuards,
@@ -77,7 +75,6 @@ impl UdpSession {
             key,
             socket,
             route: route.clone(),
-            handler: Mutex::new(handler.clone()),
             endpoint,
             started: Instant::now(),
             active_ms: AtomicU64::new(0),
@@ -95,19 +92,13 @@ impl UdpSession {
         &self.forwarding
     }
 
-    fn handler(&self) -> MutexGuard<'_, Arc<TransportListener>> {
-        self.handler.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether the session goes on: its endpoint is still one of its route, and well.
-    pub fn is_current(&self, current: &Arc<TransportListener>) -> bool {
+    pub fn is_current(&self, current: &TransportListener) -> bool {
         if self.is_ended.load(Relaxed) {
             return false;
         }
-        let mut handler = self.handler();
         let same_route = |route: &&Arc<TransportRoute>| route.label == self.route.label;
         let Some(route) = current.routes.iter().find(same_route) else { return false };
-        *handler = current.clone();
         serves(&route.cluster, &self.endpoint)
     }
 

@@ -7,6 +7,7 @@ use super::parse::{Dialect, parse};
 use super::policies::PolicyFile;
 use super::source::Sources;
 use super::span::Span;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The name of the document of entities in diagnostics.
@@ -29,10 +30,11 @@ impl StoredEntities {
         diagnostics: &mut Diagnostics,
     ) -> Vec<PolicyFile> {
         let stem = |name: &str| name.to_lowercase().trim_end_matches(".xml").to_owned();
+        let known: HashSet<String> = files.iter().map(|file| stem(&file.name)).collect();
         let mut stored = Vec::new();
         for (name, text) in &self.policies {
             let display_path = format!("store:{name}");
-            if files.iter().any(|file| stem(&file.name) == stem(name)) {
+            if known.contains(&stem(name)) {
                 let message = format!("{display_path} is ignored: the files have a document of this name");
                 diagnostics.warning(codes::STORED_ENTITY_IGNORED, None, message);
                 continue;

@@ -6,12 +6,13 @@ use serde_json::{Map, Value};
 /// What is shown instead of a secret.
 pub const MASK: &str = "***";
 /// Names of settings with secrets, in lower case; longer names may end in them (`ClientSecret`).
-const SECRET_SUFFIXES: [&str; 12] = [
+const SECRET_SUFFIXES: [&str; 13] = [
     "primarykey",
     "secondarykey",
     "sha256",
     "password",
     "secret",
+    "secrets",
     "token",
     "signingkey",
     "apikey",
@@ -119,6 +120,8 @@ fn is_in_secrets(pointer: &str) -> bool {
     let pointer = pointer.to_ascii_lowercase();
     SECRET_OBJECTS.iter().any(|object| pointer.starts_with(object))
         || pointer.starts_with("/backends/") && pointer.contains("/credentials/")
+        || pointer.starts_with("/tunnels/") && pointer.contains("/keys/")
+        || pointer.ends_with("/signalroptions/key")
 }
 
 #[cfg(test)]
@@ -152,7 +155,9 @@ mod tests {
     fn secrets_are_masked_and_placeholders_are_not_replaced() {
         let text = r#"{ "A": "${TOKEN}", "B": "x ${OTHER:-hunter2} y", "SigningKey": "hunter2", "Users": { "Password": 2 },
             "UpstreamHeaderTransform": { "Authorization": ["Bearer hunter2"] }, "Tokens": [{ "Hash": "sha256:hunter2" }],
-            "Otlp": { "Headers": { "x-team": "hunter2" } } }"#;
+            "Otlp": { "Headers": { "x-team": "hunter2" } }, "AuthenticationSchemes": { "w": { "Secrets": ["hunter2"] } },
+            "Tunnels": { "Agents": { "a": { "Keys": ["hunter2"] } } },
+            "Routes": [{ "SignalROptions": { "Key": "hunter2" } }] }"#;
         let config = effective(text, "{}").config;
         assert!(!config.to_string().contains("hunter2"), "{config}");
         assert_eq!((&config["A"], &config["B"]), (&json!("${TOKEN}"), &json!("x ${OTHER:-***} y")));

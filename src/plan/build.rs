@@ -107,8 +107,7 @@ fn routes(
     (resolvers, hubs): (&[Arc<Resolver>], &PlanHubs),
     clusters: &mut Clusters,
 ) -> (Box<[Arc<Route>]>, Option<PlanApis>) {
-    let nothing = ApisBlueprint::default();
-    let shared = apis::build::shared(blueprint.apis.as_deref().unwrap_or(&nothing), blueprint, process_state);
+    let shared = blueprint.apis.as_deref().map(|apis| apis::build::shared(apis, blueprint, process_state));
     let (mut routes, mut parts) = (Vec::new(), Vec::new());
     for (at, route) in blueprint.routes.iter().enumerate() {
         let names = blueprint.table.names(at);
@@ -126,16 +125,16 @@ fn routes(
             ),
         };
         let url = route.url(names, &blueprint.rules);
-        let program = route.documents.clone().map(|program| {
-            Arc::new(RouteProgram::Route { program, shared: shared.clone(), names: names.into() })
-        });
+        let program = route.documents.clone().zip(shared.clone());
+        let program = program
+            .map(|(program, shared)| Arc::new(RouteProgram::Route { program, shared, names: names.into() }));
         let built = self::route(route, role, url, names, target, blueprint, process_state);
         routes.push(with_program(built, program));
     }
     routes.append(&mut parts);
-    let apis = blueprint.apis.as_ref().map(|apis| {
+    let apis = blueprint.apis.as_ref().zip(shared.as_ref()).map(|(apis, shared)| {
         let (more, plan) =
-            api_routes(apis, (&shared, routes.len()), blueprint, (resolvers, process_state), clusters);
+            api_routes(apis, (shared, routes.len()), blueprint, (resolvers, process_state), clusters);
         routes.extend(more);
         plan
     });

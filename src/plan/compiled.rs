@@ -166,7 +166,9 @@ impl Plan {
 
     /// The API of the request, unless a route that is not a catch-all takes it.
     fn search_apis(&self, exchange: &Exchange, target: &RequestTarget, found: Option<usize>) -> MatchedRoute {
-        let Some(apis) = &self.apis else { return MatchedRoute::Route(found) };
+        let Some(apis) = self.apis.as_ref().filter(|apis| !apis.table.is_empty()) else {
+            return MatchedRoute::Route(found);
+        };
         let route = found.and_then(|at| self.routes.get(at));
         if route.is_some_and(|route| !route.is_catch_all) {
             return MatchedRoute::Route(found);

@@ -1,7 +1,10 @@
 //! The settings of an agent, from the command line and from a file.
 
 use super::arguments::AgentCommand;
-use crate::cli::tunnel::{credentials::Credentials, gateway::GatewayClient};
+use crate::cli::tunnel::{
+    credentials::{self, Credentials},
+    gateway::GatewayClient,
+};
 use crate::net::agents::{names::is_agent_id, service_target::ServiceTarget};
 use crate::{
     base::ip_set::{IpRange, IpSet},
@@ -45,7 +48,11 @@ impl AgentSettings {
         let file = command.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
         let mut options = command.options.clone();
         options.key_file = options.key_file.or(file.key_file);
-        let id = command.id.clone().or(file.id).ok_or("the agent has no id: pass --id")?;
+        let id = match command.id.clone().or(file.id) {
+            Some(id) => Some(id),
+            None => credentials::device(&options)?,
+        };
+        let id = id.ok_or("the agent has no id: pass --id")?;
         if !is_agent_id(&id) {
             return Err(format!("invalid id \"{id}\": must be 1 to 128 letters, digits and -._~:@"));
         }

@@ -1,5 +1,6 @@
 //! Pauses between the attempts to connect to a gateway. Chance spreads the agents that lost the same gateway.
 
+use crate::base::backoff::{bound, half_jitter};
 use std::time::Duration;
 
 const MIN_PAUSE: Duration = Duration::from_millis(200);
@@ -23,7 +24,7 @@ impl Backoff {
         self.failures = failures.saturating_add(1);
         match failures {
             0 => Duration::ZERO,
-            n => bound(n).mul_f64(fastrand::f64().mul_add(0.5, 0.5)),
+            n => half_jitter(bound(MIN_PAUSE, MAX_PAUSE, n - 1)),
         }
     }
 
@@ -31,10 +32,6 @@ impl Backoff {
     pub fn refused_pause() -> Duration {
         MAX_PAUSE
     }
-}
-
-fn bound(failures: u32) -> Duration {
-    MIN_PAUSE.saturating_mul(1 << (failures - 1).min(16)).min(MAX_PAUSE)
 }
 
 #[cfg(test)]

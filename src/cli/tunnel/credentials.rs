@@ -59,6 +59,17 @@ fn read_text(option: &str, path: &Path) -> Result<String, String> {
     Ok(text.trim().to_owned())
 }
 
+/// The id in the connection string, if there is one.
+///
+/// # Errors
+///
+/// The file cannot be read.
+pub fn device(options: &GatewayOptions) -> Result<Option<String>, String> {
+    let Some(path) = &options.connection_string_file else { return Ok(None) };
+    let text = read_text("--connection-string-file", path)?;
+    Ok(ConnectionString::parse(&text).and_then(|parsed| parsed.device))
+}
+
 /// The key in a text: Base64, or a connection string.
 fn key(source: &str, text: &str, policy: Option<&str>) -> Result<Credentials, String> {
     let connection = ConnectionString::parse(text).filter(|_| text.contains(';'));

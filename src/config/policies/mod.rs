@@ -16,6 +16,7 @@ use super::parse::{Dialect, parse};
 use super::source::Sources;
 use super::span::FileId;
 use super::vocabulary::{Vocabulary, has_name};
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -272,9 +273,11 @@ fn interpolated(mut tree: Node, environment: Environment, diagnostics: &mut Diag
 
 /// A document is either JSON or XML.
 fn report_both_formats(documents: &[PolicyDocumentFile], sources: &Sources, diagnostics: &mut Diagnostics) {
+    let is_json = |one: &&PolicyDocumentFile| !one.is_xml && !one.name.starts_with("schemas/");
+    let json = documents.iter().filter(is_json).map(|one| (one.name.as_str(), one));
+    let json: HashMap<&str, &PolicyDocumentFile> = json.collect();
     for xml in documents.iter().filter(|document| document.is_xml) {
-        let json = documents.iter().find(|other| !other.is_xml && other.name == xml.name);
-        let Some(json) = json.filter(|json| !json.name.starts_with("schemas/")) else { continue };
+        let Some(json) = json.get(xml.name.as_str()) else { continue };
         let span = super::span::Span { file: xml.file, start: 0, end: 1 };
         let message = format!("the document {} exists as JSON too", sources.name(xml.file));
         diagnostics

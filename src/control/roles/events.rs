@@ -2,7 +2,6 @@
 
 use super::{caller::DirectoryCaller, view, visibility::RoleVisibility};
 use crate::{
-    control::admin::AdminError,
     pipeline::internal::Response,
     plan::roles::{RoleEvent, RoleState},
     server::Gateway,
@@ -39,15 +38,7 @@ struct Subscriber {
 }
 
 /// The events after `last`, and those to come.
-///
-/// # Errors
-///
-/// None at the moment.
-pub fn stream(
-    gateway: Arc<Gateway>,
-    caller: DirectoryCaller,
-    last: Option<u64>,
-) -> Result<Response, AdminError> {
+pub fn stream(gateway: Arc<Gateway>, caller: DirectoryCaller, last: Option<u64>) -> Response {
     let state = gateway.shared_state.roles.clone();
     let subscriber = Subscriber {
         gateway: Arc::downgrade(&gateway),
@@ -59,7 +50,7 @@ pub fn stream(
     };
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     let events = stream::unfold(subscriber, Subscriber::next);
-    Ok((headers, Body::from_stream(events)).into_response())
+    (headers, Body::from_stream(events)).into_response()
 }
 
 impl Subscriber {

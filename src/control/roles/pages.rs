@@ -170,7 +170,7 @@ async fn stream_events(
     QueryParams(_): QueryParams<EventsQuery>,
 ) -> Result<Response, AdminError> {
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    events::stream(running(&handle)?, caller, last)
+    Ok(events::stream(running(&handle)?, caller, last))
 }
 
 async fn put_instance(

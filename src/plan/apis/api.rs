@@ -55,7 +55,7 @@ impl ApiCompiler<'_, '_, '_> {
         let (service, url) = self.service(source, diagnostics);
         let route = self.route(source, &service, diagnostics);
         let api = Arc::new(self.entity(source, url.as_deref(), diagnostics));
-        let chain = self.chain(source, diagnostics);
+        let chain = self.chain(source);
         let products: Vec<Arc<Product>> = self
             .products
             .iter()
@@ -190,7 +190,7 @@ impl ApiCompiler<'_, '_, '_> {
         route
     }
 
-    fn chain(&self, source: &ApiSource, _diagnostics: &mut Diagnostics) -> ApiChain {
+    fn chain(&self, source: &ApiSource) -> ApiChain {
         let own = |id: &str| format!("apis/{}", id.to_lowercase());
         let candidates = [own(&source.id), own(&source.base_id)];
         let api = candidates.into_iter().find(|name| self.documents.all.contains_key(name));

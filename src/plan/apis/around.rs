@@ -4,12 +4,13 @@ use crate::{plan::route::Route, stages::program::run::RouteProgram};
 use std::sync::Arc;
 
 /// The route with a policy program around its target.
-pub fn with_program(route: Arc<Route>, program: Option<Arc<RouteProgram>>) -> Arc<Route> {
-    match (program, Arc::try_unwrap(route)) {
-        (program @ Some(_), Ok(route)) => Arc::new(Route { program, ..route }),
-        (_, Ok(route)) => Arc::new(route),
-        (_, Err(route)) => route,
+pub fn with_program(mut route: Arc<Route>, program: Option<Arc<RouteProgram>>) -> Arc<Route> {
+    if program.is_some()
+        && let Some(own) = Arc::get_mut(&mut route)
+    {
+        own.program = program;
     }
+    route
 }
 
 /// Whether a template is `/{name}`.

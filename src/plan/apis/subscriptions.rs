@@ -2,7 +2,7 @@
 
 use super::entities::{Ids, report_unknown};
 use crate::{
-    base::expr::parse_rfc3339,
+    base::{expr::parse_rfc3339, hex},
     config::{Diagnostics, Span, Spanned, codes, values::items},
     plan::document::{
         Document,
@@ -248,12 +248,5 @@ fn key_hashes(
 }
 
 fn parse_hex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(bytes)
+    hex::decode(text)?.try_into().ok()
 }

@@ -53,7 +53,7 @@ pub struct Listener<Tls = Arc<ServerTls>, Handler = ()> {
     pub outdated: Arc<AtomicBool>,
     /// None: as the document has it.
     pub escaped_separators: Option<EscapedSeparators>,
-    /// It accepts no more while the gateway has so many connections.
+    /// The number of connections of the gateway at which it stops accepting.
     pub max_connections: usize,
     pub protocol: ListenerProtocol,
     /// A proxy in front of the listener ends TLS.

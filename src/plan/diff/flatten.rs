@@ -10,7 +10,10 @@ use std::hash::{Hash, Hasher};
 /// The value of a hidden setting, and the remark at its change.
 const HIDDEN: &str = "hidden";
 /// The ends of the names of settings and fields that contain secrets.
-const SECRET_NAMES: [&str; 11] = [
+const SECRET_NAMES: [&str; 14] = [
+    "primarykey",
+    "secondarykey",
+    "sha256",
     "secret",
     "secrets",
     "password",
@@ -185,6 +188,8 @@ fn is_secret(path: &str, node: &Node, kind: ValueKind) -> bool {
     let name = name.split('[').next().unwrap_or_default();
     let is_interpolated = node.interpolated || node.items().iter().any(|item| item.interpolated);
     SECRET_NAMES.iter().any(|secret| name.ends_with(secret))
+        || name == "keys"
+        || path.to_ascii_lowercase().ends_with("signalroptions.key")
         || (is_interpolated && kind == ValueKind::Text && !PUBLIC_NAMES.contains(&name))
 }
 

@@ -147,9 +147,12 @@ fn a_route_with_other_methods_is_the_same_route() {
 #[test]
 fn secrets_are_masked() {
     let with = |key: &str| {
-        json!({ "AuthenticationSchemes": { "s": { "Type": "JwtBearer", "SigningKey": key, "Audience": "a" } },
+        json!({ "AuthenticationSchemes": { "s": { "Type": "JwtBearer", "SigningKey": key, "Audience": "a" },
+            "w": { "Type": "HmacSignature", "Sender": "GitHub", "Secrets": [key] } },
+        "Tunnels": { "Agents": { "a": { "Keys": [key.repeat(2)] } } },
+        "Subscriptions": { "a": { "PrimaryKey": key } },
         "Routes": [route("a", &json!({ "AuthenticationOptions": { "AuthenticationProviderKeys": ["s"] },
-            "UpstreamHeaderTransform": { "Authorization": key } }))] })
+            "SignalROptions": { "Key": key }, "UpstreamHeaderTransform": { "Authorization": key } }))] })
     };
     let (old, new) = ("0123456789012345678901234567890one", "0123456789012345678901234567890two");
     let diff = compare(&with(old), &with(new));

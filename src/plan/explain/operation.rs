@@ -30,7 +30,7 @@ pub struct ApiExplanation {
 /// Explains a program and what was found in front of it. The error is the response of a program that does not run.
 pub fn explain(
     program: &RouteProgram,
-    exchange: &mut Exchange,
+    exchange: &Exchange,
     early: Option<&RouteResult>,
 ) -> (ApiExplanation, Result<(), GatewayError>) {
     match program {
@@ -41,10 +41,9 @@ pub fn explain(
     }
 }
 
-#[allow(clippy::needless_pass_by_ref_mut)]
 fn explain_operation(
     target: &OperationTarget,
-    exchange: &mut Exchange,
+    exchange: &Exchange,
     early: Option<&RouteResult>,
 ) -> (ApiExplanation, Result<(), GatewayError>) {
     let api = &target.operation.api;

@@ -13,7 +13,7 @@ impl Explanation {
     pub(super) fn add_program(
         &mut self,
         route: &Route,
-        exchange: &mut Exchange,
+        exchange: &Exchange,
         early: Option<RouteResult>,
     ) -> Option<Option<RouteResult>> {
         let Some(program) = &route.program else { return Some(early) };

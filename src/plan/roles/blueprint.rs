@@ -267,11 +267,6 @@ impl RolesBlueprint {
         self.endpoints().filter(is_internal).find(|endpoint| endpoint.full_name.value == base)
     }
 
-    /// The role with this name.
-    pub fn role(&self, name: &str) -> Option<&RoleBlueprint> {
-        self.roles.iter().find(|role| *role.name == *name)
-    }
-
     /// The listener of a public port of an instance.
     pub fn instance_listener(input: &InstanceInput, port: u16) -> Listener {
         let address = std::net::SocketAddr::new(input.bind_address, port);

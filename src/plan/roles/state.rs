@@ -237,11 +237,6 @@ impl RoleState {
         ended
     }
 
-    /// When the next registration ends.
-    pub fn next_expiry(&self) -> Option<Instant> {
-        self.lock().registrations.values().filter_map(|entry| entry.expires_at).min()
-    }
-
     /// Publishes a change, after the active plan has it.
     pub fn publish(&self, role: &str, instance: Option<&str>) {
         let version = self.version() + 1;

@@ -1,7 +1,7 @@
 //! The entries of `Tunnels.Agents`.
 
 use super::limits::limits;
-use crate::base::secret::Secret;
+use crate::base::{hex, secret::Secret};
 use crate::config::{
     Diagnostics, Spanned, codes,
     ranges::RangeChecker,
@@ -106,13 +106,7 @@ fn certificates(list: &List<String>, diagnostics: &mut Diagnostics) -> Vec<Certi
 }
 
 fn sha256(text: &str) -> Option<[u8; 32]> {
-    let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
-    let value = |digit: u8| char::from(digit).to_digit(16).map(|value| value as u8);
-    let bytes = digits.chunks(2).map(|pair| match pair {
-        [high, low] => Some(value(*high)? << 4 | value(*low)?),
-        _ => None,
-    });
-    bytes.collect::<Option<Vec<u8>>>()?.try_into().ok()
+    hex::decode(&text.replace(':', ""))?.try_into().ok()
 }
 
 /// `None`: any service.

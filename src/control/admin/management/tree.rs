@@ -3,7 +3,7 @@
 use super::super::{context::AdminContext, error::AdminError};
 use crate::{
     base::hash::stable_hash,
-    config::{Node, stored_entities::is_stored},
+    config::{Member, Node, stored_entities::is_stored},
     control::candidate::Candidate,
 };
 use serde_json::Value;
@@ -46,23 +46,22 @@ impl Tree {
     /// All entities of a section.
     pub fn entities(&self, section: &str) -> Vec<Entity> {
         let members = self.section(section).map(Node::members).unwrap_or_default();
-        members
-            .iter()
-            .map(|member| {
-                let sources = &self.0.loaded.sources;
-                let span = member.key.span;
-                Entity {
-                    id: member.key.value.to_string(),
-                    settings: serde_json::from_str(&member.value.to_json()).unwrap_or_default(),
-                    file: (!is_stored(sources, span)).then(|| sources.location(span)),
-                }
-            })
-            .collect()
+        members.iter().map(|member| self.entity_of(member)).collect()
+    }
+
+    fn entity_of(&self, member: &Member) -> Entity {
+        let sources = &self.0.loaded.sources;
+        let span = member.key.span;
+        Entity {
+            id: member.key.value.to_string(),
+            settings: serde_json::from_str(&member.value.to_json()).unwrap_or_default(),
+            file: (!is_stored(sources, span)).then(|| sources.location(span)),
+        }
     }
 
     /// An entity; ids are matched without regard to case.
     pub fn entity(&self, section: &str, id: &str) -> Option<Entity> {
-        self.entities(section).into_iter().find(|entity| entity.id.eq_ignore_ascii_case(id))
+        self.section(section)?.member_ignore_case(id).map(|member| self.entity_of(member))
     }
 
     /// An entity that must exist.

@@ -81,11 +81,6 @@ impl ClientCertificate {
         &self.info
     }
 
-    /// The SHA-256 of the certificate in base64url.
-    pub fn thumbprint(&self) -> &str {
-        &self.thumbprint
-    }
-
     /// The identity that the named scheme derives from the certificate.
     pub fn identity(&self, scheme: &Arc<str>) -> Arc<Identity> {
         let identity = self.identity.get_or_init(|| Arc::new(self.claims(scheme)));

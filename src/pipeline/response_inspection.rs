@@ -58,7 +58,7 @@ async fn hold_beginning(
         Body::Stream(mut stream) if limit > 0 => {
             let (held, is_ended) = read_beginning(&mut *stream, client, limit, charge).await?;
             let held = held.into_bytes();
-            let body = HeldBody { held: held.clone(), at: 0, rest: stream, is_ended };
+            let body = HeldBody::new(held.clone(), stream, is_ended);
             response.body = Body::Stream(Box::new(body));
             Ok(held.slice(..held.len().min(limit)))
         }
@@ -100,12 +100,19 @@ async fn read_beginning(
     Ok((held, is_ended))
 }
 
-/// The beginning of a body that was held back, followed by the rest.
-struct HeldBody {
+/// The beginning of a body that was read before, followed by the rest.
+pub struct HeldBody {
     held: Bytes,
     at: usize,
     rest: Box<dyn BodyRead>,
     is_ended: bool,
+}
+
+impl HeldBody {
+    /// `held` was read from `rest`, of which nothing is left if it is ended.
+    pub fn new(held: Bytes, rest: Box<dyn BodyRead>, is_ended: bool) -> HeldBody {
+        HeldBody { held, at: 0, rest, is_ended }
+    }
 }
 
 impl BodyRead for HeldBody {

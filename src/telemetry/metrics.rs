@@ -226,7 +226,7 @@ impl Metrics {
         &self.compression
     }
 
-    /// The counters of removed parts of messages.
+    /// The metrics of the web application firewall.
     pub fn firewall(&self) -> &FirewallTable {
         &self.firewall
     }

@@ -67,11 +67,10 @@ pub fn check_draining(target: &HubTarget) -> Result<(), GatewayError> {
 }
 
 /// Serves a request; names of parameters are in lower case.
-#[allow(clippy::needless_pass_by_ref_mut)]
 pub async fn serve(
     target: &HubTarget,
     query: QueryPairs,
-    exchange: &mut Exchange,
+    exchange: &Exchange,
     client: &mut dyn ClientBody,
 ) -> RouteResult {
     let is_get = exchange.request.method() == b"GET";
@@ -223,10 +222,13 @@ impl TransportRequest<'_> {
     /// Takes a connection with stateful reconnect over from another node; `None`: no node has it.
     async fn take_over(&self, token: &str, key: &[u8]) -> Result<Option<Response>, GatewayError> {
         let (target, context) = (self.target, &self.access.context);
+        if target.engine.shared.backplane().is_none() {
+            return Ok(None);
+        }
         let (service, user) = (&target.service.config, self.access.user.as_deref());
         let scope = TokenScope { service, hub: &context.name, user };
         let negotiated = scope.read(token).ok_or_else(not_found)?;
-        if !negotiated.is_stateful || target.engine.shared.backplane().is_none() {
+        if !negotiated.is_stateful {
             return Ok(None);
         }
         let (id, secret) = (negotiated.connection_id.clone(), recovery_key(token).ok_or_else(not_found)?);

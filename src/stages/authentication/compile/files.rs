@@ -1,5 +1,6 @@
 //! Files of API keys and of users. The errors never contain a key or a hash.
 
+use crate::base::hex;
 use crate::stages::authentication::check_hash;
 use crate::stages::authentication::settings::{ApiKey, User};
 use serde::Deserialize;
@@ -127,10 +128,7 @@ fn file_text(value: &Value) -> Option<String> {
 }
 
 fn parse_sha256_hex(text: &str) -> Option<[u8; 32]> {
-    let digits: Vec<u8> =
-        text.trim().chars().map(|c| c.to_digit(16).map(|d| d as u8)).collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
-    <[u8; 32]>::try_from(bytes).ok().filter(|_| digits.len() == 64)
+    hex::decode(text.trim())?.try_into().ok()
 }
 
 #[cfg(test)]

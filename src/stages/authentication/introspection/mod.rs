@@ -238,23 +238,21 @@ impl Introspection {
     }
 
     async fn read_signed(&self, body: &[u8], keys: &JwksCache) -> Result<JsonObject, String> {
-        let mut refreshed = false;
-        loop {
-            let read = match keys.keys() {
-                Some(set) => response::signed(body, &set, &self.settings.client.id),
-                None => Err(JwsError::UnknownKey),
-            };
-            match read {
-                Ok(claims) => return Ok(claims),
-                Err(JwsError::Invalid(why)) => {
-                    return Err(format!("the signed response is not valid: {why}"));
-                }
-                Err(JwsError::UnknownKey) if refreshed => {
-                    return Err("no key of the provider has signed the response".to_owned());
-                }
-                Err(JwsError::UnknownKey) => refreshed = keys.refresh().await || !refreshed,
+        let read = || match keys.keys() {
+            Some(set) => response::signed(body, &set, &self.settings.client.id),
+            None => Err(JwsError::UnknownKey),
+        };
+        let result = match read() {
+            Err(JwsError::UnknownKey) => {
+                keys.refresh().await;
+                read()
             }
-        }
+            result => result,
+        };
+        result.map_err(|error| match error {
+            JwsError::Invalid(why) => format!("the signed response is not valid: {why}"),
+            JwsError::UnknownKey => "no key of the provider has signed the response".to_owned(),
+        })
     }
 
     async fn endpoint(&self) -> Result<HttpUrl, String> {

@@ -210,12 +210,14 @@ async fn forged_and_unsigned_id_tokens_are_refused() {
     }
 }
 
+/// A method, fields, and whether the request is allowed.
+type SiteCase = (&'static str, &'static [(&'static str, &'static str)], bool);
+
 #[tokio::test]
 async fn requests_that_another_site_may_have_caused_are_refused() {
     let scene = Scene::start().await;
     let cookie = scene.sign_in().await;
-    #[allow(clippy::type_complexity)]
-    let cases: [(&str, &[(&str, &str)], bool); 16] = [
+    let cases: [SiteCase; 16] = [
         ("POST", &[], false),
         ("PUT", &[], false),
         ("DELETE", &[], false),

@@ -149,8 +149,7 @@ impl RouteSessions {
     }
 
     /// Ends the session here and at the provider.
-    #[allow(clippy::needless_pass_by_ref_mut)]
-    fn logout(&self, exchange: &mut Exchange) -> Step {
+    fn logout(&self, exchange: &Exchange) -> Step {
         let settings = &self.scheme.settings;
         let request = BrowserRequest::new(exchange, settings);
         let return_to = query_parameter(request.query(), "returnUrl").unwrap_or_else(|| "/".to_owned());

@@ -5,7 +5,8 @@ use super::{circles, names, none, sources, text};
 /// Option groups that more than one document declares: TLS to the backend of a route, and TLS to a resolver of services.
 const DECLARED_TWICE: &[&str] = &["tlsoptions"];
 
-/// Settings with the same description in more than one document: `$schema`, which is a key of files, not of gateways.
+/// Settings with the same description in more than one document: `$schema`, which is a key of files, not of gateways, and the
+/// name and the description that each entity of API management has, whose documents have no settings of routes.
 const DESCRIBED_TWICE: &[&str] = &["schema", "display_name", "description"];
 
 /// Words that comments, doc comments and texts do not contain. The subject has a name: the client, the

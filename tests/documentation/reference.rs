@@ -50,7 +50,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("AccessRuleDocument", "AccessRules[]"),
     ("RoleDocument", "Roles.NAME"),
     ("RoleInstanceDocument", "Roles.NAME.Instances[]"),
-    ("IdentityDocument", "Roles.NAME.Instances[].Identity"),
+    ("RoleIdentityDocument", "Roles.NAME.Instances[].Identity"),
     ("RoleEndpointDocument", "Roles.NAME.Endpoints.NAME"),
     ("RoleOptionsDocument", "RoleOptions"),
     ("InternalListenerDocument", "RoleOptions.InternalListener"),
@@ -76,7 +76,6 @@ const SECTIONS: &[(&str, &str)] = &[
     ("ExpectedRequestDocument", "Tests[].Expect.Downstream"),
     ("AuthenticationSchemeDocument", "AuthenticationSchemes.NAME"),
     ("NamedValueDocument", "NamedValues.NAME"),
-    ("RoleIdentityDocument", "Roles.NAME.Instances[].Identity"),
     ("TunnelsDocument", "Tunnels"),
     ("TunnelPolicyDocument", "Tunnels.Policies.NAME"),
     ("AgentDocument", "Tunnels.Agents.ID"),
@@ -155,7 +154,10 @@ fn reference() -> String {
     let mut page = String::new();
     section(&mut page, "The file", &document);
     for (definition, title) in SECTIONS {
-        section(&mut page, title, &document["$defs"][definition]);
+        let of = &document["$defs"][definition];
+        if of["properties"].is_object() {
+            section(&mut page, title, of);
+        }
     }
     let api = schema::<ApiDocument>();
     section(&mut page, "Apis.ID", &api);

@@ -58,8 +58,8 @@ const OLD_METRICS: &[&str] = &[
     "margay_endpoint_up",
     "margay_endpoint_probes_total",
 ];
-const OLD_LABELS: &[&str] = &["code_class", "why"];
-const OLD_OUTCOMES: &[&str] = &["replied", "waited", "validated", "good", "bad", "late"];
+const OLD_LABELS: &[&str] = &["code_class", "why", "to"];
+const OLD_OUTCOMES: &[&str] = &["replied", "refused", "waited", "validated", "good", "bad", "late"];
 const OLD_STAGES: &[&str] =
     &["addresses", "tunnels", "forwarded", "method", "headers", "handler", "preflight"];
 const OLD_LOG_KEYS: &[&str] = &["ms_total", "ms_backend", "why", "client"];
@@ -76,12 +76,23 @@ const OTHER_MEANINGS: &[(&str, &str, &str)] = &[
     ("docs/telemetry.md", "client", "a side of a connection"),
     ("docs/policy-statements.md", "addresses", "an attribute of ip-filter"),
     ("docs/policy-statements.md", "method", "an attribute of send-request"),
+    ("docs/telemetry.md", "to", "the receiver of bytes, and the endpoint of a traffic rule"),
+    ("docs/telemetry.md", "refused", "an outcome of connections of agents and devices"),
+    ("docs/policy-statements.md", "to", "an attribute of find-and-replace"),
     ("docs/telemetry.md", "method", "a field of the access log"),
     ("docs/telemetry.md", "service", "a field of the access log"),
     ("docs/service-fabric.md", "service", "a field of the access log"),
     ("docs/transformation.md", "method", "a variable of conditions"),
     ("docs/transformation.md", "headers", "a variable of conditions"),
     ("docs/transformation.md", "client", "a variable of conditions"),
+];
+
+/// Old words that a source file has with another meaning: the file, the word, and its meaning there.
+const OTHER_MEANINGS_IN_CODE: &[(&str, &str, &str)] = &[
+    ("src/telemetry/forwarding.rs", "to", "the receiver of bytes, and the endpoint of a traffic rule"),
+    ("src/telemetry/agents/families.rs", "to", "the receiver of bytes"),
+    ("src/telemetry/agents/export.rs", "to", "the receiver of bytes"),
+    ("src/telemetry/agents/mod.rs", "refused", "an outcome of connections of agents and devices"),
 ];
 
 /// What an engineer searches for, and the words of a path or of a module's documentation that answer it.
@@ -164,7 +175,15 @@ fn literals(path: impl AsRef<Path>) -> BTreeSet<String> {
 
 fn literals_below(folder: &str) -> BTreeSet<String> {
     let code = files(folder).into_iter().filter(|path| path.extension().is_some_and(|e| e == "rs"));
-    code.filter(|path| !path.to_string_lossy().contains("tests")).flat_map(literals).collect()
+    let code = code.filter(|path| !path.to_string_lossy().contains("tests"));
+    code.flat_map(|path| {
+        let mut words = literals(&path);
+        words.retain(|word| {
+            !OTHER_MEANINGS_IN_CODE.iter().any(|(at, other, _)| path == Path::new(at) && other == word)
+        });
+        words
+    })
+    .collect()
 }
 
 #[track_caller]

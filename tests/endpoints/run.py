@@ -265,6 +265,8 @@ class Connection:
                 handler = getattr(self, "do_" + action, None)
                 if handler:
                     handler(value, deadline, step)
+                elif action not in ("within_ms", "bytewise_ms"):
+                    raise Failed(f"unknown action {action}")
 
     def do_send(self, text, *_):
         self.write(text.encode(), 0)
@@ -402,6 +404,8 @@ class Udp:
                     raise Failed(f"expected silence, got {got[:100]!r}")
                 elif action == "sleep_ms":
                     time.sleep(value / 1000)
+                elif action != "within_ms":
+                    raise Failed(f"unknown action {action}")
 
 
 def at_pointer(document, pointer):
@@ -523,6 +527,8 @@ class Case:
             handler = getattr(self, "do_" + key, None)
             if handler:
                 handler(value, step)
+            elif key not in ("expect", "script"):
+                raise Failed(f"unknown step {key}")
 
     def do_tcp(self, value, _):
         if value.get("refused"):

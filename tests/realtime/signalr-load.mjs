@@ -17,7 +17,7 @@ import { WAYS, hubClient } from './lib/sr.mjs';
 const SELF = fileURLToPath(import.meta.url);
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-// An instance: the application of the cases in a process of its own, which tells what it has seen.
+// An instance: the application of the cases in a separate process, which reports the calls it received.
 if (process.argv[2] === '--instance') {
   const [name, port] = process.argv.slice(3);
   const instance = await backend(name, Number(port), {

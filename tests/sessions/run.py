@@ -86,6 +86,12 @@ class Backend(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    """A backend that accepts as many connections at a time as the cases open."""
+
+    daemon_threads, request_queue_size = True, 1024
+
+
 def configuration(backend, issuer, redis):
     """One gateway; with a port of Redis its sessions are there."""
     route = {"DownstreamScheme": "http", "DownstreamHostAndPorts": [{"Host": "127.0.0.1", "Port": backend}]}
@@ -163,7 +169,7 @@ def run(binary, name, gateways, backend):
 def main():
     binary = Path(sys.argv[1]).resolve()
     install()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Backend)
+    server = Server(("127.0.0.1", 0), Backend)
     Thread(target=server.serve_forever, daemon=True).start()
     passed = failed = 0
     modes = {"cookies": 1, "redis": 2}

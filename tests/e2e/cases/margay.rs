@@ -1,4 +1,4 @@
-//! Runs the cases in margay's own vocabulary: policy documents beside the configuration, requests to the administration
+//! Runs the cases in margay's own vocabulary: policy documents next to the configuration, requests to the administration
 //! address, commands, restarts, values that later steps use.
 
 use super::case::Case;
@@ -206,14 +206,18 @@ impl Run<'_> {
     /// Keeps values of the last response for later steps.
     fn capture(&mut self, wanted: &Value, made: &StepResult) -> Vec<String> {
         let Some((_, Ok(response))) = made.answers.last() else { return Vec::new() };
+        let mut absent = Vec::new();
         for (name, place) in wanted.as_object().into_iter().flatten() {
             let place = text_of(place);
             let value = match place.strip_prefix("header:") {
-                Some(field) => response.header(field).unwrap_or_default().to_owned(),
-                None => response.json().pointer(&place).map(text_of).unwrap_or_default(),
+                Some(field) => response.header(field).map(str::to_owned),
+                None => response.json().pointer(&place).map(text_of),
             };
-            self.captured.insert(name.clone(), value);
+            match value {
+                Some(value) => drop(self.captured.insert(name.clone(), value)),
+                None => absent.push(format!("{place} is absent")),
+            }
         }
-        Vec::new()
+        absent
     }
 }

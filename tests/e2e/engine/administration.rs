@@ -1,13 +1,13 @@
 //! The administration API of a running gateway: credentials, drain, explain, targets that lead to it, and health pages.
 
 use super::{over, to};
-use crate::support::becomes_true;
 use crate::support::client::{Client, Request, once};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
 use crate::support::ports;
 use crate::support::stub_backend::StubResponse;
 use crate::support::tls::{Authority, Issued};
+use crate::support::{becomes_true, until};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -230,7 +230,14 @@ fn routes_show_rates_latencies_and_errors_by_code() {
     let gateway = Gateway::with(&document);
     (0..3).for_each(|_| assert_eq!(gateway.get("/shop/1").status, 200));
     assert_eq!([gateway.get("/broken").status, gateway.get("/none").status], [502, 404]);
-    let list = gateway.admin("/v1/routes").json();
+    // A request is counted after its response was sent.
+    let counted = || {
+        let list = gateway.admin("/v1/routes").json();
+        let routes = list["routes"].as_array().expect("a list");
+        let last = routes.iter().find(|route| route["name"] == "(none)").expect("unrouted requests");
+        (last["traffic"]["errors"] != json!({})).then_some(list)
+    };
+    let list = until(Duration::from_secs(5), counted).expect("the last request is counted");
     let traffic = |name: &str| {
         let routes = list["routes"].as_array().expect("a list").iter();
         routes.into_iter().find(|route| route["name"] == name).expect(name)["traffic"].clone()

@@ -89,13 +89,32 @@ impl StubResponse {
         answer.body = if let Some(n) = value["generate_bytes"].as_u64() {
             vec![b'x'; usize::try_from(n).expect("fits")]
         } else if let Some(json) = value.get("json") {
-            json.to_string().into_bytes()
+            if !answer.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+                answer.headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
+            }
+            spaced_json(json).into_bytes()
         } else if let Some(kv) = value.get("consul_kv_value_json") {
             consul_value(kv).into_bytes()
         } else {
             text_of(&value["body"]).into_bytes()
         };
         answer
+    }
+}
+
+/// JSON with a space behind each comma and colon, as the cases expect the bytes of a backend.
+fn spaced_json(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let member = |(key, value): (&String, &Value)| {
+                format!("{}: {}", Value::from(key.as_str()), spaced_json(value))
+            };
+            format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(", "))
+        }
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(spaced_json).collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
     }
 }
 

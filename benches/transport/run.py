@@ -37,7 +37,7 @@ ROWS = {
 UNITS = {"GB": 1e9, "million round trips": 1e6, "million connections": 1e6, "million datagrams": 1e6}
 
 NGINX = """
-load_module modules/ngx_stream_module.so;
+load_module /usr/lib/nginx/modules/ngx_stream_module.so;
 worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
 events {{ worker_connections 4096; }}
 stream {{

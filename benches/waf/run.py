@@ -182,6 +182,7 @@ def nginx(folder, origin, rules):
 
 
 def main():
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
     arguments = argparse.ArgumentParser()
     arguments.add_argument("binary", nargs="?", default=str(ROOT / "target/release/margay"))
     arguments.add_argument("--rounds", type=int, default=3)

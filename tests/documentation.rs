@@ -10,6 +10,8 @@ mod bff;
 mod readme;
 #[path = "documentation/reference.rs"]
 mod reference;
+#[path = "documentation/roles.rs"]
+mod roles;
 #[path = "documentation/service_fabric.rs"]
 mod service_fabric;
 #[path = "documentation/words.rs"]

@@ -64,7 +64,7 @@ fn suite(version: &str) -> PathBuf {
 fn node(package: &Path, script: &str, port: u16, base: &str) -> Command {
     let mut command = Command::new("node");
     command.args(["--no-warnings", script]).current_dir(package);
-    let pid = std::env::temp_dir().join(format!("margay-cache-suite-{port}"));
+    let pid = package.join(format!("server-{port}.pid"));
     command.env("npm_config_pidfile", pid).env("npm_config_port", port.to_string());
     command.env("npm_config_protocol", "http").env("npm_config_base", base);
     command.env("npm_config_id", "").env("npm_package_config_id", "");

@@ -5,10 +5,14 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use tempfile::TempDir;
+
+const DUMP: &str = "dump.rdb";
 
 /// A server; it ends with this value.
 pub struct Redis {
     pub port: u16,
+    directory: TempDir,
     options: Vec<String>,
     process: Child,
 }
@@ -25,26 +29,19 @@ impl Redis {
     /// Starts a server on this port.
     pub fn at(port: u16, options: &[&str]) -> Redis {
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
-        let process = spawn(port, &options);
-        let redis = Redis { port, options, process };
+        let directory = TempDir::new().expect("a directory");
+        let process = spawn(port, &directory, &options);
+        let redis = Redis { port, directory, options, process };
         redis.wait();
         redis
     }
 
     /// Three nodes of a cluster that serves all slots.
     pub fn cluster() -> Vec<Redis> {
-        let directory = std::env::temp_dir();
         let nodes: Vec<Redis> = (0..3)
             .map(|_| {
-                let port = ports::free();
-                let file = directory.join(format!("nodes-{port}.conf"));
-                let _ = std::fs::remove_file(&file);
                 let bus = ports::free().to_string();
-                let file = file.to_str().expect("UTF-8");
-                Redis::at(
-                    port,
-                    &["--cluster-enabled", "yes", "--cluster-config-file", file, "--cluster-port", &bus],
-                )
+                Redis::with(&["--cluster-enabled", "yes", "--cluster-port", &bus])
             })
             .collect();
         let addresses = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port));
@@ -66,7 +63,8 @@ impl Redis {
     /// A Sentinel that watches a primary called `mymaster` and fails over after 500 ms.
     pub fn sentinel(primary: u16) -> Redis {
         let port = ports::free();
-        let file = std::env::temp_dir().join(format!("sentinel-{port}.conf"));
+        let directory = TempDir::new().expect("a directory");
+        let file = directory.path().join("sentinel.conf");
         let text = format!(
             "port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {primary} 1\n\
              sentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 2000\n"
@@ -78,7 +76,7 @@ impl Redis {
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server");
-        let sentinel = Redis { port, options: Vec::new(), process };
+        let sentinel = Redis { port, directory, options: Vec::new(), process };
         sentinel.wait();
         sentinel
     }
@@ -118,7 +116,7 @@ impl Redis {
     /// Ends the process and starts it again, empty.
     pub fn restart(&mut self) {
         self.stop();
-        self.process = spawn(self.port, &self.options);
+        self.process = spawn(self.port, &self.directory, &self.options);
         self.wait();
     }
 }
@@ -126,27 +124,17 @@ impl Redis {
 impl Drop for Redis {
     fn drop(&mut self) {
         self.stop();
-        remove_file(self.port);
     }
 }
 
-fn spawn(port: u16, options: &[String]) -> Child {
-    remove_file(port);
+fn spawn(port: u16, directory: &TempDir, options: &[String]) -> Child {
+    // A replication writes this file, and a server reads it when it starts.
+    let _ = std::fs::remove_file(directory.path().join(DUMP));
     Command::new("redis-server")
         .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"])
-        // A replication writes this file, and a server reads it when it starts.
-        .args(["--dir", std::env::temp_dir().to_str().expect("UTF-8")])
-        .args(["--dbfilename", &file_name(port)])
+        .args(["--dir", directory.path().to_str().expect("UTF-8"), "--dbfilename", DUMP])
         .args(options)
         .stdout(Stdio::null())
         .spawn()
         .expect("redis-server, from the package of this name")
-}
-
-fn file_name(port: u16) -> String {
-    format!("margay-test-{port}.rdb")
-}
-
-fn remove_file(port: u16) {
-    let _ = std::fs::remove_file(std::env::temp_dir().join(file_name(port)));
 }

@@ -2,7 +2,7 @@
 # `make bench`: wrk at 64 connections against a 1 KiB origin, through margay, nginx and HAProxy, in interleaved
 # rounds. Prints requests per second, CPU of the proxy per request, latency, memory, and margay : nginx.
 #
-#   ROUNDS=5 SECONDS_EACH=4 PROXIES="margay nginx haproxy" ROWS="plain routes full fabric failing secure hits" MARGAY=target/release/margay \
+#   ROUNDS=5 SECONDS_EACH=4 PROXIES="margay nginx haproxy" ROWS="plain routes full access fabric failing secure hits" MARGAY=target/release/margay \
 #       benches/proxy/run.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -42,7 +42,7 @@ fill() { # template, port, target
 
 ready() { # port, what
     for _ in $(seq 100); do
-        curl -skf -o /dev/null ${bearer:+-H "Authorization: Bearer $bearer"} "${scheme:-http}://127.0.0.1:$1${path:-/}" && return
+        curl -skf -o /dev/null ${credentials:+-H "$credentials"} "${scheme:-http}://127.0.0.1:$1${path:-/}" && return
         sleep 0.1
     done
     echo "$2 does not answer on port $1" >&2
@@ -65,7 +65,8 @@ start_origin() {
     path=/ ready "$origin" "the origin"
 }
 
-declare -A port pid token
+# `field`: the credentials of requests, as a header line.
+declare -A port pid field
 start() { # name, kind, port, configuration of margay
     local name=$1 kind=$2
     port[$name]=$3
@@ -78,7 +79,7 @@ start() { # name, kind, port, configuration of margay
         haproxy) fill haproxy.cfg "$3" "$dir/haproxy.cfg"; spawn "$name" "${on_proxy[@]}" haproxy -f "$dir/haproxy.cfg" ;;
     esac
     pid[$name]=$last
-    bearer=${token[$name]:-} ready "$3" "$name"
+    credentials=${field[$name]:-} ready "$3" "$name"
 }
 
 # A process and its children (nginx has a worker below its master).
@@ -93,7 +94,7 @@ measure() { # name: appends "rps cpu_us p50 p99 rss_kib" to its file
     local name=$1 before after line
     before=$(ticks "${pid[$name]}")
     line=$("${on_load[@]}" wrk -t1 "-c$connections" "-d${each}s" --latency -s "$here/report.lua" \
-        ${token[$name]:+-H "Authorization: Bearer ${token[$name]}"} \
+        ${field[$name]:+-H "${field[$name]}"} \
         "${scheme:-http}://127.0.0.1:${port[$name]}${path:-/}" | grep '^RESULT') || { echo "wrk failed on $name" >&2; exit 1; }
     after=$(ticks "${pid[$name]}")
     read -r _ requests seconds p50 p99 errors <<<"$line"
@@ -127,7 +128,7 @@ ratio() {
 compare() { # title, names ...: all of them are started; rounds are interleaved so that noise hits all alike
     local title=$1
     shift
-    for name in "$@"; do rm -f "$dir/$name.rounds"; "${on_load[@]}" wrk -t1 "-c$connections" -d1s ${token[$name]:+-H "Authorization: Bearer ${token[$name]}"} "${scheme:-http}://127.0.0.1:${port[$name]}${path:-/}" >/dev/null; done
+    for name in "$@"; do rm -f "$dir/$name.rounds"; "${on_load[@]}" wrk -t1 "-c$connections" -d1s ${field[$name]:+-H "${field[$name]}"} "${scheme:-http}://127.0.0.1:${port[$name]}${path:-/}" >/dev/null; done
     for _ in $(seq "$rounds"); do for name in "$@"; do measure "$name"; done; done
     table "$title" "$@"
 }
@@ -185,8 +186,8 @@ full() {
     openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$dir/key.pem" 2>/dev/null
     openssl pkey -in "$dir/key.pem" -pubout -out "$dir/public.pem"
     export BENCH_SECRET=a-secret-of-the-bench-with-forty-bytes-00 BENCH_PUBLIC_KEY=$dir/public.pem
-    token[hs256]=$(jwt HS256 -hmac "$BENCH_SECRET")
-    token[rs256]=$(jwt RS256 -sign "$dir/key.pem")
+    field[hs256]="Authorization: Bearer $(jwt HS256 -hmac "$BENCH_SECRET")"
+    field[rs256]="Authorization: Bearer $(jwt RS256 -sign "$dir/key.pem")"
     start plain margay $((base + 1)) "$here/margay.json"
     sed 's/@SCHEME@/hs256/' "$here/full.json" >"$dir/hs256.json"
     sed 's/@SCHEME@/rs256/' "$here/full.json" >"$dir/rs256.json"
@@ -195,12 +196,47 @@ full() {
     compare "A plain route, and one with JWT + rate limit + three header transforms + request id:" plain hs256 rs256
     for name in hs256 rs256; do over_plain "$name"; done
     stop
-    token=()
+    field=()
 }
 
 over_plain() { # name: the median of the rounds' differences
     paste -d' ' "$dir/$1.rounds" "$dir/plain.rounds" | awk '{print $2 - $7}' | sort -n |
         awk -v n="$1" '{v[NR] = $1} END {printf "  CPU per request over plain, %s: %.2f us\n", n, (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2}'
+}
+
+# The cookies that a response sets, for a request.
+cookies() { tr -d '\r' | sed -n 's/^set-cookie: \([^;]*\);.*/\1/Ip' | grep -v '=$' | paste -sd';'; }
+location() { tr -d '\r' | sed -n 's/^location: //Ip'; }
+
+sign_in() { # port: the cookies of a session
+    local login callback
+    login=$(curl -si "http://127.0.0.1:$1/bff/login")
+    callback=$(curl -si "$(location <<<"$login")" | location)
+    curl -si -H "Cookie: $(cookies <<<"$login")" "$callback" | cookies
+}
+
+# What the session of a browser, introspection from the cache and an authorizer cost over a plain route.
+access() {
+    threads=1
+    local at=$((base + 1)) name
+    start_origin
+    spawn provider "${on_load[@]}" python3 "$here/provider.py" $((base + 9)) "$dir"
+    path=/.well-known/openid-configuration ready $((base + 9)) "the provider"
+    export BENCH_PROVIDER=http://127.0.0.1:$((base + 9))
+    openssl rand -base64 48 >"$dir/session.key"
+    start plain margay "$at" "$here/margay.json"
+    for name in session introspection forward-auth; do
+        at=$((at + 1))
+        sed "s/@SCHEME@/$name/" "$here/access.json" >"$dir/$name.json"
+        path=/open start "$name" margay "$at" "$dir/$name.json"
+    done
+    field[session]="Cookie: $(sign_in "${port[session]}")"
+    field[introspection]="Authorization: Bearer bench"
+    compare "A plain route, one with a session, one with introspection from the cache, one with forward-auth:" \
+        plain session introspection forward-auth
+    for name in session introspection forward-auth; do over_plain "$name"; done
+    stop
+    field=()
 }
 
 # What a JSON access log and traces of 1 % of the requests cost over a plain route, which has metrics.
@@ -313,16 +349,17 @@ hits() {
 
 echo "$(date -u +%F), $(uname -m), $cores cores, $(grep -m1 'model name' /proc/cpuinfo | sed 's/.*: //')"
 path=/
-for row in ${ROWS:-plain routes full telemetry fabric failing secure hits}; do
+for row in ${ROWS:-plain routes full access telemetry fabric failing secure hits}; do
     case "$row" in
         plain) beside 1; beside 2 ;;
         routes) if [[ " $proxies " == *" margay "* ]]; then many_routes; fi ;;
         full) if [[ " $proxies " == *" margay "* ]]; then full; fi ;;
+        access) if [[ " $proxies " == *" margay "* ]]; then access; fi ;;
         telemetry) if [[ " $proxies " == *" margay "* ]]; then telemetry; fi ;;
         fabric) if [[ " $proxies " == *" margay "* ]]; then fabric; fi ;;
         failing) if [[ " $proxies " == *" margay "* ]]; then failing; fi ;;
         secure) if [[ " $proxies " == *" margay "* && " $proxies " == *" nginx "* ]]; then secure; fi ;;
         hits) if [[ " $proxies " == *" margay "* && " $proxies " == *" nginx "* ]]; then hits; fi ;;
-        *) echo "there is no row $row: plain, routes, full, telemetry, fabric, failing, secure, hits" >&2; exit 64 ;;
+        *) echo "there is no row $row: plain, routes, full, access, telemetry, fabric, failing, secure, hits" >&2; exit 64 ;;
     esac
 done

@@ -104,8 +104,8 @@ async fn handle_excess(
 ) {
     match wait_for_room(&accepted, &listener, &worker).await {
         Ok(guard) => serve_counted(accepted, listener, worker, guard),
-        // The client expects a handshake, or the peer has not sent its PROXY header yet.
-        Err(too_many) if listener.tls.is_some() || listener.proxy.is_some() => {
+        // The client does not expect HTTP, or the peer has not sent its PROXY header yet.
+        Err(too_many) if !expects_http(&listener) || listener.proxy.is_some() => {
             worker.gateway.metrics().record_error(too_many.error_code().name());
         }
         Err(too_many) => {
@@ -279,7 +279,7 @@ fn serve_proxied(
         if let Some((io, peer)) = Box::pin(read_proxy_header(accepted, &listener, &worker)).await {
             match guard.assign_client(peer.ip(), worker.plan().limits.connections_per_client) {
                 Ok(()) => serve_accepted(io, peer, listener, worker.clone()).await,
-                Err(too_many) if listener.tls.is_some() => {
+                Err(too_many) if !expects_http(&listener) => {
                     worker.gateway.metrics().record_error(too_many.error_code().name());
                 }
                 Err(too_many) => reject_connection(io, peer, worker.clone(), too_many).await,
@@ -309,6 +309,11 @@ async fn read_proxy_header(
             None
         }
     }
+}
+
+/// Whether an HTTP response can be sent before anything was read: the client waits for no handshake, and is no MQTT device.
+fn expects_http(listener: &ListenerPlan) -> bool {
+    listener.tls.is_none() && listener.protocol != ListenerProtocol::Mqtt
 }
 
 /// Sends 503 before a request was read, within a short timeout because the limit is reached.

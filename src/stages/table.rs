@@ -80,6 +80,8 @@ macro_rules! with_stages {
                 /// Authentication.
                 authentication: AuthenticationOptions [aggregate dynamic _]
             };
+            "AuthenticationSchemes" (authentication::NAME_SESSION_COOKIES, gateway session_cookies: SessionCookies,
+                "behind authentication, which reads them: no backend gets the cookies of sign-in sessions");
             "AddClaimsToRequest" (claims::ADD_CLAIMS, route add_claims: AddClaims,
                 "before authorization, which sees the added claims (Ocelot's step 15)");
             "AllowedScopes, RouteClaimsRequirement, RouteClaimsExpression" (authorization::NAME, route authorization: Authorization,

@@ -80,6 +80,10 @@ impl Demo {
             let name = format!("policies/{policy}.json");
             copy(&Path::new(ROOT).join(&name), &folder.path().join(&name));
         }
+        let key = "deploy/examples/bff/sign-in/sample.session.key";
+        let target = folder.path().join(key);
+        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+        copy(&Path::new(ROOT).join(key), &target);
         let names = [
             "8080", "8081", "9101", "9102", "9103", "9104", "9109", "9105", "9106", "9107", "9108", "9110",
             "9111", "8082",

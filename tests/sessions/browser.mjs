@@ -1,7 +1,8 @@
 // Sign-in sessions with a real provider and a headless Chromium.
 //
-// node browser.mjs CONTROL ORIGIN...: the control port of the provider, and the origins of one or two gateways. Prints a
-// line for each case, `ok NAME` or `not ok NAME`.
+// node browser.mjs CONTROL ORIGIN...: the control port of the provider, and the origins of one or two gateways. Prints the
+// number of cases as `1..N`, and a line for each of them, `ok NAME` or `not ok NAME`. CASE=text runs the cases whose names
+// contain it; REDIS_PID is the process of the shared state, if sessions are there.
 import { Agent, request as httpRequest } from 'node:http';
 import puppeteer from 'puppeteer-core';
 
@@ -15,7 +16,11 @@ const equal = (found, expected, what) => {
 
 const browser = await puppeteer.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run'],
+  // The pages of the provider import a font of another host: without the rule each of them waits for a name server.
+  args: [
+    '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run',
+    '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1',
+  ],
 });
 
 /** A page in a browser context, whose cookies are separate. */
@@ -29,9 +34,10 @@ async function visitor() {
 /** Fills in the form of the provider that the page shows. */
 async function enter(page, name) {
   await page.waitForSelector('input[name=login]');
-  await page.type('input[name=login]', name);
-  await page.type('input[name=password]', 'any');
-  await Promise.all([page.waitForNavigation(), page.click('button[type=submit]')]);
+  await page.$eval('input[name=login]', (input, name) => { input.value = name; }, name);
+  await page.$eval('input[name=password]', (input) => { input.value = 'any'; });
+  const [response] = await Promise.all([page.waitForNavigation(), page.click('button[type=submit]')]);
+  return response;
 }
 
 async function signIn(page, url, name) {
@@ -221,8 +227,41 @@ const cases = {
   },
 };
 
+/** With sessions on Redis, on two gateways. */
+const sharedCases = {
+  async 'without Redis known sessions go on, others get a 503, and no browser is sent to the provider in a loop'() {
+    const [known, stranger] = [await visitor(), await visitor()];
+    await signIn(known.page, `${first}/app`, 'ann');
+    equal((await call(known.page, '/api/echo')).status, 200, 'the session');
+    process.kill(redis, 'SIGSTOP');
+    try {
+      equal((await call(known.page, '/api/echo')).status, 200, 'a session that the gateway has in memory');
+      const other = await known.page.goto(`${second}/app`);
+      equal([other.status(), new URL(known.page.url()).origin], [503, second], 'the gateway that does not have it');
+      equal((await call(known.page, '/api/echo')).json.code, 'state.unavailable', 'a script there');
+      await stranger.page.goto(`${first}/app`);
+      const callback = await enter(stranger.page, 'ben');
+      equal([callback.status(), new URL(stranger.page.url()).pathname], [503, '/bff/callback'], 'a sign-in');
+    } finally {
+      process.kill(redis, 'SIGCONT');
+    }
+    let status = 503;
+    for (let tries = 0; tries < 100 && status === 503; tries++) {
+      await sleep(50);
+      status = (await known.page.goto(`${second}/app`)).status();
+    }
+    equal([status, known.page.url()], [200, `${second}/app`], 'the session afterwards');
+    await known.context.close();
+    await stranger.context.close();
+  },
+};
+
+const redis = Number(process.env.REDIS_PID);
+const all = Object.entries({ ...cases, ...(redis ? sharedCases : {}) });
+const selected = all.filter(([name]) => name.includes(process.env.CASE ?? ''));
+console.log(`1..${selected.length}`);
 let failed = 0;
-for (const [name, run] of Object.entries(cases)) {
+for (const [name, run] of selected) {
   const began = Date.now();
   try {
     await run();

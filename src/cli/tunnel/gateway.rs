@@ -1,9 +1,10 @@
 //! One attempt to connect to a gateway, with the transports that are allowed, and the reason of a failure for the operator.
 
 use super::arguments::{GatewayOptions, Transport};
+use crate::base::url::HttpUrl;
 use crate::net::{
     agents::{
-        dial::{GatewayDialer, GatewayUrl, ProxyUrl},
+        dial::{GatewayDialer, ProxyUrl},
         http_upgrade::{UpgradeError, UpgradeRequest},
     },
     tls::{certificate::CertifiedKeyPem, client::ClientTls, trust::TrustAnchors},
@@ -38,9 +39,9 @@ pub struct TunnelProtocol {
 impl GatewayClient {
     /// The gateway of a URL. The error is a usage error.
     pub fn new(url: &str, options: &GatewayOptions) -> Result<GatewayClient, String> {
-        let parsed = GatewayUrl::parse(url)
-            .ok_or_else(|| format!("invalid gateway \"{url}\": must be https://host[:port]/path"))?;
-        if !parsed.is_tls && !is_local(&parsed.host) && !options.plain {
+        let parsed = HttpUrl::parse(url)
+            .map_err(|_| format!("invalid gateway \"{url}\": must be https://host[:port]/path"))?;
+        if !parsed.tls && !is_local(&parsed.host) && !options.plain {
             return Err(format!("{url} has no TLS: use https://, or --plain on a trusted network"));
         }
         let proxy = match proxy_of(options, &parsed.host) {
@@ -56,7 +57,7 @@ impl GatewayClient {
 
     /// Whether bytes are sent without TLS to another machine.
     pub fn is_exposed(&self) -> bool {
-        !self.dialer.url.is_tls && !is_local(&self.dialer.url.host)
+        !self.dialer.url.tls && !is_local(&self.dialer.url.host)
     }
 
     /// Connects and requests the upgrade.
@@ -67,7 +68,7 @@ impl GatewayClient {
     ) -> Result<Box<dyn UpgradedIo>, AttemptError> {
         let host = self.dialer.url.authority();
         let request = |is_websocket| UpgradeRequest {
-            path: &self.dialer.url.path,
+            path: &self.dialer.url.target,
             host: &host,
             protocol: protocol.protocol,
             subprotocol: protocol.subprotocol,

@@ -103,12 +103,10 @@ impl Requester {
 impl Proof {
     /// The proof of a client certificate.
     pub fn of_certificate(certificate: &ClientCertificate) -> Proof {
-        let identity = certificate.identity(&Arc::from("agents"));
-        let names = identity.claim_values("dns").chain(identity.claim_values("cn"));
-        let thumbprint = identity.claim_value("x5t#S256").unwrap_or_default();
+        let info = certificate.info();
         Proof::Certificate {
-            names: names.map(str::to_owned).collect(),
-            sha256: URL_SAFE_NO_PAD.decode(thumbprint).unwrap_or_default().into(),
+            names: info.dns.iter().chain(&info.common_name).cloned().collect(),
+            sha256: URL_SAFE_NO_PAD.decode(certificate.sha256_thumbprint()).unwrap_or_default().into(),
         }
     }
 

@@ -21,15 +21,6 @@ const MAX_UNSENT_BYTES: u32 = 128 * 1024;
 /// Longest answer of a proxy.
 const MAX_PROXY_HEAD: usize = 8 * 1024;
 
-/// The address of a gateway.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GatewayUrl {
-    pub is_tls: bool,
-    pub host: String,
-    pub port: u16,
-    pub path: String,
-}
-
 /// An HTTP proxy that connections go through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyUrl {
@@ -42,24 +33,9 @@ pub struct ProxyUrl {
 /// How a gateway is reached.
 #[derive(Clone, Debug)]
 pub struct GatewayDialer {
-    pub url: GatewayUrl,
+    pub url: HttpUrl,
     pub tls: ClientTls,
     pub proxy: Option<ProxyUrl>,
-}
-
-impl GatewayUrl {
-    /// Parses `https://host[:port]/path`.
-    pub fn parse(text: &str) -> Option<GatewayUrl> {
-        let HttpUrl { tls, host, port, target } = HttpUrl::parse(text).ok()?;
-        Some(GatewayUrl { is_tls: tls, host, port, path: target })
-    }
-
-    /// The value of `Host`.
-    pub fn authority(&self) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        let default = if self.is_tls { 443 } else { 80 };
-        if self.port == default { host } else { format!("{host}:{}", self.port) }
-    }
 }
 
 impl ProxyUrl {
@@ -92,7 +68,7 @@ impl GatewayDialer {
             None => TcpStream::connect((self.url.host.as_str(), self.url.port)).await?,
         };
         prepare(&stream);
-        if !self.url.is_tls {
+        if !self.url.tls {
             return Ok(Box::new(stream));
         }
         let connector = self.tls.connector().map_err(io::Error::other)?;
@@ -139,11 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_of_gateways_and_proxies_are_parsed() {
-        let url = GatewayUrl::parse("https://gw.example/_agents").unwrap();
-        assert_eq!((url.port, &*url.path, &*url.authority()), (443, "/_agents", "gw.example"));
-        assert_eq!(GatewayUrl::parse("http://[::1]:8080/a").unwrap().authority(), "[::1]:8080");
-        assert_eq!(GatewayUrl::parse("ftp://gw"), None);
+    fn addresses_of_proxies_are_parsed() {
         let proxy = ProxyUrl::parse("http://user:pass@proxy:3128/").unwrap();
         assert_eq!(
             (&*proxy.host, proxy.port, proxy.credentials.as_deref()),

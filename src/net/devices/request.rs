@@ -16,7 +16,7 @@ use crate::{
         },
         mqtt::publish,
     },
-    telemetry::agents::DeviceHandshake,
+    telemetry::agents::{AgentMetrics, DeviceHandshake},
 };
 use std::{
     net::SocketAddr,
@@ -42,6 +42,23 @@ pub struct DeviceRequest<'r> {
 pub struct AcceptedStream {
     pub url: String,
     pub token: String,
+}
+
+/// Counts a request whose caller gives up.
+struct CancelGuard<'r>(Option<&'r AgentMetrics>);
+
+impl CancelGuard<'_> {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CancelGuard<'_> {
+    fn drop(&mut self) {
+        if let Some(metrics) = self.0 {
+            metrics.count_handshake(DeviceHandshake::Canceled);
+        }
+    }
 }
 
 /// Withdraws a request that is dropped before its answer.
@@ -76,8 +93,11 @@ impl DeviceHub {
         self: &Arc<Self>,
         request: &DeviceRequest<'_>,
     ) -> Result<Option<AcceptedStream>, DeviceError> {
+        let metrics = self.registry.metrics();
+        let canceled = CancelGuard(Some(metrics));
         let outcome = self.request_stream(request).await;
-        self.registry.metrics().count_handshake(match &outcome {
+        canceled.disarm();
+        metrics.count_handshake(match &outcome {
             Ok(Some(_)) => DeviceHandshake::Accepted,
             Ok(None) => DeviceHandshake::Rejected,
             Err(DeviceError::NotFound) => DeviceHandshake::Unknown,

@@ -8,8 +8,8 @@ use super::super::{
 use super::limits;
 use crate::config::Diagnostics;
 use crate::stages::{
-    GatewayStages, ascii_headers::AsciiHeaders, client_certificate::ForwardClientCertificate,
-    trace_context::Mode as TraceMode, via::Via,
+    GatewayStages, ascii_headers::AsciiHeaders, authentication::SessionCookies,
+    client_certificate::ForwardClientCertificate, trace_context::Mode as TraceMode, via::Via,
 };
 
 /// The stages that all routes have. The fields of client certificates are removed from requests on every listener,
@@ -29,6 +29,7 @@ pub fn gateway_stages(
         client_certificate: has_client_certificates.then_some(ForwardClientCertificate),
         trace_context: trace_context(document, ocelot),
         websocket_limit: limits::websockets_per_client(limits, diagnostics),
+        session_cookies: SessionCookies::new(&scope.gateway.schemes),
         ascii_headers: ocelot.then_some(AsciiHeaders),
         via: (!ocelot).then_some(Via),
     }

@@ -39,7 +39,9 @@ pub mod revocations;
 pub mod scheme_document;
 pub mod scheme_set;
 pub mod session;
+mod session_cookies;
 pub mod settings;
+mod shared_calls;
 pub mod state;
 #[cfg(test)]
 mod testing;
@@ -54,6 +56,7 @@ pub use bearer::BearerAuthenticator;
 pub use jwks::{Fetch, HttpFetch};
 pub use options::{AuthenticationOptions, GlobalAuthenticationOptions};
 pub use scheme_document::AuthenticationSchemeDocument;
+pub use session_cookies::{NAME as NAME_SESSION_COOKIES, SessionCookies};
 pub use state::AuthState;
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use super::schemes::SchemeCompiler;
 use crate::{
-    config::{codes, values::non_blank},
+    config::values::non_blank,
     stages::authentication::settings::{IntrospectionEndpoint, IntrospectionSettings},
 };
 use std::time::Duration;
@@ -18,15 +18,7 @@ impl SchemeCompiler<'_, '_> {
         let tls = tls?;
         let is_signed = document.signed_responses.as_ref().is_some_and(|signed| signed.value);
         let response_keys = if is_signed { Some(self.published_keys(&tls.trust)?) } else { None };
-        if let Some(jwks_uri) = non_blank(&document.jwks_uri).filter(|_| !is_signed) {
-            self.diagnostics
-                .error(
-                    codes::SCHEME_SETTING,
-                    jwks_uri.span,
-                    "\"JwksUri\" has no effect without SignedResponses",
-                )
-                .help("remove it, or set \"SignedResponses\": true");
-        }
+        self.report_unused_endpoints(is_signed);
         Some(IntrospectionSettings {
             locations,
             endpoint: endpoint?,
@@ -49,5 +41,19 @@ impl SchemeCompiler<'_, '_> {
         }
         let set = self.needed("IntrospectionEndpoint or Authority", &document.authority)?;
         self.service_url("Authority", set).map(IntrospectionEndpoint::Discovery)
+    }
+    /// The keys are those of signed responses; the `Authority` has the endpoint, the keys, or nothing that is needed.
+    fn report_unused_endpoints(&mut self, is_signed: bool) {
+        let document = self.document;
+        let (endpoint, keys) = (non_blank(&document.introspection_endpoint), non_blank(&document.jwks_uri));
+        if let Some(keys) = keys.filter(|_| !is_signed) {
+            let cure = "remove it, or set \"SignedResponses\": true";
+            self.report_no_effect("JwksUri", keys.span, "without SignedResponses", cure);
+        }
+        let is_needed = endpoint.is_none() || (is_signed && keys.is_none());
+        if let Some(authority) = non_blank(&document.authority).filter(|_| !is_needed) {
+            let cure = "remove one of them: discovery finds the endpoint of the Authority";
+            self.report_no_effect("Authority", authority.span, "with an IntrospectionEndpoint", cure);
+        }
     }
 }

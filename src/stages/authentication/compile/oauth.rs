@@ -3,7 +3,10 @@
 use super::schemes::SchemeCompiler;
 use crate::{
     base::url::HttpUrl,
-    config::{Span, Spanned, codes, values::non_blank},
+    config::{
+        Span, Spanned, codes,
+        values::{Setting, non_blank},
+    },
     net::tls::{
         certificate::{CertifiedKeyPem, KeyPairError},
         client::ClientTls,
@@ -18,7 +21,7 @@ use crate::{
 use std::time::Duration;
 
 /// The names of the methods of authentication.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AuthenticationMethod {
     Basic,
     Post,
@@ -46,6 +49,7 @@ impl SchemeCompiler<'_, '_> {
             ("None", AuthenticationMethod::None),
         ];
         let method = self.choice("ClientAuthentication", &document.client_authentication, &methods)?;
+        self.report_unused_client_settings(method);
         let authentication = match method {
             AuthenticationMethod::None => Some(ClientAuthentication::None),
             AuthenticationMethod::Certificate => Some(ClientAuthentication::Certificate),
@@ -66,6 +70,33 @@ impl SchemeCompiler<'_, '_> {
             }
         };
         Some(OauthClient { id: id?, authentication: authentication? })
+    }
+
+    /// Credentials of other methods have no effect.
+    fn report_unused_client_settings(&mut self, method: AuthenticationMethod) {
+        use AuthenticationMethod::{Basic, Certificate, Post, PrivateKeyJwt};
+        let document = self.document;
+        let at = |set: &Setting<String>| set.as_ref().map(|set| set.span);
+        let secret = document.client_secret.as_ref().map(|secret| secret.span);
+        let settings: [(&str, Option<Span>, &[AuthenticationMethod]); 4] = [
+            ("ClientSecret", secret, &[Basic, Post]),
+            ("ClientKeyFile", at(&document.client_key_file), &[PrivateKeyJwt, Certificate]),
+            ("ClientKeyId", at(&document.client_key_id), &[PrivateKeyJwt]),
+            ("ClientCertificateFile", at(&document.client_certificate_file), &[Certificate]),
+        ];
+        for (setting, span, methods) in settings {
+            let Some(span) = span.filter(|_| !methods.contains(&method)) else { continue };
+            let names =
+                methods.iter().map(|method| format!("\"{method:?}\"")).collect::<Vec<_>>().join(" or ");
+            let cure = format!("remove it, or set \"ClientAuthentication\" to {names}");
+            self.report_no_effect(setting, span, &format!("with ClientAuthentication {method:?}"), &cure);
+        }
+    }
+
+    /// A setting without effect.
+    pub(super) fn report_no_effect(&mut self, setting: &str, span: Span, why: &str, cure: &str) {
+        let message = format!("\"{setting}\" has no effect {why}");
+        self.diagnostics.error(codes::SCHEME_SETTING, span, message).help(cure);
     }
 
     fn assertion_key(&mut self) -> Option<AssertionKey> {
@@ -143,6 +174,8 @@ impl SchemeCompiler<'_, '_> {
         let default_lifetime = Duration::from_secs(60);
         let proof_lifetime = self.time("DPoP.ProofLifetime", lifetime, default_lifetime, [5, 600]);
         let secret = own.and_then(|own| own.nonce_secret.as_ref());
+        let requires_nonce = own.and_then(|own| own.require_nonce.as_ref()).is_some_and(|set| set.value);
+        self.report_unused_proof_settings(dpop, requires_nonce);
         if let Some(secret) = secret.filter(|secret| secret.reveal().len() < 32) {
             let message = format!("DPoP.NonceSecret has {} bytes", secret.reveal().len());
             self.diagnostics
@@ -152,9 +185,30 @@ impl SchemeCompiler<'_, '_> {
         PossessionSettings {
             dpop,
             proof_lifetime,
-            requires_nonce: own.and_then(|own| own.require_nonce.as_ref()).is_some_and(|set| set.value),
+            requires_nonce,
             nonce_secret: secret.map(|secret| secret.value.clone()),
             certificate,
+        }
+    }
+    /// Settings of proofs that no request needs.
+    fn report_unused_proof_settings(&mut self, mode: PossessionMode, requires_nonce: bool) {
+        let Some(own) = self.document.dpop.as_ref() else { return };
+        let is_off = mode == PossessionMode::Off;
+        let nonce_secret = own.nonce_secret.as_ref().map(|set| set.span);
+        let settings = [
+            ("DPoP.ProofLifetime", own.proof_lifetime.as_ref().map(|set| set.span)),
+            ("DPoP.RequireNonce", own.require_nonce.as_ref().map(|set| set.span)),
+            ("DPoP.NonceSecret", nonce_secret),
+        ];
+        for (setting, span) in
+            settings.into_iter().filter_map(|(name, span)| Some((name, span.filter(|_| is_off)?)))
+        {
+            let cure = "remove it, or set \"Mode\" to \"IfBound\" or \"Required\"";
+            self.report_no_effect(setting, span, "with the Mode Off", cure);
+        }
+        if let Some(span) = nonce_secret.filter(|_| !is_off && !requires_nonce) {
+            let cure = "remove it, or set \"RequireNonce\": true";
+            self.report_no_effect("DPoP.NonceSecret", span, "without RequireNonce", cure);
         }
     }
 }

@@ -189,6 +189,10 @@ impl<'r> SchemeCompiler<'r, '_> {
                 self.diagnostics.error(codes::BAD_HEADER_NAME, name.span, message);
             }
         }
+        if let Some(keeps) = self.document.keep_query_parameter.as_ref().filter(|_| query.is_none()) {
+            let cure = "remove it, or set \"QueryParameter\"";
+            self.report_no_effect("KeepQueryParameter", keeps.span, "without QueryParameter", cure);
+        }
         let text = |name: Option<&Spanned<String>>| name.map(|name| name.value.clone());
         CredentialLocations {
             header: text(header).unwrap_or_else(|| default_value.to_owned()),

@@ -21,6 +21,7 @@ use super::{
     },
     outcome::AuthOutcome,
     possession::{Evidence, Possession},
+    shared_calls::SharedCalls,
     token_location::{self, PresentedToken},
     waiting::WaitingLimit,
 };
@@ -46,11 +47,9 @@ use serde_json::Value;
 use settings::{IntrospectionEndpoint, IntrospectionSettings};
 use sha2::{Digest, Sha256};
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant, UNIX_EPOCH},
 };
-use tokio::sync::watch;
 
 /// Memory for the results of one scheme.
 const RESULT_CACHE_BYTES: u64 = 32 << 20;
@@ -85,7 +84,7 @@ pub struct Introspection {
     background: BackgroundRuntime,
     verdicts: Cache<TokenDigest, StoredVerdict>,
     /// Calls in progress.
-    calls: Mutex<HashMap<TokenDigest, watch::Receiver<Option<Verdict>>>>,
+    calls: SharedCalls<TokenDigest, Verdict>,
     waiting: WaitingLimit,
 }
 
@@ -120,7 +119,7 @@ impl Introspection {
             clock,
             background,
             verdicts,
-            calls: Mutex::default(),
+            calls: SharedCalls::default(),
             waiting: WaitingLimit::new(MAX_WAITING),
         }
     }
@@ -142,7 +141,7 @@ impl Introspection {
             return AuthOutcome::Rejected(GatewayError::new(ErrorCode::IdentityMalformed, detail));
         }
         let digest: TokenDigest = Sha256::digest(token).into();
-        if let Some(stored) = self.verdicts.get(&digest).filter(|stored| exchange.now < stored.expires_at) {
+        if let Some(stored) = self.stored(&digest, exchange.now) {
             return match stored.verdict {
                 Ok(user) => self.possession.check(user, token, presentation, exchange, shared),
                 Err(cause) => AuthOutcome::Rejected(cause),
@@ -167,25 +166,23 @@ impl Introspection {
         }))
     }
 
-    /// Waits for the call for this token, which the first caller starts.
+    /// The verdict of one call for all requests with this token.
     async fn introspect(self: &Arc<Self>, digest: TokenDigest, token: Box<[u8]>) -> Verdict {
-        let mut call = {
-            let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-            calls.entry(digest).or_insert_with(|| self.start(digest, token)).clone()
-        };
-        let verdict = call.wait_for(Option::is_some).await.ok().and_then(|verdict| verdict.clone());
-        verdict.unwrap_or_else(|| Err(unavailable()))
+        let call = self.calls.join(
+            digest,
+            &self.background,
+            |digest| Some(self.stored(digest, self.clock.now())?.verdict),
+            || {
+                let scheme = self.clone();
+                async move { scheme.call(digest, &token).await }
+            },
+        );
+        call.result().await.unwrap_or_else(|| Err(unavailable()))
     }
 
-    fn start(self: &Arc<Self>, digest: TokenDigest, token: Box<[u8]>) -> watch::Receiver<Option<Verdict>> {
-        let (sender, receiver) = watch::channel(None);
-        let scheme = self.clone();
-        self.background.spawn(async move {
-            let verdict = scheme.call(digest, &token).await;
-            scheme.calls.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
-            let _ = sender.send(Some(verdict));
-        });
-        receiver
+    /// A verdict that has not expired.
+    fn stored(&self, digest: &TokenDigest, now: Instant) -> Option<StoredVerdict> {
+        self.verdicts.get(digest).filter(|stored| now < stored.expires_at)
     }
 
     async fn call(&self, digest: TokenDigest, token: &[u8]) -> Verdict {

@@ -1,36 +1,24 @@
-//! From a cookie to an active session: load, check, refresh.
+//! From a cookie to an active session: load, check.
 
 use super::{
     audience_cache::AudienceToken,
     cookies::{self, CookieText},
     data::{Session, SessionData},
-    provider::{IssuedTokens, ProviderError},
     request::{BrowserRequest, cross_site_reason},
-    scheme::{CookieContent, OpenedCookie, RefreshKey, RefreshResult, SessionScheme},
-    store::SessionStore,
+    scheme::{CookieContent, OpenedCookie, SessionScheme, refresh_key},
+    store::{LoadResult, SessionStore},
 };
 use crate::{
     pipeline::{
         error::{ErrorCode, GatewayError},
         exchange::Exchange,
     },
-    stages::authentication::oauth::{client::random_text, form::Form},
     state::{OnFailure, StateError},
 };
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::{Arc, PoisonError},
-    time::{Duration, Instant},
-};
-use tokio::sync::watch;
+use std::{future::Future, pin::Pin, sync::Arc, time::Instant};
 
 /// Access tokens are refreshed in the background this long before they expire.
 const EARLY_REFRESH_SECONDS: u64 = 15;
-/// How often a gateway looks whether another one has finished a refresh.
-const POLL_INTERVAL: Duration = Duration::from_millis(25);
-/// Longest wait for the refresh of another gateway.
-const PEER_REFRESH_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A session that a request may use.
 #[derive(Clone, Debug)]
@@ -148,7 +136,7 @@ impl RouteSessions {
     async fn resolve(&self, cookie: &OpenedCookie) -> Result<ActiveSession, GatewayError> {
         let mut session = match &cookie.content {
             CookieContent::Session(session) => self.latest(session).0,
-            CookieContent::Reference(reference) => self.load(&reference.id).await?,
+            CookieContent::Reference(reference) => self.load_once(&reference.id).await?,
         };
         if self.check(&session)? == TokenAge::Expired {
             session = self.refresh(&session).await?;
@@ -157,10 +145,26 @@ impl RouteSessions {
         self.attach_audience(ActiveSession { session, must_write, audience_token: None }).await
     }
 
-    /// Loads a session from the shared state. While that is away, sessions that this gateway knows go on.
-    async fn load(&self, id: &str) -> Result<Arc<Session>, GatewayError> {
-        let Some(store) = &self.store else { return Err(invalid("there is no shared state")) };
-        match store.load(&self.scheme.sealer, id).await {
+    /// Loads a session once for all requests that need it.
+    async fn load_once(&self, id: &str) -> Result<Arc<Session>, GatewayError> {
+        let Some(store) = &self.store else { return Err(no_state()) };
+        let known = |id: &String| store.known(id, Instant::now(), false).map(|session| Ok(Some(session)));
+        let call = store.loads.join(id.to_owned(), &self.scheme.background, known, || {
+            let (scheme, store, id) = (self.scheme.clone(), store.clone(), id.to_owned());
+            async move { store.load(&scheme.sealer, &id).await }
+        });
+        RouteSessions::loaded(store, id, call.result().await.unwrap_or(Err(StateError::Unavailable)))
+    }
+
+    /// Loads the current state of a session.
+    pub async fn load(&self, id: &str) -> Result<Arc<Session>, GatewayError> {
+        let Some(store) = &self.store else { return Err(no_state()) };
+        RouteSessions::loaded(store, id, store.load(&self.scheme.sealer, id).await)
+    }
+
+    /// While the shared state is away, sessions that this gateway knows go on.
+    fn loaded(store: &SessionStore, id: &str, loaded: LoadResult) -> Result<Arc<Session>, GatewayError> {
+        match loaded {
             Ok(Some(session)) => Ok(session),
             Ok(None) => Err(expired("the session has ended")),
             Err(error) => match (store.state().on_failure(), store.known(id, Instant::now(), true)) {
@@ -196,120 +200,6 @@ impl RouteSessions {
     fn is_due(&self, session: &Session) -> bool {
         let age = self.scheme.provider.unix_now().saturating_sub(session.data.seen_at);
         self.store.is_none() && age > self.scheme.settings.idle_timeout.as_secs() / 4
-    }
-
-    /// Waits for the refresh of a session, which the first caller starts.
-    async fn refresh(&self, session: &Arc<Session>) -> RefreshResult {
-        let mut refresh = self.begin_refresh(session);
-        let result = refresh.wait_for(Option::is_some).await.ok().and_then(|result| result.clone());
-        result.unwrap_or_else(|| Err(unavailable("the gateway is shutting down")))
-    }
-
-    fn begin_refresh(&self, session: &Arc<Session>) -> watch::Receiver<Option<RefreshResult>> {
-        let key = refresh_key(session);
-        let mut refreshes = self.scheme.refreshes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(running) = refreshes.get(&key) {
-            return running.clone();
-        }
-        // It may have ended since the caller looked.
-        if let Some(done) = self.scheme.refreshed.get(&key) {
-            return watch::channel(Some(Ok(done))).1;
-        }
-        let (sender, receiver) = watch::channel(None);
-        refreshes.insert(key.clone(), receiver.clone());
-        let (sessions, session) = (self.clone(), session.clone());
-        self.scheme.background.spawn(async move {
-            let result = sessions.refresh_once(&session).await;
-            if let Ok(refreshed) = &result {
-                sessions.scheme.refreshed.insert(key.clone(), refreshed.clone());
-            }
-            sessions.scheme.refreshes.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-            let _ = sender.send(Some(result));
-        });
-        receiver
-    }
-
-    /// Refreshes a session on this gateway, or waits for the one that does.
-    async fn refresh_once(&self, session: &Arc<Session>) -> RefreshResult {
-        let Some(store) = &self.store else { return self.refresh_at_provider(session).await };
-        let (id, owner, began_at) = (&session.data.id, random_text(), Instant::now());
-        while began_at.elapsed() < PEER_REFRESH_TIMEOUT {
-            let is_locked = store.try_lock(id, &owner).await.map_err(|error| state_unavailable(&error))?;
-            let current = self.load(id).await;
-            let is_other = |current: &Arc<Session>| current.data.generation != session.data.generation;
-            let is_done = current.as_ref().map_or(true, is_other);
-            if is_locked && !is_done {
-                let refreshed = self.refresh_at_provider(session).await;
-                self.keep(store, session, &refreshed).await;
-                store.unlock(id, &owner).await;
-                return refreshed;
-            }
-            if is_locked {
-                store.unlock(id, &owner).await;
-            }
-            if is_done {
-                return current;
-            }
-            tokio::time::sleep(POLL_INTERVAL).await;
-        }
-        Err(unavailable("another gateway refreshes the session and does not finish"))
-    }
-
-    /// Stores the result of a refresh for all gateways.
-    async fn keep(&self, store: &SessionStore, session: &Session, refreshed: &RefreshResult) {
-        let stored = match refreshed {
-            Ok(refreshed) => store.store(&self.scheme.sealer, refreshed).await,
-            Err(cause) if cause.code == ErrorCode::SessionExpired => store.delete(&session.data.id).await,
-            Err(_) => Ok(()),
-        };
-        if let Err(error) = stored {
-            log::warn!("session scheme {}: the refreshed session is not stored: {error}", self.scheme.name);
-        }
-    }
-
-    async fn refresh_at_provider(&self, session: &Session) -> RefreshResult {
-        let Some(token) = &session.data.refresh_token else {
-            return Err(expired("there is no refresh token"));
-        };
-        let (scheme, settings) = (&self.scheme, &self.scheme.settings);
-        let grant = Form::default().with("grant_type", "refresh_token").with("refresh_token", token);
-        let tokens = scheme.provider.request_tokens(settings, grant).await;
-        let tokens = tokens.map_err(|error| self.refresh_error(error))?;
-        let mut data = session.data.clone();
-        if let Some(id_token) = &tokens.id_token {
-            let claims = scheme.provider.verify_id_token(settings, id_token, None).await;
-            let claims = claims.map_err(|error| self.refresh_error(error))?;
-            if claims.get("sub") != data.claims.get("sub") {
-                return Err(expired("the provider continued the session with another user"));
-            }
-            data.id_token.clone_from(id_token);
-        }
-        self.put_tokens(&mut data, tokens);
-        data.generation += 1;
-        Ok(Arc::new(Session::new(&scheme.name, data)))
-    }
-
-    /// Replaces the tokens of a session.
-    pub fn put_tokens(&self, data: &mut SessionData, tokens: IssuedTokens) {
-        let now = self.scheme.provider.unix_now();
-        data.access_token = tokens.access_token;
-        data.access_expires_at = tokens.expires_in.map(|seconds| now + seconds);
-        data.refresh_token = tokens.refresh_token.or_else(|| data.refresh_token.take());
-        data.seen_at = now;
-    }
-
-    fn refresh_error(&self, error: ProviderError) -> GatewayError {
-        let name = &self.scheme.name;
-        match error {
-            ProviderError::Refused(code) if code != "invalid_client" => {
-                log::info!("session scheme {name}: the provider ends a session: {code}");
-                expired("the provider does not continue the session")
-            }
-            ProviderError::Refused(why) | ProviderError::Unavailable(why) => {
-                log::warn!("session scheme {name}: a session is not refreshed: {why}");
-                unavailable("the session cannot be refreshed")
-            }
-        }
     }
 
     /// Lets a request use a session: its cookies stay here, and its token goes to the backend.
@@ -360,15 +250,16 @@ impl RouteSessions {
     }
 }
 
-fn refresh_key(session: &Session) -> RefreshKey {
-    (session.data.id.clone(), session.data.generation)
+fn no_state() -> GatewayError {
+    invalid("there is no shared state")
 }
 
 fn invalid(detail: &'static str) -> GatewayError {
     GatewayError::new(ErrorCode::SessionInvalid, detail)
 }
 
-fn expired(detail: &'static str) -> GatewayError {
+/// The session has ended; a sign-in begins another one.
+pub fn expired(detail: &'static str) -> GatewayError {
     GatewayError::new(ErrorCode::SessionExpired, detail)
 }
 

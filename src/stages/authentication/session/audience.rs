@@ -10,10 +10,9 @@ use super::{
 use crate::{
     base::secret::Secret,
     pipeline::error::{ErrorCode, GatewayError},
-    stages::authentication::oauth::form::Form,
+    stages::authentication::{oauth::form::Form, shared_calls::SharedCall},
 };
-use std::sync::{Arc, PoisonError};
-use tokio::sync::watch;
+use std::sync::Arc;
 
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 /// A token without a lifetime is used for this long.
@@ -44,8 +43,8 @@ impl RouteSessions {
         if let Some(token) = self.known_token(&key) {
             return Ok(ActiveSession { audience_token: Some(token), ..active });
         }
-        let mut call = self.begin_call(key, &active, audience);
-        let result = call.wait_for(Option::is_some).await.ok().and_then(|result| result.clone());
+        let call = self.begin_call(key, &active, audience);
+        let result = call.result().await;
         let token = result.unwrap_or_else(|| Err(unavailable("the gateway is shutting down")))?;
         Ok(ActiveSession { audience_token: Some(token), ..active })
     }
@@ -73,24 +72,23 @@ impl RouteSessions {
         key: AudienceKey,
         active: &ActiveSession,
         audience: &Arc<str>,
-    ) -> watch::Receiver<Option<AudienceResult>> {
-        let mut calls = self.scheme.audience_tokens.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(running) = calls.get(&key) {
-            return running.clone();
-        }
-        let (sender, receiver) = watch::channel(None);
-        calls.insert(key, receiver.clone());
-        let (sessions, active, audience) = (self.clone(), active.clone(), audience.clone());
-        self.scheme.background.spawn(async move {
-            let result = sessions.request_audience(&active, &audience).await;
-            let tokens = &sessions.scheme.audience_tokens;
-            if let Ok(token) = &result {
-                tokens.cache.insert(key, token.clone());
-            }
-            tokens.calls.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-            let _ = sender.send(Some(result));
-        });
-        receiver
+    ) -> SharedCall<AudienceResult> {
+        let tokens = &self.scheme.audience_tokens;
+        tokens.calls.join(
+            key,
+            &self.scheme.background,
+            |key| self.known_token(key).map(Ok),
+            || {
+                let (sessions, active, audience) = (self.clone(), active.clone(), audience.clone());
+                async move {
+                    let result = sessions.request_audience(&active, &audience).await;
+                    if let Ok(token) = &result {
+                        sessions.scheme.audience_tokens.cache.insert(key, token.clone());
+                    }
+                    result
+                }
+            },
+        )
     }
 
     async fn request_audience(&self, active: &ActiveSession, audience: &str) -> AudienceResult {

@@ -1,12 +1,10 @@
 //! Access tokens for other audiences, until they expire.
 
-use crate::{base::secret::Secret, pipeline::error::GatewayError};
-use moka::{policy::EvictionPolicy, sync::Cache};
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
+use crate::{
+    base::secret::Secret, pipeline::error::GatewayError, stages::authentication::shared_calls::SharedCalls,
 };
-use tokio::sync::watch;
+use moka::{policy::EvictionPolicy, sync::Cache};
+use std::sync::Arc;
 
 /// Memory for the tokens of one scheme.
 const TOKEN_CACHE_BYTES: u64 = 32 << 20;
@@ -29,7 +27,7 @@ pub struct AudienceToken {
 #[derive(Debug)]
 pub struct AudienceTokens {
     pub cache: Cache<AudienceKey, Arc<AudienceToken>>,
-    pub calls: Mutex<HashMap<AudienceKey, watch::Receiver<Option<AudienceResult>>>>,
+    pub calls: SharedCalls<AudienceKey, AudienceResult>,
 }
 
 impl Default for AudienceTokens {
@@ -39,6 +37,6 @@ impl Default for AudienceTokens {
             .weigher(|_, token| u32::try_from(token.authorization.reveal().len() + 128).unwrap_or(u32::MAX))
             .eviction_policy(EvictionPolicy::lru())
             .build();
-        AudienceTokens { cache, calls: Mutex::default() }
+        AudienceTokens { cache, calls: SharedCalls::default() }
     }
 }

@@ -95,9 +95,10 @@ impl RouteSessions {
         let scheme = &self.scheme;
         let shared = self.store.as_ref().map(|store| store.state().clone());
         let state = digest(&["state", &callback.login.state]);
-        if scheme.used.record_shared(state, now, shared.as_ref()).await.is_err() {
-            return Err(failure("the sign-in was completed before"));
-        }
+        scheme.used.record_shared(state, now, shared.as_ref()).await.map_err(|cause| match cause.code {
+            ErrorCode::StateUnavailable => cause,
+            _ => failure("the sign-in was completed before"),
+        })?;
         let metadata = scheme.provider.metadata().await.map_err(|error| self.provider_error(error))?;
         match &callback.issuer {
             Some(issuer) if *issuer != metadata.issuer => {

@@ -244,8 +244,10 @@ impl RouteSessions {
                 }
             };
             let digest = super::callback::digest(&["logout", &logout.jti]);
-            if scheme.used.record_shared(digest, now, shared.as_ref()).await.is_err() {
-                return Step::Fail(logout_error("the logout token was used before".to_owned()));
+            match scheme.used.record_shared(digest, now, shared.as_ref()).await {
+                Err(cause) if cause.code == ErrorCode::StateUnavailable => return Step::Fail(cause),
+                Err(_) => return Step::Fail(logout_error("the logout token was used before".to_owned())),
+                Ok(()) => {}
             }
             match (logout.sid, logout.sub) {
                 (Some(sid), _) => sessions.revoke(RevokedClaim::Sid, sid, None).await,

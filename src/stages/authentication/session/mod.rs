@@ -22,6 +22,7 @@ pub mod id_token;
 mod login;
 mod pages;
 mod provider;
+mod refresh;
 mod request;
 pub mod return_url;
 pub mod scheme;

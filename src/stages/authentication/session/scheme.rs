@@ -13,17 +13,13 @@ use crate::{
     net::background::BackgroundRuntime,
     pipeline::error::GatewayError,
     stages::authentication::{
-        jwks::JwksCache, replay::ReplayStore, revocations::Revocations, waiting::WaitingLimit,
+        jwks::JwksCache, replay::ReplayStore, revocations::Revocations, shared_calls::SharedCalls,
+        waiting::WaitingLimit,
     },
     state::{PerState, SharedState},
 };
 use moka::{policy::EvictionPolicy, sync::Cache};
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
-use tokio::sync::watch;
+use std::{sync::Arc, time::Duration};
 
 /// Memory for opened cookies of one scheme.
 const COOKIE_CACHE_BYTES: u64 = 64 << 20;
@@ -40,6 +36,11 @@ const MAX_WAITING: usize = 4096;
 pub type RefreshKey = (String, u32);
 /// The result of a refresh.
 pub type RefreshResult = Result<Arc<Session>, GatewayError>;
+
+/// What a session is before its next refresh.
+pub fn refresh_key(session: &Session) -> RefreshKey {
+    (session.data.id.clone(), session.data.generation)
+}
 
 /// What a cookie contains.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ pub struct SessionScheme {
     /// Sessions after a refresh, by what they were before.
     pub refreshed: Cache<RefreshKey, Arc<Session>>,
     /// Refreshes in progress.
-    pub refreshes: Mutex<HashMap<RefreshKey, watch::Receiver<Option<RefreshResult>>>>,
+    pub refreshes: SharedCalls<RefreshKey, RefreshResult>,
     pub audience_tokens: AudienceTokens,
     stores: PerState<SessionStore>,
 }
@@ -104,7 +105,7 @@ impl SessionScheme {
             waiting: WaitingLimit::new(MAX_WAITING),
             opened,
             refreshed: Cache::builder().max_capacity(MAX_REFRESHED).time_to_live(REFRESHED_TTL).build(),
-            refreshes: Mutex::default(),
+            refreshes: SharedCalls::default(),
             audience_tokens: AudienceTokens::default(),
             stores: PerState::default(),
         }

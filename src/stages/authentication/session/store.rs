@@ -5,7 +5,10 @@ use super::{
     seal::Sealer,
     settings::SessionSettings,
 };
-use crate::state::{Cmd, Notice, Script, SharedState, StateError, Value};
+use crate::{
+    stages::authentication::shared_calls::SharedCalls,
+    state::{Cmd, Notice, Script, SharedState, StateError, Value},
+};
 use moka::{policy::EvictionPolicy, sync::Cache};
 use sha2::{Digest, Sha256};
 use std::{
@@ -39,6 +42,9 @@ static LIMIT: Script = Script::new(
 static UNLOCK: Script =
     Script::new("if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return 1");
 
+/// What was loaded: `None` if there is no session.
+pub type LoadResult = Result<Option<Arc<Session>>, StateError>;
+
 /// The sessions of one scheme on a shared state.
 #[derive(Debug)]
 pub struct SessionStore {
@@ -49,6 +55,8 @@ pub struct SessionStore {
     absolute_timeout: Duration,
     max_per_user: Option<u64>,
     local: Cache<String, (Arc<Session>, Instant)>,
+    /// Sessions that requests wait for.
+    pub loads: SharedCalls<String, LoadResult>,
 }
 
 impl SessionStore {
@@ -67,6 +75,7 @@ impl SessionStore {
             absolute_timeout: settings.absolute_timeout,
             max_per_user: settings.max_sessions_per_user,
             local,
+            loads: SharedCalls::default(),
         });
         let subscription = state.subscribe(&state.channel(&store.area, "changed"), QUEUE_CAPACITY);
         state.spawn(follow(Arc::downgrade(&store), subscription));
@@ -85,7 +94,7 @@ impl SessionStore {
     /// # Errors
     ///
     /// The shared state does not reply.
-    pub async fn load(&self, sealer: &Sealer, id: &str) -> Result<Option<Arc<Session>>, StateError> {
+    pub async fn load(&self, sealer: &Sealer, id: &str) -> LoadResult {
         let mut command = Cmd::new();
         command.arg("GETEX").arg(self.key(id)).arg("PX").arg(millis(self.idle_timeout));
         let bytes = match self.state.command(&command, self.state.timeout()).await? {

@@ -135,3 +135,45 @@ proptest! {
         let _ = parse(&hello(&bytes));
     }
 }
+
+/// First messages as `openssl s_client`, curl and Chromium sent them for `db.example`.
+const RECORDED: [&str; 3] = [
+    include_str!("../../tests/hellos/openssl.hex"),
+    include_str!("../../tests/hellos/curl.hex"),
+    include_str!("../../tests/hellos/chromium.hex"),
+];
+
+fn recorded(text: &str) -> Vec<u8> {
+    bytes(&text.split_whitespace().collect::<String>())
+}
+
+#[test]
+fn a_recorded_message_cut_anywhere_has_the_result_of_the_whole() {
+    for message in RECORDED.map(recorded) {
+        let whole = parse(&message);
+        let Some(HelloOutcome::Hello(hello)) = &whole else { panic!("a hello, found {whole:?}") };
+        assert_eq!(hello.server_name.as_deref(), Some("db.example"));
+        for cut in 0..message.len() {
+            let mut parser = HelloParser::default();
+            assert_eq!(parser.push(&message[..cut]), None, "{cut} bytes");
+            assert_eq!(parser.push(&message[cut..]), whole, "cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn a_flipped_byte_of_a_recorded_message_never_invents_a_name_with_other_letters() {
+    let is_name =
+        |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    for message in RECORDED.map(recorded) {
+        for at in 0..message.len() {
+            let mut changed = message.clone();
+            changed[at] ^= 0xff;
+            let name = match parse(&changed) {
+                Some(HelloOutcome::Hello(hello)) => hello.server_name,
+                Some(HelloOutcome::Malformed | HelloOutcome::TooLarge) | None => None,
+            };
+            assert!(name.as_deref().is_none_or(is_name), "{name:?}, byte {at}");
+        }
+    }
+}

@@ -8,6 +8,7 @@ use super::{
     host,
 };
 use crate::{
+    control::gateway_handle::GatewayHandle,
     pipeline::{
         client_certificate::ClientCertificate,
         internal::{Request, Response},
@@ -48,9 +49,21 @@ pub async fn guard(State(context): State<AdminContext>, request: Request, next: 
         Ok(request) => next.run(request).await,
         Err(error) => error.into_response(),
     };
-    if let (Some(ResponseCode(code)), Some(gateway)) = (response.extensions().get(), context.gateway.get()) {
+    count_error(&response, &context.gateway);
+    response
+}
+
+/// Counts the error of a response.
+fn count_error(response: &Response, gateway: &GatewayHandle) {
+    if let (Some(ResponseCode(code)), Some(gateway)) = (response.extensions().get(), gateway.get()) {
         gateway.metrics().record_error(code);
     }
+}
+
+/// Counts every error of an internal service that responds like the administration.
+pub async fn count_errors(State(gateway): State<GatewayHandle>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    count_error(&response, &gateway);
     response
 }
 

@@ -44,7 +44,7 @@ pub use config::{etag, matches};
 pub use context::{AdminContext, AdminState};
 pub use error::{AdminError, FieldError, ProblemBody};
 pub use extract::{JsonBody, PathParams, QueryParams, RawBody, field_errors, read_json};
-pub use guard::{Caller, Credential};
+pub use guard::{Caller, Credential, count_errors};
 pub use page::JsonPage;
 pub use work::WorkPool;
 

@@ -8,9 +8,11 @@ use super::{
 };
 use crate::{
     control::roles::{view, visibility::Viewer},
+    pipeline::error::ErrorCode,
     plan::roles::{RolesPlan, explain},
 };
 use axum::extract::State;
+use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -20,7 +22,8 @@ fn roles(context: &AdminContext) -> Result<Arc<RolesPlan>, AdminError> {
 }
 
 fn unknown() -> AdminError {
-    AdminError::not_found("no such role or instance; /roles lists all roles")
+    let detail = "no such role, instance or endpoint; /roles lists all roles";
+    AdminError::new(StatusCode::NOT_FOUND, ErrorCode::RoleUnknown.name(), detail)
 }
 
 /// The roles with their endpoints.

@@ -12,7 +12,7 @@ use crate::{
     base::from_text::FromText,
     base::units::DurationText,
     control::{
-        admin::{AdminError, JsonBody, JsonPage, PathParams, QueryParams},
+        admin::{AdminError, JsonBody, JsonPage, PathParams, QueryParams, count_errors},
         gateway_handle::GatewayHandle,
     },
     pipeline::internal::Response,
@@ -23,6 +23,7 @@ use axum::{
     Router,
     extract::{DefaultBodyLimit, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
+    middleware,
     response::IntoResponse,
     routing::{get, post},
 };
@@ -48,6 +49,7 @@ pub fn router(gateway: GatewayHandle) -> Router {
         .route("/{role}/instances/{id}/$/ready", post(set_ready))
         .fallback(|| async { unknown() })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn_with_state(gateway.clone(), count_errors))
         .with_state(gateway)
 }
 

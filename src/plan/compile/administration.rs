@@ -17,10 +17,10 @@ pub const DEFAULT_ADMINISTRATION: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Ad
 /// The scheme of a hash.
 const SHA256: &str = "sha256:";
 
-/// The administration, next to the listeners for traffic.
+/// The administration, next to the listeners for traffic and the public ports of instances.
 pub fn administration(
     document: &Document,
-    listeners: &[Listener],
+    (listeners, public): (&[Listener], &[(Address, Option<Span>)]),
     sources: &Sources,
     attached: &ReferencedFiles,
     diagnostics: &mut Diagnostics,
@@ -40,9 +40,15 @@ pub fn administration(
         health: health.and_then(|text| address(text, sources, diagnostics)),
     };
     let admin_span = section.address.as_ref().map(|text| text.span);
-    let all = listeners.iter().map(|listener| (&listener.address, listener.span));
+    let listeners = listeners.iter().map(|listener| (&listener.address, listener.span));
+    let mut all: Vec<_> = listeners.chain(public.iter().map(|(address, span)| (address, *span))).collect();
+    // The later one of the document is reported.
+    all.sort_by_key(|(_, span)| *span);
     let health = compiled.health.iter().map(|address| (address, health.map(|text| text.span)));
-    report_duplicate_address(all.chain([(&compiled.address, admin_span)]).chain(health), diagnostics);
+    report_duplicate_address(
+        all.into_iter().chain([(&compiled.address, admin_span)]).chain(health),
+        diagnostics,
+    );
     report_exposure(section, &compiled, admin_span, diagnostics);
     compiled
 }

@@ -18,7 +18,7 @@ use crate::stages::{
     forwarded_headers::{ForwardedHeaders, TrustedProxies},
     websocket_limit::WebSocketsPerClient,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -46,9 +46,13 @@ pub(super) fn report_duplicate_address<'a>(
     diagnostics: &mut Diagnostics,
 ) {
     let mut by_port = AddressesByPort::new();
+    // Ranges of ports can collide many times.
+    let mut reported = HashSet::new();
     for (address, span) in all.filter(|(address, _)| !address.is_wildcard_port()) {
         let same_port = by_port.entry(transport_and_port(address)).or_default();
-        if let Some((other, first)) = same_port.iter().find(|(other, _)| collide(address, other)) {
+        if let Some((other, first)) = same_port.iter().find(|(other, _)| collide(address, other))
+            && (span.is_none() || reported.insert(span))
+        {
             let message = match *other == address {
                 true => format!("two of the listeners and the administration use {address}"),
                 false => format!("two of the listeners and the administration use {address} and {other}"),

@@ -213,7 +213,9 @@ fn administration(
     diagnostics: &mut Diagnostics,
 ) -> Administration {
     let document = scope.document;
-    let compiled = administration::administration(document, listeners, scope.sources, attached, diagnostics);
+    let public = scope.roles.map(roles::public_addresses).unwrap_or_default();
+    let addresses = (listeners, public.as_slice());
+    let compiled = administration::administration(document, addresses, scope.sources, attached, diagnostics);
     check::targets::check(scope, &compiled.address, diagnostics);
     compiled
 }

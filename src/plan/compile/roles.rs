@@ -2,13 +2,15 @@
 
 use super::clusters::Clusters;
 use super::role_clusters::{config, document_of};
-use crate::config::{Diagnostics, codes};
+use crate::config::{Diagnostics, Span, codes};
+use crate::net::listener::Address;
 use crate::plan::blueprint::{ClusterBlueprint, RouteBlueprint};
 use crate::plan::check::CheckContext;
 use crate::plan::roles::blueprint::{InstanceInput, InternalEndpoint};
 use crate::plan::roles::compile::check_public_ports;
 use crate::plan::roles::{EndpointKind, EndpointProtocol, Registration, RoleEndpoint, RolesBlueprint};
 use crate::plan::transport::TransportConfig;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +51,18 @@ pub fn complete(
         }
     }
     roles
+}
+
+/// All public ports of instances, also those that are not in use yet.
+pub fn public_addresses(roles: &RolesBlueprint) -> Vec<(Address, Option<Span>)> {
+    let with_ports = roles.endpoints().filter_map(|endpoint| Some((endpoint, endpoint.public_ports?)));
+    let addresses = with_ports.flat_map(|(endpoint, ports)| {
+        let is_udp = endpoint.protocol == EndpointProtocol::Udp;
+        let make = if is_udp { Address::Udp } else { Address::Tcp };
+        let addresses = (ports.first..=ports.last).map(|port| SocketAddr::new(endpoint.bind_address, port));
+        addresses.map(move |address| (make(address), Some(endpoint.full_name.span)))
+    });
+    addresses.collect()
 }
 
 fn warn_open_registration(routes: &[RouteBlueprint], diagnostics: &mut Diagnostics) {

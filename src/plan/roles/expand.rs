@@ -41,9 +41,13 @@ pub fn expand(document: &mut Document, roles: &RolesBlueprint) {
     }
 }
 
-/// HTTP routes next to roles are served by the default listener, as without roles.
+/// HTTP routes next to roles are served by the default listener, as without roles, unless all of them name other listeners.
 fn add_default_listener(document: &mut Document, roles: &RolesBlueprint) {
-    let routes = document.routes.as_ref().filter(|list| !list.is_empty()).map(|list| list.span);
+    let is_default = |route: &Spanned<RouteDocument>| {
+        let listeners = items(&route.listeners);
+        listeners.is_empty() || listeners.iter().any(|name| name.value == DEFAULT_ADDRESS)
+    };
+    let routes = document.routes.as_ref().filter(|list| list.iter().any(is_default)).map(|list| list.span);
     let dynamic = document.dynamic_routes.as_ref().filter(|list| !list.is_empty()).map(|list| list.span);
     let apis = document.apis.as_ref().map(|apis| apis.span);
     let Some(span) =

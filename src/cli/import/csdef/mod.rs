@@ -4,6 +4,7 @@ mod configuration;
 mod definition;
 mod endpoints;
 mod findings;
+mod limits;
 mod xml;
 
 use super::arguments::CsdefImport;
@@ -84,6 +85,8 @@ fn convert(
         findings.file.clone_from(file);
         counts = configuration::read(configuration, &mut definition, findings);
     }
+    findings.file.clone_from(file);
+    limits::report(root, &definition.roles, &counts, findings);
     let mut roles = Map::new();
     for role in &definition.roles {
         let count = counts.get(&role.name).copied().unwrap_or(1);

@@ -55,3 +55,27 @@ fn mistakes_are_reported_all_at_once() {
     let text = findings.text();
     assert!(text.lines().filter(|line| line.starts_with("error")).count() >= 3, "{text}");
 }
+
+#[test]
+fn limits_of_cloud_services_and_missing_public_ports_are_warnings() {
+    let endpoints: String =
+        (0..6).map(|at| format!("<InternalEndpoint name=\"I{at}\" protocol=\"tcp\"/>")).collect();
+    let roles: String = (0..26)
+        .map(|at| format!("<WorkerRole name=\"R{at}\"><Endpoints>{endpoints}</Endpoints></WorkerRole>"))
+        .collect();
+    let ports = r#"<WorkerRole name="P"><Endpoints><InstanceInputEndpoint name="D" protocol="tcp" localPort="1"><AllocatePublicPortFrom>
+        <FixedPortRange min="10105" max="10106"/></AllocatePublicPortFrom></InstanceInputEndpoint></Endpoints></WorkerRole>"#;
+    let definition = format!("<ServiceDefinition name=\"S\">{roles}{ports}</ServiceDefinition>");
+    let configuration = r#"<ServiceConfiguration serviceName="S"><Role name="P"><Instances count="3"/></Role></ServiceConfiguration>"#;
+    let (_, findings) = import(&[&definition, configuration], None);
+    let text = findings.text();
+    assert!(!findings.has_errors(), "{text}");
+    for line in [
+        "27 roles, Cloud Services allows 25",
+        "157 endpoints, Cloud Services allows 25",
+        "6 internal endpoints in R0, Cloud Services allows 5",
+        "P.D has 2 public ports for 3 instances",
+    ] {
+        assert!(text.contains(&format!("changed s:1 warning: {line}\n")), "{line}: {text}");
+    }
+}

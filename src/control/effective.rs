@@ -2,6 +2,7 @@
 
 use crate::config::{Loaded, Node, Sources, Value as NodeValue};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// What is shown instead of a secret.
 pub const MASK: &str = "***";
@@ -24,6 +25,9 @@ const SECRET_SUFFIXES: [&str; 13] = [
 
 /// Objects whose values are all secrets, in lower case.
 const SECRET_OBJECTS: [&str; 2] = ["/otlp/headers/", "/namedvalues/"];
+
+/// Sections in which `Keys` are secrets, in lower case.
+const KEYED_SECTIONS: [&str; 2] = ["/hubservices/", "/tunnels/"];
 
 /// A configuration as data.
 #[derive(Clone, Debug, Default)]
@@ -63,11 +67,11 @@ impl Writer<'_> {
                 };
                 return Value::Object(members.iter().map(member).collect());
             }
-            NodeValue::String(_) if node.interpolated => Value::from(self.placeholder(node)),
+            NodeValue::String(_) if node.interpolated => Value::from(mask_url(&self.placeholder(node), key)),
             NodeValue::String(_) | NodeValue::Number(_) if is_secret(key) || is_in_secrets(pointer) => {
                 Value::from(MASK)
             }
-            NodeValue::String(text) => Value::from(&**text),
+            NodeValue::String(text) => Value::from(mask_url(text, key)),
             NodeValue::Number(text) => serde_json::from_str(text).unwrap_or_else(|_| Value::from(&**text)),
             NodeValue::Bool(value) => Value::from(*value),
             NodeValue::Null => Value::Null,
@@ -109,6 +113,24 @@ fn mask_defaults(text: &str) -> String {
     masked + rest
 }
 
+/// Masks the user and password of a URL, and the query of the URL of an event handler, which often contains its key.
+fn mask_url<'t>(text: &'t str, key: &str) -> Cow<'t, str> {
+    let Some((scheme, rest)) = text.split_once("://") else { return Cow::Borrowed(text) };
+    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let host = rest[..authority].rfind('@').map(|at| at + 1);
+    let query = match key {
+        "UrlTemplate" => rest.find('?'),
+        _ => None,
+    };
+    if host.is_none() && query.is_none() {
+        return Cow::Borrowed(text);
+    }
+    let user = if host.is_some() { format!("{MASK}@") } else { String::new() };
+    let address = &rest[host.unwrap_or(0)..query.unwrap_or(rest.len())];
+    let query = if query.is_some() { format!("?{MASK}") } else { String::new() };
+    Cow::Owned(format!("{scheme}://{user}{address}{query}"))
+}
+
 /// Whether the setting contains a secret, by its name.
 fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
@@ -120,7 +142,7 @@ fn is_in_secrets(pointer: &str) -> bool {
     let pointer = pointer.to_ascii_lowercase();
     SECRET_OBJECTS.iter().any(|object| pointer.starts_with(object))
         || pointer.starts_with("/backends/") && pointer.contains("/credentials/")
-        || pointer.starts_with("/tunnels/") && pointer.contains("/keys/")
+        || KEYED_SECTIONS.iter().any(|section| pointer.starts_with(section)) && pointer.contains("/keys/")
         || pointer.ends_with("/signalroptions/key")
 }
 
@@ -156,11 +178,18 @@ mod tests {
         let text = r#"{ "A": "${TOKEN}", "B": "x ${OTHER:-hunter2} y", "SigningKey": "hunter2", "Users": { "Password": 2 },
             "UpstreamHeaderTransform": { "Authorization": ["Bearer hunter2"] }, "Tokens": [{ "Hash": "sha256:hunter2" }],
             "Otlp": { "Headers": { "x-team": "hunter2" } }, "AuthenticationSchemes": { "w": { "Secrets": ["hunter2"] } },
-            "Tunnels": { "Agents": { "a": { "Keys": ["hunter2"] } } },
+            "Tunnels": { "Agents": { "a": { "Keys": ["hunter2"] } } }, "HubServices": { "h": { "Keys": ["hunter2"],
+            "Hubs": { "c": { "EventHandlers": [{ "UrlTemplate": "http://h/e?code=hunter2" }] } } } },
+            "SharedState": { "Url": "redis://user:hunter2@127.0.0.1:6379/0" },
             "Routes": [{ "SignalROptions": { "Key": "hunter2" } }] }"#;
         let config = effective(text, "{}").config;
         assert!(!config.to_string().contains("hunter2"), "{config}");
         assert_eq!((&config["A"], &config["B"]), (&json!("${TOKEN}"), &json!("x ${OTHER:-***} y")));
+        assert_eq!(config["SharedState"]["Url"], "redis://***@127.0.0.1:6379/0");
+        assert_eq!(
+            config["HubServices"]["h"]["Hubs"]["c"]["EventHandlers"][0]["UrlTemplate"],
+            "http://h/e?***"
+        );
         assert_eq!(config["Users"]["Password"], MASK);
         assert_eq!(config["Tokens"][0]["Hash"], MASK);
     }

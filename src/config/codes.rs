@@ -65,7 +65,7 @@ codes! {
     UNKNOWN_PLACEHOLDER = "MG0307", "Unknown placeholder", "DownstreamPathTemplate contains a placeholder that neither UpstreamPathTemplate nor UpstreamHeaderTemplates defines. Ocelot sends the placeholder text itself.";
     DUPLICATE_ROUTE = "MG0308", "Duplicate route", "Two routes have the same UpstreamPathTemplate, UpstreamHost and UpstreamHeaderTemplates, and a method in common.";
     SHADOWED_ROUTE = "MG0309", "Unreachable route", "Another route with higher precedence matches every request that this route could match.";
-    BAD_METHOD = "MG0310", "Malformed method", "A method is one word such as GET; custom methods such as PURGE are allowed.";
+    BAD_METHOD = "MG0310", "Malformed method", "A method is one word such as GET; custom methods such as PURGE are allowed. A warning for a name that differs from a common method by one or two letters.";
     BAD_HOST_MATCH = "MG0311", "UpstreamHost can never match", "UpstreamHost is compared with the Host header without its port: write a host name without scheme, port and path.";
     BAD_HEADER_MATCH = "MG0312", "Malformed header template", "UpstreamHeaderTemplates maps header names to templates with {header:name} placeholders; the remaining text is a regular expression.";
     NO_ROUTES = "MG0313", "No routes", "Without routes the response to every request is 404.";

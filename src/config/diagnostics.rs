@@ -1,6 +1,7 @@
 //! Diagnostics: all errors and warnings of a document, each with its span, message and suggested fix.
 
 use super::span::Span;
+use super::suggest;
 use std::collections::{HashMap, HashSet};
 
 /// An error prevents the document from being applied, a warning does not.
@@ -32,6 +33,14 @@ impl Diagnostic {
     pub fn help(&mut self, text: impl Into<String>) -> &mut Self {
         self.help.push(text.into());
         self
+    }
+
+    /// Adds the known names for an unknown one, with the closest of them first.
+    pub fn expected(&mut self, found: &str, known: &[&str]) -> &mut Self {
+        if let Some(meant) = suggest::closest_match(found, known.iter().copied()) {
+            self.help(format!("did you mean \"{meant}\"?"));
+        }
+        self.help(format!("expected {}", suggest::one_of(known)))
     }
 
     fn sort_key(&self) -> (Option<Span>, std::cmp::Reverse<Severity>, Code, &str) {

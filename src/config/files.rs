@@ -209,7 +209,7 @@ impl FileFinder<'_> {
         self.truncated = true;
         self.diagnostics
             .error(codes::NO_CONFIGURATION, None, message)
-            .help("pass a file or a directory with --config");
+            .help("pass a file or a directory with --config, or make a first one: margay new");
     }
 
     /// A file of the command line, followed by the file of the environment.

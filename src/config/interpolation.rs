@@ -126,7 +126,9 @@ impl Interpolator<'_, '_> {
         };
         self.failed = true;
         let message = format!("cannot read the file {path}: {reason}");
-        self.diagnostics.error(codes::UNREADABLE_SECRET, self.span, message);
+        self.diagnostics
+            .error(codes::UNREADABLE_SECRET, self.span, message)
+            .help("create the file, readable for the user of the gateway; the path is relative to its working directory");
         String::new()
     }
 

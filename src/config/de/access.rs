@@ -110,6 +110,7 @@ pub(crate) fn is_extension_key(name: &str) -> bool {
 fn unknown_key(context: &Context, object: Span, key: &Spanned<Box<str>>, fields: &'static [&'static str]) {
     let nearest = suggest::closest_match(&key.value, fields.iter().copied());
     let help = match nearest {
+        _ if &*key.value == "ReverseProxy" => vec!["convert the file: margay import yarp FILE".to_owned()],
         Some(name) => vec![format!("did you mean \"{name}\"?")],
         None if fields.len() <= MAX_LISTED_SETTINGS => {
             vec![format!("the settings are {}", suggest::list(fields))]

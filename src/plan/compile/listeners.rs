@@ -2,7 +2,7 @@
 
 use super::limits::report_duplicate_name;
 use super::listener_name::listener_name;
-use super::transport_listeners;
+use super::transport_listeners::{self, DeclaredListener};
 use super::unix_sockets::{address, parse_mode, proxy_protocol};
 use crate::base::units::DurationText;
 use crate::config::ranges::RangeChecker;
@@ -76,13 +76,15 @@ pub(super) fn administration_tls(
     (compiler.tls(), compiler.hsts())
 }
 
-/// The names by which routes may refer to listeners.
+/// The names by which HTTP routes may refer to listeners.
 pub fn names(document: &Document) -> Vec<String> {
     let documents = items(&document.listeners);
     if documents.is_empty() {
         return vec![DEFAULT_LISTENER.to_string()];
     }
-    documents.iter().filter_map(|listener| listener_name(listener)).collect()
+    let is_http = |listener: &DeclaredListener| listener.protocol == ListenerProtocol::Http;
+    let declared = transport_listeners::declared(documents).into_iter();
+    declared.filter(is_http).map(|listener| listener.name).collect()
 }
 
 /// Compiles one listener.

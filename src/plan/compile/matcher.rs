@@ -1,11 +1,16 @@
 //! Which requests a route matches: its templates, methods and host.
 
 use super::route_compiler::{DocumentContext, RouteCompiler, text};
+use super::transport_listeners;
 use crate::base::method::parse_method;
-use crate::config::{Spanned, codes, suggest};
+use crate::config::{Span, Spanned, codes, suggest};
 use crate::plan::blueprint::Match;
 use crate::plan::check::{OcelotBehavior, OcelotTolerated, items, template, values};
 use crate::plan::routing::{HeaderTemplates, RouteSpec, RoutingRules, Template, TemplateError};
+
+/// The methods of RFC 9110 9.3 and RFC 5789.
+const COMMON_METHODS: [&str; 9] =
+    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
 
 impl RouteCompiler<'_, '_, '_> {
     /// The conditions of the route, as written and as the route table needs them; the latter is `None` when a
@@ -84,8 +89,11 @@ impl RouteCompiler<'_, '_, '_> {
         let mut methods = Vec::new();
         for method in items(&self.document.methods) {
             match parse_method(method.trim()) {
-                Some(method) if methods.contains(&method) => {}
-                Some(method) => methods.push(method),
+                Some(name) if methods.contains(&name) => {}
+                Some(name) => {
+                    self.check_method_name(&name, method.span);
+                    methods.push(name);
+                }
                 None => {
                     let message = format!("invalid method \"{}\" in UpstreamHttpMethod", method.value);
                     let diagnostic = self.diagnostics.error(codes::BAD_METHOD, method.span, message);
@@ -94,6 +102,17 @@ impl RouteCompiler<'_, '_, '_> {
             }
         }
         methods
+    }
+
+    /// Methods are an open list, so a name that is almost a common one is only doubtful.
+    fn check_method_name(&mut self, name: &str, span: Span) {
+        let meant = suggest::closest_match(name, COMMON_METHODS);
+        let is_doubtful = |meant: &&str| *meant != name && meant.len().abs_diff(name.len()) <= 1;
+        if let Some(meant) = meant.filter(is_doubtful) {
+            let message = format!("unusual method \"{name}\" in UpstreamHttpMethod");
+            let diagnostic = self.diagnostics.warning(codes::BAD_METHOD, span, message);
+            diagnostic.help(format!("did you mean \"{meant}\"?"));
+        }
     }
 
     fn host(&mut self) -> Option<String> {
@@ -120,7 +139,17 @@ impl RouteCompiler<'_, '_, '_> {
                 .error(codes::UNKNOWN_LISTENER, list.span, message)
                 .help("remove it to match on all listeners");
         }
+        let declared = transport_listeners::declared(items(&self.scope.document.listeners));
         for name in list.iter().filter(|name| !known.contains(&name.value)) {
+            if let Some(other) = declared.iter().find(|listener| listener.name == name.value) {
+                let protocol = other.protocol.name();
+                let message =
+                    format!("the listener \"{}\" has Protocol {protocol}, the route is for HTTP", name.value);
+                self.diagnostics
+                    .error(codes::UNKNOWN_LISTENER, name.span, message)
+                    .help("name listeners for HTTP, or move the route to TransportRoutes");
+                continue;
+            }
             let message = format!("unknown listener \"{}\"", name.value);
             let diagnostic = self.diagnostics.error(codes::UNKNOWN_LISTENER, name.span, message);
             match suggest::closest_match(name, known.iter().map(String::as_str)) {

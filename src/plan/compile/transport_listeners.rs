@@ -3,7 +3,7 @@
 use super::listener_name::listener_name;
 use super::unix_sockets;
 use crate::base::port_range::PortRange;
-use crate::config::{Diagnostics, Sources, Span, Spanned, codes, suggest};
+use crate::config::{Diagnostics, Sources, Span, Spanned, codes};
 use crate::net::listener::Address;
 use crate::plan::blueprint::{Listener, ListenerProtocol};
 use crate::plan::check::non_blank;
@@ -24,9 +24,7 @@ pub fn protocol(document: &Spanned<ListenerDocument>, diagnostics: &mut Diagnost
     else {
         let message = format!("unknown Protocol \"{}\"", name.value);
         let names = PROTOCOLS.map(ListenerProtocol::name);
-        diagnostics
-            .error(codes::UNKNOWN_CHOICE, name.span, message)
-            .help(format!("expected {}", suggest::one_of(&names)));
+        diagnostics.error(codes::UNKNOWN_CHOICE, name.span, message).expected(name, &names);
         return ListenerProtocol::Http;
     };
     if protocol != ListenerProtocol::Http {

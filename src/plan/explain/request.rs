@@ -3,6 +3,7 @@
 use crate::pipeline::body::Framing;
 use crate::pipeline::exchange::{Exchange, Peer};
 use crate::pipeline::head::Head;
+use http::uri::Authority;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
@@ -12,13 +13,22 @@ use std::time::Instant;
 /// # Errors
 /// A phrase about the URL: an unsupported scheme, a space.
 pub fn parse_request(method: &str, url: &str, headers: &[(&str, &str)]) -> Result<Exchange, String> {
-    let (tls, rest) = match url.split_once("://") {
+    // A path may contain a URL.
+    let absolute = url.split_once("://").filter(|_| !url.starts_with('/'));
+    let (tls, rest) = match absolute {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (true, rest),
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (false, rest),
         Some((scheme, _)) => return Err(format!("unsupported scheme {scheme}://: expected http or https")),
         None => (false, url),
     };
     let path = rest.find(['/', '?']).unwrap_or(rest.len());
+    let is_valid = match absolute {
+        Some(_) => rest[..path].parse::<Authority>().is_ok(),
+        None => rest == "*" || rest.starts_with('/'),
+    };
+    if !is_valid {
+        return Err(format!("invalid URL {url}: expected a path such as /items, or http://HOST/PATH"));
+    }
     let (authority, target) = if rest == "*" { ("", rest) } else { rest.split_at(path) };
     let target =
         if target.starts_with('/') || target == "*" { target.to_owned() } else { format!("/{target}") };
@@ -91,8 +101,12 @@ mod tests {
         assert_eq!(parse("https://a.example/x?y", &[]), is("/x?y", "a.example", true));
         assert_eq!(parse("http://a.example?y", &[]), is("/?y", "a.example", false));
         assert_eq!(parse("/x", &[("host", "b.example")]), is("/x", "b.example", false));
+        assert_eq!(parse("/x?u=http://y/", &[]), is("/x?u=http://y/", "localhost", false));
         assert_eq!(parse("*", &[]), is("*", "localhost", false));
         assert!(parse("ftp://a.example/", &[]).is_err());
         assert!(parse("/a b", &[]).is_err());
+        for url in ["hello", "hello/a", "http://[::1", "http:///x", "{\"url\":5}", "?x"] {
+            assert!(parse(url, &[]).is_err(), "{url}");
+        }
     }
 }

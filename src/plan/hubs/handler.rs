@@ -8,7 +8,7 @@ use crate::base::{
     secret::Secret,
     url::HttpUrl,
 };
-use crate::config::{Diagnostics, Spanned, codes, ranges::RangeChecker, suggest};
+use crate::config::{Diagnostics, Spanned, codes, ranges::RangeChecker};
 use crate::plan::blueprint::{ClusterBlueprint, Endpoint, Scheme};
 use crate::plan::check::{items, non_blank};
 use crate::realtime::{
@@ -178,10 +178,7 @@ fn system_events(names: &[Spanned<String>], diagnostics: &mut Diagnostics) -> Sy
             unknown => {
                 let message = format!("unknown system event \"{unknown}\"");
                 let diagnostic = diagnostics.error(codes::BAD_EVENT_PATTERN, name.span, message);
-                if let Some(meant) = suggest::closest_match(unknown, SYSTEM_EVENTS) {
-                    diagnostic.help(format!("did you mean \"{meant}\"?"));
-                }
-                diagnostic.help(format!("expected {}", suggest::one_of(&SYSTEM_EVENTS)));
+                diagnostic.expected(unknown, &SYSTEM_EVENTS);
             }
         }
     }

@@ -4,7 +4,7 @@ use super::{
     documents::{EventHandlerDocument, HubDocument, NegotiateOptions},
     event_pattern::event_pattern,
 };
-use crate::config::{Diagnostics, Span, Spanned, codes, ranges::RangeChecker, suggest};
+use crate::config::{Diagnostics, Span, Spanned, codes, ranges::RangeChecker};
 use crate::plan::check::items;
 use crate::realtime::{
     config::{ServiceType, SignalRHubConfig, SystemEvents, UserEventPattern},
@@ -86,10 +86,7 @@ pub fn transports(names: &[Spanned<String>], diagnostics: &mut Diagnostics) -> V
     for name in names.iter().filter(|name| !known.contains(&name.as_str())) {
         let message = format!("unknown transport \"{}\"", name.value);
         let diagnostic = diagnostics.error(codes::BAD_TRANSPORT, name.span, message);
-        if let Some(meant) = suggest::closest_match(name, known) {
-            diagnostic.help(format!("did you mean \"{meant}\"?"));
-        }
-        diagnostic.help(format!("expected {}", suggest::one_of(&known)));
+        diagnostic.expected(name, &known);
     }
     let is_listed =
         |transport: &Transport| names.is_empty() || names.iter().any(|name| name.value == transport.name());
@@ -148,7 +145,7 @@ pub fn events(
         for name in names.iter().filter(|name| !CATEGORIES.contains(&&***name)) {
             diagnostics
                 .error(codes::BAD_EVENT_PATTERN, pattern.span, format!("unknown category \"{name}\""))
-                .help(format!("expected {}", suggest::one_of(&CATEGORIES)));
+                .expected(name, &CATEGORIES);
         }
     }
     let has = |category| categories.as_ref().is_some_and(|pattern| pattern.matches(category));

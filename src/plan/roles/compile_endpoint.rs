@@ -76,11 +76,7 @@ impl EndpointCompiler<'_, '_> {
         let found = KINDS.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(text.trim()));
         if found.is_none() {
             let message = format!("unknown Kind \"{}\"", text.value);
-            let diagnostic = self.report(text.span, message);
-            if let Some(meant) = suggest::closest_match(text, names) {
-                diagnostic.help(format!("did you mean \"{meant}\"?"));
-            }
-            diagnostic.help(format!("expected {}", suggest::one_of(&names)));
+            self.report(text.span, message).expected(text, &names);
         }
         found
     }
@@ -93,17 +89,16 @@ impl EndpointCompiler<'_, '_> {
             EndpointKind::Internal => &[Http, Tcp, Udp, Any],
         };
         let names: Vec<&str> = known.iter().map(|protocol| protocol.name()).collect();
-        let help = format!("expected {}", suggest::one_of(&names));
         let Some(text) = non_blank(&self.document.protocol) else {
             let (span, name) = (self.document.span, &self.name.value);
             let message = format!("the endpoint {name} has no Protocol");
-            self.report(span, message).help(help);
+            self.report(span, message).help(format!("expected {}", suggest::one_of(&names)));
             return None;
         };
         let found = known.iter().copied().find(|known| known.name().eq_ignore_ascii_case(text.trim()));
         if found.is_none() {
             let message = format!("an {} endpoint has no Protocol \"{}\"", kind.name(), text.value);
-            self.report(text.span, message).help(help);
+            self.report(text.span, message).expected(text, &names);
         }
         found
     }

@@ -1,7 +1,7 @@
 //! Values of settings of roles: addresses, and names of a fixed list.
 
 use crate::config::values::{Setting, non_blank};
-use crate::config::{Diagnostics, codes, suggest};
+use crate::config::{Diagnostics, codes};
 use std::net::IpAddr;
 
 /// An IP address.
@@ -30,10 +30,7 @@ pub fn choice<T: Copy>(
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
         let message = format!("unknown {setting} \"{}\"", text.value);
         let diagnostic = diagnostics.error(codes::UNKNOWN_CHOICE, text.span, message);
-        if let Some(meant) = suggest::closest_match(text, names.iter().copied()) {
-            diagnostic.help(format!("did you mean \"{meant}\"?"));
-        }
-        diagnostic.help(format!("expected {}", suggest::one_of(&names)));
+        diagnostic.expected(text, &names);
     }
     found.map_or(default, |(_, value)| *value)
 }

@@ -21,14 +21,17 @@ pub fn compile_memory(
         .unwrap_or(defaults.size);
     let regions = read_regions(document, diagnostics);
     let taken: u64 = regions.iter().map(|(_, bytes)| bytes).sum();
-    if taken.saturating_add(MIN_MEMORY) > size {
+    let are_too_large = taken.saturating_add(MIN_MEMORY) > size;
+    if are_too_large {
         let span = document.regions.as_ref().map(|regions| regions.span);
         let message = format!("the regions reserve {taken} bytes, but MaxSize is {size}");
         diagnostics
             .error(codes::CACHE_SIZE, span, message)
             .help("raise Cache.MaxSize, and leave 1MiB for all other regions");
     }
-    let smallest = regions.iter().map(|(_, bytes)| *bytes).chain([size.saturating_sub(taken)]).min();
+    // Regions that do not fit say nothing about the size of an object.
+    let rest = size.saturating_sub(taken);
+    let smallest = regions.iter().map(|(_, bytes)| *bytes).chain([rest]).min().filter(|_| !are_too_large);
     let quarter = (smallest.unwrap_or(size) / 4).max(1);
     let largest = read_size(&document.max_object_size, "MaxObjectSize", 1..=quarter, diagnostics);
     let max_object_size = largest.unwrap_or(defaults.max_object_size.min(quarter));

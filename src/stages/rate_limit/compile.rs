@@ -14,7 +14,6 @@ use crate::{
     config::{
         Code, Diagnostics, OcelotBehavior, OcelotTolerated, Span, Spanned, codes,
         options::Options,
-        suggest,
         values::{items, non_blank},
     },
     stages::{
@@ -276,14 +275,28 @@ impl<'o> RateLimitCompiler<'o, '_, '_> {
             exempt_clients: options.whitelist.iter().map(|id| id.value.clone()).collect(),
             status,
             message: format_message(&options.message, &limit.to_string(), period),
-            on_missing_client_id: format!(
-                "Rate limiting client could not be identified for the route '{route}' due to a missing or unknown \
-                 client ID header required by rule '{rule}'!"
-            ),
+            on_missing_client_id: self.missing_client_id(&parts, &rule, route),
             algorithm,
             scope: Scope::Node,
             parts,
             rule,
+        }
+    }
+
+    /// The text of the response to a request without a client ID; under Ocelot compatibility that of Ocelot.
+    fn missing_client_id(&self, parts: &[KeyPart], rule: &str, route: &str) -> String {
+        let header = parts.iter().find_map(|part| match part {
+            KeyPart::ClientId(header) => Some(header),
+            _ => None,
+        });
+        match header.filter(|_| !self.context.gateway.ocelot) {
+            Some(header) => format!(
+                "the request has no {header} field, by which the rate limit of the route identifies clients"
+            ),
+            None => format!(
+                "Rate limiting client could not be identified for the route '{route}' due to a missing or unknown \
+                 client ID header required by rule '{rule}'!"
+            ),
         }
     }
 }
@@ -329,10 +342,7 @@ impl RateLimitCompiler<'_, '_, '_> {
     fn unknown_algorithm(&mut self, name: &Spanned<String>) -> Option<Algorithm> {
         let message = format!("unknown algorithm \"{}\"", name.value);
         let diagnostic = self.context.diagnostics.error(codes::UNKNOWN_CHOICE, name.span, message);
-        if let Some(meant) = suggest::closest_match(name, ALGORITHMS) {
-            diagnostic.help(format!("did you mean \"{meant}\"?"));
-        }
-        diagnostic.help(format!("expected {}", suggest::one_of(&ALGORITHMS)));
+        diagnostic.expected(name, &ALGORITHMS);
         None
     }
 

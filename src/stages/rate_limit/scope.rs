@@ -2,7 +2,7 @@
 
 use super::{LeaseSize, Scope};
 use crate::{
-    config::{Spanned, codes, suggest},
+    config::{Spanned, codes},
     stages::feature::CompileContext,
 };
 
@@ -48,10 +48,7 @@ pub fn is_shared(scope: Option<&Spanned<String>>, context: &mut CompileContext) 
         None => {
             let message = format!("unknown Scope \"{}\"", scope.value);
             let diagnostic = context.diagnostics.error(codes::UNKNOWN_CHOICE, scope.span, message);
-            if let Some(meant) = suggest::closest_match(scope, SCOPES) {
-                diagnostic.help(format!("did you mean \"{meant}\"?"));
-            }
-            diagnostic.help(format!("expected {}", suggest::one_of(&SCOPES)));
+            diagnostic.expected(scope, &SCOPES);
             false
         }
     }

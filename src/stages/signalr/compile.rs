@@ -4,7 +4,7 @@ use super::{SignalRConfig, options::SignalROptions};
 use crate::{
     backend::affinity::AffinityMode,
     base::bytes::is_token,
-    config::{Span, codes, suggest},
+    config::{Span, codes},
     stages::feature::{CompileContext, Feature},
 };
 
@@ -45,8 +45,10 @@ impl SignalROptions {
             "None" => AffinityMode::None,
             unknown => {
                 let message = format!("unknown Affinity \"{unknown}\"");
-                let expected = format!("expected {}", suggest::one_of(&MODES));
-                report(context, affinity.span, message, &expected);
+                context
+                    .diagnostics
+                    .error(codes::BAD_SIGNALR, affinity.span, message)
+                    .expected(unknown, &MODES);
                 AffinityMode::Token
             }
         }

@@ -17,7 +17,7 @@ use crate::backend::health::{ActiveCheck, HealthConfig, OutlierDetection, ProbeK
 use crate::base::{status_set::StatusSet, units::DurationText};
 use crate::config::ranges::RangeChecker;
 use crate::config::values::{List, Setting, items, non_blank};
-use crate::config::{Diagnostics, Span, Spanned, codes, suggest};
+use crate::config::{Diagnostics, Span, Spanned, codes};
 use crate::net::agents::address::AgentAddress;
 use crate::net::unix_address::UnixAddress;
 use crate::plan::blueprint::{Endpoint, Sourced};
@@ -177,10 +177,7 @@ impl HealthCompiler<'_> {
             _ => {
                 let Some(kind) = kind else { return ProbeKind::Tcp };
                 let diagnostic = self.report(kind.span, format!("unknown probe Type \"{}\"", kind.value));
-                if let Some(meant) = suggest::closest_match(kind, KINDS) {
-                    diagnostic.help(format!("did you mean \"{meant}\"?"));
-                }
-                diagnostic.help(format!("expected {}", suggest::one_of(&KINDS)));
+                diagnostic.expected(kind, &KINDS);
             }
         }
         self.report_unused("Http", &[SEND, SEND_BASE64], document);

@@ -3,7 +3,7 @@
 use super::schemes::SchemeCompiler;
 use crate::base::url::HttpUrl;
 use crate::config::values::{items, non_blank};
-use crate::config::{Code, Span, Spanned, codes, ranges::RangeChecker, suggest};
+use crate::config::{Code, Span, Spanned, codes, ranges::RangeChecker};
 use crate::net::tls::trust::{TrustAnchors, certificates};
 use crate::stages::authentication::issuer::IssuerPattern;
 use crate::stages::authentication::keys::{DEFAULT_MAX_KEYS_TRIED, KeyData, MAX_KEYS, Material};
@@ -261,11 +261,7 @@ impl SchemeCompiler<'_, '_> {
     fn report_no_algorithm(&mut self, name: &Spanned<String>) {
         let message = format!("unknown algorithm \"{}\"", name.value);
         let names = ALGORITHMS.map(|(name, _)| name);
-        let diagnostic = self.diagnostics.error(codes::BAD_ALGORITHM, name.span, message);
-        if let Some(meant) = suggest::closest_match(name, names) {
-            diagnostic.help(format!("did you mean \"{meant}\"?"));
-        }
-        diagnostic.help(format!("expected {}", suggest::one_of(&names)));
+        self.diagnostics.error(codes::BAD_ALGORITHM, name.span, message).expected(name, &names);
     }
 }
 

@@ -72,10 +72,7 @@ impl<'r> SchemeCompiler<'r, '_> {
     fn unknown(&mut self, kind: &Spanned<String>) {
         let message = format!("unknown Type \"{}\" of authentication schemes", kind.value);
         let diagnostic = self.diagnostics.error(codes::SCHEME_TYPE, kind.span, message);
-        if let Some(meant) = suggest::closest_match(kind, SCHEME_TYPES) {
-            diagnostic.help(format!("did you mean \"{meant}\"?"));
-        }
-        diagnostic.help(format!("expected {}", suggest::one_of(&SCHEME_TYPES)));
+        diagnostic.expected(kind, &SCHEME_TYPES);
     }
 
     /// Reports settings that a scheme of this type does not use.
@@ -158,14 +155,19 @@ impl<'r> SchemeCompiler<'r, '_> {
             self.diagnostics.error(codes::SCHEME_KEYS, self.document.span, message);
             return None;
         };
-        let read = self.attached.get(name.span).map_err(|why| format!("cannot be read: {why}"));
-        match read {
-            Ok(text) => Some((name.span, text)),
-            Err(why) => {
-                self.diagnostics.error(codes::SCHEME_FILE, name.span, format!("{setting} {why}"));
-                None
-            }
+        self.attached_file(setting, name).map(|text| (name.span, text))
+    }
+
+    /// The content of a file of a setting.
+    pub(super) fn attached_file(&mut self, setting: &str, name: &Spanned<String>) -> Option<&'r [u8]> {
+        let read = self.attached.get(name.span);
+        if let Err(why) = &read {
+            let message = format!("{setting}: cannot read {}: {why}", name.value);
+            self.diagnostics
+                .error(codes::SCHEME_FILE, name.span, message)
+                .help("create the file, readable for the user of the gateway");
         }
+        read.ok()
     }
 
     /// The value, or a report of its error.
@@ -216,9 +218,7 @@ impl<'r> SchemeCompiler<'r, '_> {
         }
         let names: Vec<&str> = choices.iter().map(|(known, _)| *known).collect();
         let message = format!("unknown {setting} \"{}\"", name.value);
-        self.diagnostics
-            .error(codes::SCHEME_VALUE, name.span, message)
-            .help(format!("expected {}", suggest::one_of(&names)));
+        self.diagnostics.error(codes::SCHEME_VALUE, name.span, message).expected(name, &names);
         None
     }
 

@@ -198,8 +198,7 @@ impl SchemeCompiler<'_, '_> {
     }
 
     fn session_key(&mut self, file: &Spanned<String>) -> Option<Secret> {
-        let read = self.attached.get(file.span).map_err(|why| format!("cannot be read: {why}"));
-        let text = self.accept(codes::SCHEME_FILE, file.span, "SessionKeys", read)?;
+        let text = self.attached_file("SessionKeys", file)?;
         let key = String::from_utf8_lossy(text).trim().to_owned();
         if key.len() < MIN_KEY_BYTES {
             let message = format!("a session key has {} bytes", key.len());

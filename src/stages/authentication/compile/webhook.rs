@@ -6,7 +6,6 @@ use crate::{
     config::{
         codes,
         ranges::RangeChecker,
-        suggest,
         values::{items, non_blank},
     },
     stages::authentication::{
@@ -56,8 +55,7 @@ impl SchemeCompiler<'_, '_> {
                 let message = format!("unknown Sender \"{}\"", sender.value);
                 let mut names = SENDERS.to_vec();
                 names.push("Custom");
-                let help = format!("expected {}", suggest::one_of(&names));
-                self.diagnostics.error(codes::SCHEME_VALUE, sender.span, message).help(help);
+                self.diagnostics.error(codes::SCHEME_VALUE, sender.span, message).expected(sender, &names);
                 None
             }
         }?;

@@ -145,6 +145,7 @@ codes! {
     CACHE_KEY = "MG0475", "Invalid cache key part", "VaryByQuery contains parameter names or *, VaryByHeader valid header names, VaryByClaim non-empty claim names.";
     CACHE_SIZE = "MG0476", "Cache sizes out of range or inconsistent", "MaxSize is 1MiB to 1TiB; regions with their own MaxSize must fit into it together, with 1MiB left for the others; MaxObjectSize is 1B to a quarter of the smallest of them.";
     CACHE_TIME = "MG0477", "Cache duration out of range", "StaleWhileRevalidate, StaleIfError and NegativeTtl are 0s to 365d.";
+    CACHE_NO_TTL = "MG0478", "Options that cache nothing", "Without TtlSeconds, and without Mode Http, no response of the route is cached.";
     COMPRESSION_ENCODING = "MG0480", "Unknown content coding", "CompressionOptions.Encodings contains zstd, br and gzip, each at most once, and at least one of them.";
     COMPRESSION_LEVEL = "MG0481", "Invalid compression level", "Level is Fastest, Balanced or Smallest; ZstdLevel and GzipLevel are 1 to 9, BrotliLevel is 1 to 6, and the coding must be in Encodings.";
     COMPRESSION_TYPE = "MG0482", "Invalid or never compressed media type", "ContentTypes contains media types without parameters, such as text/*, application/json or application/*+json, each at most once. Compressed formats and gRPC are never compressed.";

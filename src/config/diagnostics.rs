@@ -116,6 +116,11 @@ impl Diagnostics {
         self.list.iter().any(|d| d.severity == Severity::Error)
     }
 
+    /// Whether the value with exactly this span has an error.
+    pub fn has_error_at(&self, span: Span) -> bool {
+        self.list.iter().any(|known| known.severity == Severity::Error && known.span == Some(span))
+    }
+
     /// Suppresses later diagnostics about exactly this span, whose value was reported as unreadable.
     pub fn suppress(&mut self, span: Span) {
         self.unreadable.insert(span);

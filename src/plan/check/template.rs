@@ -37,7 +37,9 @@ pub fn path<'d>(
 ) -> Option<&'d Spanned<String>> {
     let Some(path) = path.as_ref().filter(|path| !path.is_empty()) else {
         let span = path.as_ref().map_or(owner, |path| path.span);
-        diagnostics.error(codes::PATH_MISSING, span, format!("{setting} is missing or empty"));
+        diagnostics
+            .error(codes::PATH_MISSING, span, format!("{setting} is missing or empty"))
+            .help(format!("set it, such as \"{setting}\": \"/items/{{id}}\""));
         return None;
     };
     let before = diagnostics.list.len();

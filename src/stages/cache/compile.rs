@@ -60,7 +60,19 @@ impl CacheCompiler<'_, '_> {
             cookies: is_mode(&options.store_cookies, self.ocelot && mode == Mode::Ocelot),
             namespace: (route.request_identity)(),
         };
+        if let Some(region) = options.region.as_ref().filter(|_| options.ttl_seconds.is_none()) {
+            self.warn_no_ttl(mode, region.span);
+        }
         (mode == Mode::Http || ttl.is_some()).then_some(config)
+    }
+
+    /// Ocelot ignores such options too, without a word.
+    fn warn_no_ttl(&mut self, mode: Mode, span: Span) {
+        if mode == Mode::Ocelot && !self.ocelot {
+            let message = "CacheOptions without TtlSeconds: no response is cached";
+            let diagnostic = self.context.diagnostics.warning(codes::CACHE_NO_TTL, span, message);
+            diagnostic.help("set \"TtlSeconds\": 60, or \"Mode\": \"Http\" for the times of the responses");
+        }
     }
 
     fn defaults(&mut self, options: &CacheOptions, ttl: Option<Duration>) -> Defaults {

@@ -89,7 +89,7 @@ fn the_help_for_an_unknown_scheme_is_json_to_paste() {
 fn options_that_enable_nothing_are_accepted() {
     for settings in [
         r#""QoSOptions": {}, "CacheOptions": { "TtlSeconds": 0 }, "HttpHandlerOptions": { "UseTracing": false }"#,
-        r#""QoSOptions": { "MinimumThroughput": 0, "Timeout": 0 }, "FileCacheOptions": { "Region": "x" }"#,
+        r#""QoSOptions": { "MinimumThroughput": 0, "Timeout": 0 }, "FileCacheOptions": { "TtlSeconds": 0, "Region": "x" }"#,
         r#""RateLimitOptions": { "EnableRateLimiting": false }, "SecurityOptions": { "IPAllowedList": [] }"#,
         r#""AuthenticationOptions": { "AllowedScopes": ["x"] }, "AddHeadersToRequest": {}, "RouteClaimsRequirement": {}"#,
         r#""HttpHandlerOptions": { "MaxConnectionsPerServer": 0, "PooledConnectionLifetimeSeconds": 120 }"#,

@@ -101,6 +101,11 @@ impl SchemeCompiler<'_, '_> {
         ];
         let mut sources = all.into_iter().filter_map(|(name, span)| Some((name, span?)));
         let Some((source, span)) = sources.next() else {
+            // The only key may be a placeholder that is reported.
+            let key = document.signing_key.as_ref().map(|key| key.span);
+            if key.is_some_and(|key| self.diagnostics.has_error_at(key)) {
+                return None;
+            }
             let message = format!("the scheme \"{}\" has no keys", self.name.value);
             self.diagnostics
                 .error(codes::SCHEME_KEYS, document.span, message)

@@ -72,6 +72,10 @@ fn parse_segment(segment: &str, changes: &mut Vec<String>) -> Result<Vec<Pattern
         if rest.starts_with("{{") || rest.starts_with("}}") {
             return Err("a literal brace in the path cannot be matched".to_owned());
         }
+        // A brace without its counterpart: only there a segment has a slash outside of a parameter.
+        if matches!(c, '}' | '/') {
+            return Err(format!("`{{` without `}}`, or `}}` without `{{`, in \"{segment}\""));
+        }
         if c != '{' {
             literal.push(c);
             rest = &rest[c.len_utf8()..];
@@ -228,7 +232,7 @@ mod tests {
 
     #[test]
     fn patterns_that_cannot_be_matched_have_a_reason() {
-        for pattern in ["/a/{b", "/{a}/{a}", "/{**a}/b", "/a/{{b}}"] {
+        for pattern in ["/a/{b", "/{a}/{a}", "/{**a}/b", "/a/{{b}}", "{a{}//}", "/a}", "{a{}/b"] {
             assert!(convert(pattern).is_err(), "{pattern}");
         }
     }

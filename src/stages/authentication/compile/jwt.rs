@@ -101,15 +101,7 @@ impl SchemeCompiler<'_, '_> {
         ];
         let mut sources = all.into_iter().filter_map(|(name, span)| Some((name, span?)));
         let Some((source, span)) = sources.next() else {
-            // The only key may be a placeholder that is reported.
-            let key = document.signing_key.as_ref().map(|key| key.span);
-            if key.is_some_and(|key| self.diagnostics.has_error_at(key)) {
-                return None;
-            }
-            let message = format!("the scheme \"{}\" has no keys", self.name.value);
-            self.diagnostics
-                .error(codes::SCHEME_KEYS, document.span, message)
-                .help(format!("set one of {SOURCES}"));
+            self.report_no_keys();
             return None;
         };
         let mut alone = true;
@@ -129,6 +121,18 @@ impl SchemeCompiler<'_, '_> {
             _ => self.remote(source == "Authority"),
         }
         .filter(|_| alone)
+    }
+
+    fn report_no_keys(&mut self) {
+        // The only key may be a placeholder that is reported.
+        let key = self.document.signing_key.as_ref().map(|key| key.span);
+        if key.is_some_and(|key| self.diagnostics.has_error_at(key)) {
+            return;
+        }
+        let message = format!("the scheme \"{}\" has no keys", self.name.value);
+        self.diagnostics
+            .error(codes::SCHEME_KEYS, self.document.span, message)
+            .help(format!("set one of {SOURCES}"));
     }
 
     /// Settings of remote keys have no effect on local keys.

@@ -184,7 +184,14 @@ impl RuleText {
         check_targets(&targets)?;
         let mut rule = match self.chain.take() {
             Some(rule) => rule,
-            None => Box::new(new_rule(file, line, &actions, &self.defaults)?),
+            None => {
+                let rule = Box::new(new_rule(file, line, &actions, &self.defaults)?);
+                if actions.status.is_some() && rule.disruption != Disruption::Deny {
+                    let message = "`status` has no effect: the rule does not deny".to_owned();
+                    self.warnings.push(RuleError { file: file.to_string(), line, message });
+                }
+                rule
+            }
         };
         rule.links.push(link(targets, condition, actions, &self.defaults[usize::from(rule.phase)]));
         if is_chained {

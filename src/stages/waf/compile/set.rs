@@ -149,11 +149,6 @@ impl WafPolicySet {
         self.lock().watched.clone()
     }
 
-    /// Whether `WafPolicies` is empty.
-    pub fn is_empty(&self) -> bool {
-        self.policies.is_empty()
-    }
-
     /// The policy of a setting.
     pub fn resolve(
         &self,

@@ -194,11 +194,15 @@ fn name_test(
     span: crate::config::Span,
     diagnostics: &mut Diagnostics,
 ) -> Option<NameTest> {
-    if matches!(part, ExcludedPart::Xml | ExcludedPart::Body | ExcludedPart::Path) {
-        return Some(NameTest::Any);
-    }
     let word = operator.map_or("Equals", |operator| operator.as_str());
-    if word == "EqualsAny" {
+    let is_single = matches!(part, ExcludedPart::Xml | ExcludedPart::Body | ExcludedPart::Path);
+    if is_single || word == "EqualsAny" {
+        let unused = selector.or(operator.filter(|_| word != "EqualsAny"));
+        if let Some(unused) = unused {
+            let message = format!("unused \"{}\": all parts of the variable are excluded", unused.value);
+            let help = if is_single { "remove Selector and Operator" } else { "remove Selector" };
+            diagnostics.error(codes::WAF_EXCLUSION, unused.span, message).help(help);
+        }
         return Some(NameTest::Any);
     }
     let Some(selector) = selector.filter(|selector| !selector.is_empty()) else {
@@ -255,6 +259,11 @@ pub(super) fn scrubbing(list: &[Spanned<WafScrubbingDocument>], diagnostics: &mu
     for document in list {
         if document.variable.as_ref().is_some_and(|variable| variable.value == "RemoteAddr") {
             scrubbing.hides_address = true;
+            if let Some(unused) = document.operator.as_ref().or(document.selector.as_ref()) {
+                diagnostics
+                    .error(codes::WAF_EXCLUSION, unused.span, format!("unused \"{}\"", unused.value))
+                    .help("remove Operator and Selector: RemoteAddr is one value");
+            }
             continue;
         }
         let Some(part) = part(document.variable.as_ref(), document.span, diagnostics) else { continue };

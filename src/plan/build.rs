@@ -279,8 +279,10 @@ fn build_context<'b>(
         has_http_cache: blueprint.has_http_cache,
         metrics: &process_state.metrics,
         background: &process_state.background,
+        dns: process_state.names.dns(),
         shared_state: None,
         clock: &process_state.clock,
+        telemetry: &process_state.telemetry,
         tracer: tracer.and_then(Result::ok),
     }
 }

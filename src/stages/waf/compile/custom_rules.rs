@@ -38,6 +38,7 @@ const TRANSFORMS: [(&str, CustomTransform); 7] = [
 pub(super) struct CustomRuleCompiler<'c> {
     pub policy: &'c str,
     pub countries: Option<&'c Arc<CountryDatabase>>,
+    pub is_body_inspected: bool,
     pub diagnostics: &'c mut Diagnostics,
 }
 
@@ -93,11 +94,24 @@ impl CustomRuleCompiler<'_> {
         let conditions = conditions.iter().filter_map(|condition| self.condition(condition)).collect();
         let mut ranges = RangeChecker::for_code(codes::WAF_CUSTOM_RULE, self.diagnostics);
         let status = ranges.number("Status", &document.status, 200, 599).map(|status| status as u16);
+        self.check_action(action, document);
+        let rate_limit = document.rate_limit.as_ref().and_then(|limit| self.rate_limit(name, limit));
+        let rule = CustomRule { name: name.to_owned(), action, conditions, status, rate_limit };
+        if rule.reads_body() && !self.is_body_inspected {
+            let message = format!("custom rule \"{name}\" reads the body, which is not inspected");
+            self.fail(document.span, &message, "set RequestBody.Inspect to true, or use other variables");
+        }
+        rule
+    }
+
+    /// Settings that the action does not use.
+    fn check_action(&mut self, action: CustomAction, document: &WafCustomRuleDocument) {
         if let (Some(limit), CustomAction::Allow) = (&document.rate_limit, action) {
             self.fail(limit.span, "RateLimit of a rule that allows", "use Block or Log");
         }
-        let rate_limit = document.rate_limit.as_ref().and_then(|limit| self.rate_limit(name, limit));
-        CustomRule { name: name.to_owned(), action, conditions, status, rate_limit }
+        if let Some(status) = document.status.as_ref().filter(|_| action != CustomAction::Block) {
+            self.fail(status.span, "Status of a rule that does not block", "use Block, or remove Status");
+        }
     }
 
     fn rate_limit(
@@ -188,6 +202,7 @@ impl CustomRuleCompiler<'_> {
             self.fail(document.span, "condition without Operator", &format!("expected {OPERATORS}"));
             return None;
         };
+        self.check_unused(operator, document);
         let is_address = matches!(operator.as_str(), "IPMatch" | "GeoMatch");
         if is_address && variables.iter().any(|variable| *variable != CustomVariable::RemoteAddr) {
             let message = format!("{} of another variable than RemoteAddr", operator.value);
@@ -207,6 +222,20 @@ impl CustomRuleCompiler<'_> {
         })
     }
 
+    /// Settings that the operator does not use.
+    fn check_unused(&mut self, operator: &Spanned<String>, document: &WafConditionDocument) {
+        let name = operator.as_str();
+        if let Some(value) = items(&document.values).first().filter(|_| name == "Any") {
+            self.fail(value.span, "Values of Any", "remove Values: Any holds for every value of a field");
+        }
+        if let Some(transform) = items(&document.transforms).first()
+            && matches!(name, "Any" | "IPMatch" | "GeoMatch")
+        {
+            let help = format!("remove Transforms: {name} does not read the text of the variable");
+            self.fail(transform.span, &format!("Transforms of {name}"), &help);
+        }
+    }
+
     fn other_operator(
         &mut self,
         operator: &Spanned<String>,
@@ -215,7 +244,7 @@ impl CustomRuleCompiler<'_> {
         Some(match operator.as_str() {
             "IPMatch" => CustomOperator::IpMatch(self.networks(values).into_iter().collect()),
             "GeoMatch" => {
-                let countries = values.iter().map(|text| text.to_ascii_uppercase()).collect();
+                let countries = self.country_codes(values);
                 CustomOperator::GeoMatch(countries, self.country_database(operator.span)?)
             }
             "Regex" => CustomOperator::Regex(self.patterns(values)),
@@ -229,6 +258,24 @@ impl CustomRuleCompiler<'_> {
                 return None;
             }
         })
+    }
+
+    fn country_codes(&mut self, values: &[Spanned<String>]) -> Vec<String> {
+        let mut codes = Vec::new();
+        for text in values {
+            let code = text.trim().to_ascii_uppercase();
+            if code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_uppercase()) {
+                codes.push(code);
+            } else {
+                let message = format!("invalid country \"{}\"", text.value);
+                self.fail(
+                    text.span,
+                    &message,
+                    "expected an ISO 3166 alpha-2 code such as AT, or ZZ for unknown",
+                );
+            }
+        }
+        codes
     }
 
     fn networks(&mut self, values: &[Spanned<String>]) -> Vec<IpRange> {

@@ -70,7 +70,7 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
         shared_state,
         tunnels: blueprint.tunnels.clone(),
         preflight: blueprint.routes.iter().any(|route| route.stages.cors.is_some()),
-        matches_by_listener: blueprint.by_listener(),
+        uses_listener_names: blueprint.uses_listener_names(),
         table: blueprint.table.clone(),
         escaped_separators: blueprint.escaped_separators,
         clusters: all_clusters(&routes, &hubs, &listeners),

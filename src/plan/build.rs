@@ -1,5 +1,4 @@
-//! Builds a plan from a blueprint. State is attached here, by key: counters, pools and resolved names of unchanged
-//! routes and clusters are reused.
+//! Builds a plan from a blueprint; the state of unchanged routes and clusters (counters, pools, names) is reused.
 
 use super::{
     aggregate,

@@ -1,6 +1,6 @@
 //! `CustomRules`.
 
-use super::choice::choose;
+use super::choice::{choose, report_unknown};
 use crate::base::ip_set::IpRange;
 use crate::config::ranges::RangeChecker;
 use crate::config::values::items;
@@ -18,11 +18,34 @@ use crate::waf::transform::Transform;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-const VARIABLES: &str = "RemoteAddr, RequestMethod, RequestUri, RequestPath, QueryString, RequestBody, RequestHeaders:NAME, \
-    RequestCookies:NAME, PostArgs:NAME";
+const VARIABLES: [&str; 9] = [
+    "RemoteAddr",
+    "RequestMethod",
+    "RequestUri",
+    "RequestPath",
+    "QueryString",
+    "RequestBody",
+    "RequestHeaders:NAME",
+    "RequestCookies:NAME",
+    "PostArgs:NAME",
+];
 
-const OPERATORS: &str = "IPMatch, GeoMatch, Equal, Contains, BeginsWith, EndsWith, Regex, LessThan, GreaterThan, \
-    LessThanOrEqual, GreaterThanOrEqual, Any";
+const OPERATORS: [&str; 12] = [
+    "IPMatch",
+    "GeoMatch",
+    "Equal",
+    "Contains",
+    "BeginsWith",
+    "EndsWith",
+    "Regex",
+    "LessThan",
+    "GreaterThan",
+    "LessThanOrEqual",
+    "GreaterThanOrEqual",
+    "Any",
+];
+
+const PARTITIONS: [&str; 6] = ["ClientId", "IP", "Claim:TYPE", "Header:NAME", "Route", "Country"];
 
 const TRANSFORMS: [(&str, CustomTransform); 7] = [
     ("Lowercase", CustomTransform::Rule(Transform::Lowercase)),
@@ -72,6 +95,10 @@ impl CustomRuleCompiler<'_> {
 
     fn fail(&mut self, span: Span, message: &str, help: &str) {
         self.diagnostics.error(codes::WAF_CUSTOM_RULE, span, message.to_owned()).help(help.to_owned());
+    }
+
+    fn fail_unknown(&mut self, name: &str, setting: &Spanned<String>, words: &[&str]) {
+        report_unknown(codes::WAF_CUSTOM_RULE, name, setting, words, self.diagnostics);
     }
 
     fn rule(&mut self, name: &str, document: &Spanned<WafCustomRuleDocument>) -> CustomRule {
@@ -136,11 +163,7 @@ impl CustomRuleCompiler<'_> {
             match KeyPart::parse(text, "Oc-Client") {
                 Some(part) => parts.push(part),
                 None if text.value == "Country" => is_by_country = true,
-                None => self.fail(
-                    text.span,
-                    &format!("unknown PartitionBy entry \"{}\"", text.value),
-                    "expected ClientId, IP, Claim:TYPE, Header:NAME, Route, Country",
-                ),
+                None => self.fail_unknown("PartitionBy entry", text, &PARTITIONS),
             }
         }
         let by_country = if is_by_country { self.country_database(document.span) } else { None };
@@ -161,15 +184,12 @@ impl CustomRuleCompiler<'_> {
         for text in items(&document.variables) {
             match CustomVariable::parse(text) {
                 Some(variable) => variables.push(variable),
-                None => self.fail(
-                    text.span,
-                    &format!("unknown variable \"{}\"", text.value),
-                    &format!("expected {VARIABLES}"),
-                ),
+                None => self.fail_unknown("variable", text, &VARIABLES),
             }
         }
         if items(&document.variables).is_empty() {
-            self.fail(document.span, "condition without Variables", &format!("expected {VARIABLES}"));
+            let help = format!("expected {}", VARIABLES.join(", "));
+            self.fail(document.span, "condition without Variables", &help);
         }
         let transforms = self.transforms(document);
         let operator = self.operator(document, &variables)?;
@@ -183,9 +203,8 @@ impl CustomRuleCompiler<'_> {
             match TRANSFORMS.iter().find(|(name, _)| *name == text.value) {
                 Some((_, transform)) => transforms.push(*transform),
                 None => {
-                    let names: Vec<&str> = TRANSFORMS.iter().map(|(name, _)| *name).collect();
-                    let help = format!("expected {}", names.join(", "));
-                    self.fail(text.span, &format!("unknown transform \"{}\"", text.value), &help);
+                    let names = TRANSFORMS.map(|(name, _)| name);
+                    self.fail_unknown("transform", text, &names);
                 }
             }
         }
@@ -199,7 +218,8 @@ impl CustomRuleCompiler<'_> {
     ) -> Option<CustomOperator> {
         let values = items(&document.values);
         let Some(operator) = &document.operator else {
-            self.fail(document.span, "condition without Operator", &format!("expected {OPERATORS}"));
+            let help = format!("expected {}", OPERATORS.join(", "));
+            self.fail(document.span, "condition without Operator", &help);
             return None;
         };
         self.check_unused(operator, document);
@@ -252,9 +272,8 @@ impl CustomRuleCompiler<'_> {
             "GreaterThan" => CustomOperator::GreaterThan(self.limits(values)),
             "LessThanOrEqual" => CustomOperator::LessThanOrEqual(self.limits(values)),
             "GreaterThanOrEqual" => CustomOperator::GreaterThanOrEqual(self.limits(values)),
-            other => {
-                let help = format!("expected {OPERATORS}");
-                self.fail(operator.span, &format!("unknown operator \"{other}\""), &help);
+            _ => {
+                self.fail_unknown("operator", operator, &OPERATORS);
                 return None;
             }
         })

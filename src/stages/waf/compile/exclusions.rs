@@ -1,5 +1,6 @@
 //! `Exclusions`, `Presets` and `LogScrubbing`.
 
+use super::choice::report_unknown;
 use crate::config::values::items;
 use crate::config::{Diagnostics, Spanned, codes};
 use crate::stages::waf::options::{WafExclusionDocument, WafPolicyDocument, WafScrubbingDocument};
@@ -22,7 +23,7 @@ const PARTS: [(&str, ExcludedPart); 10] = [
     ("RequestPath", ExcludedPart::Path),
 ];
 
-const OPERATORS: &str = "Equals, StartsWith, EndsWith, Contains, EqualsAny";
+const OPERATORS: [&str; 5] = ["Equals", "StartsWith", "EndsWith", "Contains", "EqualsAny"];
 
 const ODATA: [&str; 11] = [
     "$filter", "$select", "$orderby", "$expand", "$search", "$apply", "$compute", "$top", "$skip", "$count",
@@ -58,11 +59,7 @@ pub(super) fn exclusions(
         match preset.as_str() {
             "GraphQL" => found.extend(graphql()),
             "OData" => found.extend(odata()),
-            other => {
-                diagnostics
-                    .error(codes::UNKNOWN_CHOICE, preset.span, format!("unknown preset \"{other}\""))
-                    .help("expected GraphQL, OData");
-            }
+            _ => report_unknown(codes::UNKNOWN_CHOICE, "preset", preset, &["GraphQL", "OData"], diagnostics),
         }
     }
     found
@@ -177,12 +174,17 @@ fn part(
 ) -> Option<ExcludedPart> {
     let found = variable.and_then(|variable| PARTS.iter().find(|(name, _)| *name == variable.value));
     if found.is_none() {
-        let text = variable
-            .map_or_else(|| "missing Variable".to_owned(), |v| format!("unknown Variable \"{}\"", v.value));
-        let names: Vec<&str> = PARTS.iter().map(|(name, _)| *name).collect();
-        diagnostics
-            .error(codes::WAF_EXCLUSION, variable.map_or(span, |variable| variable.span), text)
-            .help(format!("expected {}", names.join(", ")));
+        let names = PARTS.map(|(name, _)| name);
+        match variable {
+            Some(variable) => {
+                report_unknown(codes::WAF_EXCLUSION, "Variable", variable, &names, diagnostics);
+            }
+            None => {
+                diagnostics
+                    .error(codes::WAF_EXCLUSION, span, "missing Variable")
+                    .help(format!("expected {}", names.join(", ")));
+            }
+        }
     }
     found.map(|(_, part)| *part)
 }
@@ -218,11 +220,8 @@ fn name_test(
         return json_test(word, selector, diagnostics);
     }
     let test = text_test(word, text.into_bytes());
-    if test.is_none() {
-        let span = operator.map_or(span, |operator| operator.span);
-        diagnostics
-            .error(codes::WAF_EXCLUSION, span, format!("unknown Operator \"{word}\""))
-            .help(format!("expected {OPERATORS}"));
+    if let Some(operator) = operator.filter(|_| test.is_none()) {
+        report_unknown(codes::WAF_EXCLUSION, "Operator", operator, &OPERATORS, diagnostics);
     }
     test
 }

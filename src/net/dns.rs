@@ -1,4 +1,4 @@
-//! DNS lookups of addresses (A, AAAA) and services (SRV), with the TTL of each answer.
+//! DNS lookups of addresses (A, AAAA), services (SRV) and names of addresses (PTR), with the TTL of each answer.
 //!
 //! `/etc/hosts` is consulted first, then the configured servers or those of `/etc/resolv.conf`. Both files are read again
 //! when they change. Nothing is cached here: callers keep the answer and look it up again when its TTL ends.
@@ -146,6 +146,14 @@ impl Dns {
         Ok(to_answer(answer.answers(), service))
     }
 
+    /// The names of an address (PTR records), in lowercase and without the final dot.
+    pub async fn lookup_names(&self, address: IpAddr) -> Result<Answer<String>, String> {
+        let state = self.resolver_state()?;
+        let _permit = self.0.query_permits.acquire().await;
+        let answer = state.resolver.reverse_lookup(address).await.map_err(error_text)?;
+        Ok(to_answer(answer.answers(), host_name))
+    }
+
     /// The resolver and the hosts file, built again when the settings or the system files changed.
     fn resolver_state(&self) -> Result<ResolverState, String> {
         let mut cached = self.0.resolver_state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -219,6 +227,11 @@ fn service(data: &RData) -> Option<ServiceRecord> {
     // A target of "." means that the service does not exist (RFC 2782).
     let usable = !host.is_empty() && srv.port > 0;
     usable.then_some(ServiceRecord { priority: srv.priority, weight: srv.weight, host, port: srv.port })
+}
+
+fn host_name(data: &RData) -> Option<String> {
+    let RData::PTR(name) = data else { return None };
+    Some(name.to_ascii().trim_end_matches('.').to_ascii_lowercase())
 }
 
 /// Excludes addresses that cannot be a backend, such as 0.0.0.0, which is the local host.

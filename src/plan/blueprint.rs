@@ -102,6 +102,18 @@ impl Blueprint {
         self.routes.iter().any(|route| !route.matcher.listeners.is_empty() || policies(route))
             || self.dynamic.as_ref().is_some_and(|dynamic| policies(&dynamic.defaults))
     }
+
+    /// Whether requests need the name of their listener, for their route or for the log of the firewall.
+    pub fn uses_listener_names(&self) -> bool {
+        let is_inspected = |route: &RouteBlueprint| route.stages.waf.is_some();
+        let is_inspected_dynamic = |dynamic: &DynamicBlueprint| {
+            is_inspected(&dynamic.defaults) || dynamic.entries.iter().any(|entry| is_inspected(&entry.route))
+        };
+        self.by_listener()
+            || self.routes.iter().any(is_inspected)
+            || self.dynamic.as_ref().is_some_and(is_inspected_dynamic)
+            || self.apis.iter().flat_map(|apis| &apis.apis).any(|api| is_inspected(&api.route))
+    }
 }
 
 /// Limits and timeouts of connections.

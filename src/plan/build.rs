@@ -1,5 +1,4 @@
-//! Builds a plan from a blueprint. State is attached here, by key: counters, pools and resolved names of unchanged
-//! routes and clusters are reused.
+//! Builds a plan from a blueprint; the state of unchanged routes and clusters (counters, pools, names) is reused.
 
 use super::{
     aggregate,
@@ -70,7 +69,7 @@ pub fn build(blueprint: &Blueprint, id: String, process_state: &ProcessState) ->
         shared_state,
         tunnels: blueprint.tunnels.clone(),
         preflight: blueprint.routes.iter().any(|route| route.stages.cors.is_some()),
-        matches_by_listener: blueprint.by_listener(),
+        uses_listener_names: blueprint.uses_listener_names(),
         table: blueprint.table.clone(),
         escaped_separators: blueprint.escaped_separators,
         clusters: all_clusters(&routes, &hubs, &listeners),
@@ -279,8 +278,10 @@ fn build_context<'b>(
         has_http_cache: blueprint.has_http_cache,
         metrics: &process_state.metrics,
         background: &process_state.background,
+        dns: process_state.names.dns(),
         shared_state: None,
         clock: &process_state.clock,
+        telemetry: &process_state.telemetry,
         tracer: tracer.and_then(Result::ok),
     }
 }

@@ -65,8 +65,8 @@ pub struct Plan {
     pub hubs: PlanHubs,
     /// Whether any route responds to CORS preflight requests.
     pub preflight: bool,
-    /// Whether any route is restricted to some listeners.
-    pub matches_by_listener: bool,
+    /// Whether routes or the firewall need the name of the listener.
+    pub uses_listener_names: bool,
     pub table: Arc<RouteTable>,
     /// What is done with escaped separators in paths, unless the listener or the route differs.
     pub escaped_separators: EscapedSeparators,

@@ -204,7 +204,7 @@ impl Context<'_> {
 
     /// Records the values that routes match on, and the fields of the access log, before stages change them.
     fn capture_access_fields(&mut self) {
-        if self.plan.matches_by_listener {
+        if self.plan.uses_listener_names {
             self.exchange.client.listener = Some(self.connection.listener());
         }
         self.exchange.client.escaped_separators = self.connection.escaped_separators();

@@ -63,6 +63,6 @@ mod tests {
         let gateway = internal_gateway(services, 7).unwrap();
         let plan = gateway.plan.load();
         assert_eq!((plan.routes.len(), plan.limits.connections), (2, Some(7)));
-        assert!(plan.matches_by_listener);
+        assert!(plan.uses_listener_names);
     }
 }

@@ -13,10 +13,10 @@ use crate::{
         options::{GlobalGroup, Options, merge},
         values::{BoxedSetting, Setting},
     },
-    net::background::BackgroundRuntime,
+    net::{background::BackgroundRuntime, dns::Dns},
     pipeline::stage::{BoxStage, Stage},
     state::SharedState,
-    telemetry::{Metrics, trace::Tracer},
+    telemetry::{Metrics, TelemetryState, trace::Tracer},
 };
 use std::{fmt::Debug, sync::Arc};
 
@@ -201,9 +201,11 @@ pub struct BuildContext<'b> {
     pub has_http_cache: bool,
     pub metrics: &'b Arc<Metrics>,
     pub background: &'b BackgroundRuntime,
+    pub dns: &'b Dns,
     /// The state that several gateways share.
     pub shared_state: Option<&'b Arc<SharedState>>,
     pub clock: &'b Clock,
+    pub telemetry: &'b TelemetryState,
     /// Begins the traces of sampled requests.
     pub tracer: Option<Arc<Tracer>>,
 }

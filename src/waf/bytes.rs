@@ -79,11 +79,6 @@ impl ByteSet {
         (a[0] & b[0]) | (a[1] & b[1]) | (a[2] & b[2]) | (a[3] & b[3]) != 0
     }
 
-    /// Whether every byte is in the other set.
-    pub fn is_within(&self, other: &Self) -> bool {
-        !self.is_meeting(&other.inverse())
-    }
-
     /// The set with every uppercase letter replaced by its lowercase one.
     pub fn to_lowercase(self) -> Self {
         let word = self.0[1];

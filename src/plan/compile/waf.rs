@@ -1,6 +1,7 @@
 //! `WafPolicies`, `WafEngine`, and the policy of each route.
 
 use super::listener_name::listener_name;
+use crate::config::values::Setting;
 use crate::config::{Diagnostics, ReferencedFiles, Severity, Sources, Span, codes};
 use crate::plan::check::{CheckContext, items};
 use crate::plan::document::{Document, RouteDocument, WafEngineDocument};
@@ -57,7 +58,8 @@ pub(super) fn route(
     let route = match own {
         WafScope::Policy(policy) => WafRoute { is_own: true, general: Some(policy), listeners: Vec::new() },
         WafScope::Off => {
-            if general.is_some() && document.waf.as_ref().is_some_and(|waf| waf.value == "Off") {
+            let is_enabled_above = general.is_some() || has_listener_policy(scope);
+            if is_enabled_above && document.waf.as_ref().is_some_and(|waf| waf.value == "Off") {
                 let span = document.waf.as_ref().map(|waf| waf.span).unwrap_or_default();
                 diagnostics.warning(codes::WAF_OFF, span, "requests of this route are not inspected");
             }
@@ -81,7 +83,23 @@ pub(super) fn route(
     route.is_used().then_some(route)
 }
 
-/// Reports what no document names.
+/// Whether a listener names a policy.
+fn has_listener_policy(scope: &CheckContext) -> bool {
+    items(&scope.document.listeners).iter().any(|listener| is_enabled(&listener.waf))
+}
+
+fn is_enabled(setting: &Setting<String>) -> bool {
+    setting.as_ref().is_some_and(|name| name.value != "Off")
+}
+
+/// Reports what no document names, and listeners that switch off the global policy.
 pub fn finish(scope: &CheckContext, diagnostics: &mut Diagnostics) {
+    let global = scope.document.global_configuration.as_ref();
+    if global.is_some_and(|global| is_enabled(&global.waf)) {
+        let listeners = items(&scope.document.listeners).iter().filter_map(|listener| listener.waf.as_ref());
+        for off in listeners.filter(|name| name.value == "Off") {
+            diagnostics.warning(codes::WAF_OFF, off.span, "requests of this listener are not inspected");
+        }
+    }
     scope.waf.report_unused(&scope.document.waf_policies, diagnostics);
 }

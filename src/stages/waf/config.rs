@@ -76,8 +76,8 @@ pub struct WafPolicyConfig {
     pub rules: Arc<Policy>,
     /// The custom rules, by priority.
     pub custom_rules: Arc<[CustomRule]>,
-    /// The position of the first custom rule that reads the body.
-    pub first_body_rule: usize,
+    /// The position of the first custom rule that runs after authentication, because it reads the body or claims.
+    pub first_late_rule: usize,
     /// Clients that are bots.
     pub bots: Option<Arc<BotsConfig>>,
     /// Request bodies.

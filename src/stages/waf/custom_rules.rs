@@ -162,6 +162,12 @@ impl CustomRule {
         self.conditions.iter().flat_map(|condition| &condition.variables).any(CustomVariable::is_body)
     }
 
+    /// Whether it runs after authentication.
+    pub fn is_late(&self) -> bool {
+        let parts = self.rate_limit.iter().flat_map(|limit| &limit.parts);
+        self.reads_body() || parts.into_iter().any(KeyPart::is_claim)
+    }
+
     /// Whether all conditions hold.
     pub fn is_match(&self, input: &CustomInput<'_>) -> bool {
         self.conditions.iter().all(|condition| condition.holds(input))

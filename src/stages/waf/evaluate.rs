@@ -40,7 +40,8 @@ fn evaluate(record: &mut WafRecord, body: &[u8]) -> Result<(), GatewayError> {
 /// What the rules and the parser of the body decided.
 fn decide(record: &mut WafRecord) -> Result<(), GatewayError> {
     let body_error = record.transaction.request().body_error;
-    let is_denied = record.transaction.denial().is_some();
+    let denial = record.transaction.denial();
+    let is_denied = denial.is_some();
     // A blank boundary violates the grammar of the head, which the rules inspect.
     let is_head_fault = body_error == Some("multipart with a blank boundary");
     if body_error.is_some() && !(is_head_fault && is_denied) {
@@ -51,7 +52,8 @@ fn decide(record: &mut WafRecord) -> Result<(), GatewayError> {
         let is_blocking = record.is_blocking();
         record.act(if is_blocking { WafAction::Blocked } else { WafAction::Detected });
         if is_blocking {
-            return Err(blocked(&record.policy, ErrorCode::WafBlocked, None));
+            let status = denial.and_then(|denial| denial.status);
+            return Err(blocked(&record.policy, ErrorCode::WafBlocked, status));
         }
     } else if !record.transaction.matches().is_empty() {
         record.act(WafAction::Logged);
@@ -61,12 +63,12 @@ fn decide(record: &mut WafRecord) -> Result<(), GatewayError> {
 
 /// Runs the rules for responses on the beginning of a body; the error replaces the response.
 pub fn evaluate_response(record: &mut WafRecord, body: &[u8]) -> Result<(), GatewayError> {
-    let is_denied = record.transaction.run_response(body).is_some();
-    if is_denied && record.is_blocking() {
+    let denial = record.transaction.run_response(body);
+    if let Some(denial) = denial.filter(|_| record.is_blocking()) {
         record.act(WafAction::Blocked);
-        return Err(blocked_response());
+        return Err(blocked_response(denial.status));
     }
-    if is_denied {
+    if denial.is_some() {
         record.act(WafAction::Detected);
     } else if !record.transaction.matches().is_empty() {
         record.act(WafAction::Logged);

@@ -1,7 +1,7 @@
 //! The body of a request on its way through the firewall.
 
-use super::early::{OwnDecision, run_bots, run_custom_rules};
 use super::evaluate::{PoolResult, evaluate_inline, evaluate_on_pool, is_short};
+use super::own_rules::{OwnDecision, OwnRules, late_keys, run_late};
 use super::record::{WafAction, WafRecord};
 use super::refusal::oversize;
 use super::state::WafShared;
@@ -9,10 +9,12 @@ use crate::pipeline::error::GatewayError;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::inspection::{BodyInspector, Inspection};
 use crate::pipeline::stage::{RequestInspector, Step};
+use crate::stages::partition_key::Key;
 use crate::waf::bodies::reader::BodyReader;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 /// Files up to this size are held back with the rest of the body.
 const MAX_HELD_FILE_BYTES: u64 = 64 << 10;
@@ -28,14 +30,24 @@ pub struct WafInspector {
     reader: BodyReader,
     shared: WafShared,
     evaluation: Option<Evaluation>,
+    /// For custom rules that run after the body was relayed: the keys of their counters, and the time of the request.
+    limit_keys: Vec<Option<Key>>,
+    now: Instant,
 }
 
 impl WafInspector {
     /// An inspector for the body of a request whose head is read.
-    pub fn new(mut record: Box<WafRecord>, shared: WafShared) -> Self {
-        let settings = record.policy.body.settings;
-        let reader = BodyReader::new(record.transaction.request_mut(), settings);
-        Self { record: Some(record), reader, shared, evaluation: None }
+    pub fn new(mut record: Box<WafRecord>, exchange: &Exchange, shared: WafShared) -> Self {
+        let policy = record.policy.clone();
+        let reader = BodyReader::new(record.transaction.request_mut(), policy.body.settings);
+        let limit_keys = late_keys(&policy, exchange, &shared);
+        Self { record: Some(record), reader, shared, evaluation: None, limit_keys, now: exchange.now }
+    }
+
+    /// Evaluates late custom rules, and bots, behind a body that was relayed; the raw body is not held.
+    fn run_own_rules(&self, record: &mut WafRecord) -> OwnDecision {
+        let keys = |at: usize| self.limit_keys.get(at).copied().flatten();
+        OwnRules { shared: &self.shared, keys: &keys, now: self.now, is_dry_run: false }.run_late(record, &[])
     }
 
     /// Checks the limits behind each piece of the body.
@@ -84,6 +96,15 @@ impl BodyInspector for WafInspector {
         if self.evaluation.is_none() {
             let Some(mut record) = self.record.take() else { return Poll::Ready(Ok(())) };
             self.reader.finish(record.transaction.request_mut());
+            let decision = match self.run_own_rules(&mut record) {
+                OwnDecision::Continue => None,
+                OwnDecision::Allow => Some(Ok(())),
+                OwnDecision::Reject(error) => Some(Err(error)),
+            };
+            if let Some(decision) = decision {
+                record.end_request(&self.shared, decision.as_ref().err().map(|error| error.status(false)));
+                return Poll::Ready(decision);
+            }
             self.evaluation = Some(Box::pin(evaluate_on_pool(record, Vec::new(), &self.shared)));
         }
         let Some(evaluation) = &mut self.evaluation else { return Poll::Ready(Ok(())) };
@@ -113,18 +134,10 @@ pub fn decide_request(
     exchange: &mut Exchange,
     shared: WafShared,
 ) -> Step {
-    let policy = record.policy.clone();
-    let rules = &policy.custom_rules[policy.first_body_rule..];
-    if !rules.is_empty() {
-        let mut decision = run_custom_rules(rules, &mut record, &body, exchange, &shared);
-        if matches!(decision, OwnDecision::Continue) {
-            decision = run_bots(&mut record, exchange, &shared);
-        }
-        match decision {
-            OwnDecision::Continue => {}
-            OwnDecision::Allow => return finish(record, Ok(()), exchange, &shared),
-            OwnDecision::Reject(error) => return finish(record, Err(error), exchange, &shared),
-        }
+    match run_late(&mut record, &body, exchange, &shared) {
+        OwnDecision::Continue => {}
+        OwnDecision::Allow => return finish(record, Ok(()), exchange, &shared),
+        OwnDecision::Reject(error) => return finish(record, Err(error), exchange, &shared),
     }
     if is_short(&record) || exchange.is_dry_run {
         let decision = evaluate_inline(&mut record, &body);

@@ -35,7 +35,7 @@ impl Stage for WafLate {
         if !is_read || exchange.is_websocket {
             return decide_request(record, Vec::new(), exchange, self.shared.clone());
         }
-        Step::InspectBody(Box::new(WafInspector::new(record, self.shared.clone())))
+        Step::InspectBody(Box::new(WafInspector::new(record, exchange, self.shared.clone())))
     }
 
     fn describe(&self) -> String {

@@ -17,7 +17,7 @@ pub mod early;
 mod evaluate;
 mod inspector;
 mod late;
-mod log;
+mod own_rules;
 pub mod options;
 pub mod proposal;
 mod record;

@@ -149,9 +149,7 @@ impl WafRecord {
         }
         self.entry.get_or_init(|| self.entry());
         if let Some(log) = shared.log() {
-            let mut line = self.line(&shared.route, status).to_string().into_bytes();
-            line.push(b'\n');
-            log.write(line);
+            log.log_line(self.line(&shared.route, status).to_string().as_bytes());
         }
     }
 
@@ -224,6 +222,18 @@ impl WafRecord {
         }
     }
 
+    /// The text around a match with the matched text between `«` and `»`, unless it is a secret.
+    fn marked_value(&self, request: &Request, found: &RuleMatch) -> String {
+        let value = self.value(request, found);
+        let (start, end) = found.matched;
+        if value == MASK || start == end {
+            return value;
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (before, after) = (text(&found.snippet[..start]), text(&found.snippet[end..]));
+        format!("{before}«{}»{after}", text(&found.snippet[start..end]))
+    }
+
     /// What a dry run shows: every match with its part, the score, and the exclusion to paste.
     pub fn explanation(&self) -> String {
         let request = self.transaction.request();
@@ -237,7 +247,7 @@ impl WafRecord {
             let (part, message) = (found.part(request), rule.message.constant().unwrap_or_default());
             let is_name = found.request_value(request).is_some_and(|value| value.kind.is_name());
             let Some(exclusion) = exclusion(&path, &part, is_name, u64::from(found.rule)) else { continue };
-            let value = self.value(request, found);
+            let value = self.marked_value(request, found);
             let _ = write!(
                 text,
                 "{} ({message}) matches {part} \"{}\", +{}",

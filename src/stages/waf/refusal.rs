@@ -3,7 +3,7 @@
 use super::config::{BlockReply, WafPolicyConfig};
 use crate::pipeline::error::{ErrorCode, GatewayError};
 
-/// A blocked request: the reply of the policy, with the status of a custom rule if it has one.
+/// A blocked request: the reply of the policy, with the status of the rule if it has one.
 pub fn blocked(policy: &WafPolicyConfig, code: ErrorCode, status: Option<u16>) -> GatewayError {
     let BlockReply { status: general, headers, body } = &policy.reply;
     let error = GatewayError::new(code, "the request was rejected by the web application firewall");
@@ -35,9 +35,16 @@ pub fn oversize() -> GatewayError {
     GatewayError::new(ErrorCode::WafBody, "the body is larger than the web application firewall allows")
 }
 
-/// A response that the rules for responses block.
-pub fn blocked_response() -> GatewayError {
-    GatewayError::new(ErrorCode::WafResponse, "the response was rejected by the web application firewall")
+/// A response that the rules for responses block, with the status of the rule if it has one.
+pub fn blocked_response(status: Option<u16>) -> GatewayError {
+    let error = GatewayError::new(
+        ErrorCode::WafResponse,
+        "the response was rejected by the web application firewall",
+    );
+    match status {
+        Some(_) => error.with_details(|details| details.status = status),
+        None => error,
+    }
 }
 
 /// A queue that is full or too slow.

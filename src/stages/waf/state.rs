@@ -1,12 +1,12 @@
 //! What the firewall keeps for the whole process.
 
 use super::config::{WafEngineConfig, WafLogTarget, WafPolicyConfig};
-use super::log::WafLog;
-use super::verified::VerifiedBots;
+use super::verified::{NameLookups, VerifiedBots};
 use crate::net::background::BackgroundRuntime;
 use crate::stages::authentication::verification_pool::{PoolLimits, VerificationPool};
 use crate::stages::feature::BuildContext;
 use crate::stages::rate_limit::store::CounterStore;
+use crate::telemetry::access::{AccessLog, AccessLogConfig, FileConfig, LogFormat, OutputConfig};
 use crate::telemetry::firewall::{FirewallEngine, FirewallMetrics};
 use crate::waf::library::Library;
 use crate::waf::policy::compiled::Policy;
@@ -34,7 +34,7 @@ type OpenedKey = (usize, usize, WafLogTarget);
 #[derive(Debug)]
 struct Opened {
     pool: Arc<VerificationPool>,
-    log: Option<WafLog>,
+    log: Option<Arc<AccessLog>>,
 }
 
 /// What the stages of a route share.
@@ -47,7 +47,7 @@ pub struct WafShared {
     /// Bots whose names are resolved.
     pub verified: Arc<VerifiedBots>,
     /// Resolves names.
-    pub background: BackgroundRuntime,
+    pub lookups: NameLookups,
     /// The counters of the policies of the route.
     metrics: Arc<[Arc<FirewallMetrics>]>,
     /// The counters of the engine.
@@ -68,8 +68,8 @@ impl WafShared {
     }
 
     /// The log, if there is one.
-    pub fn log(&self) -> Option<&WafLog> {
-        self.opened.log.as_ref()
+    pub fn log(&self) -> Option<&AccessLog> {
+        self.opened.log.as_deref()
     }
 }
 
@@ -84,7 +84,7 @@ impl WafState {
             route: context.route.into(),
             counters: self.counters.clone(),
             verified: self.verified.clone(),
-            background: context.background.clone(),
+            lookups: NameLookups { dns: context.dns.clone(), background: context.background.clone() },
             metrics: policies.iter().map(|policy| context.metrics.firewall().policy(&policy.name)).collect(),
             engine: context.metrics.firewall().engine().clone(),
             opened,
@@ -174,9 +174,21 @@ fn open(settings: &OpenedSettings, context: &BuildContext) -> Opened {
         max_queued: settings.queue_limit,
         max_queued_bytes: MAX_QUEUED_BYTES,
     };
-    let log = WafLog::open(&settings.log).unwrap_or_else(|error| {
-        log::warn!("the log of the firewall cannot be opened: {error}");
-        None
+    let log = log_config(&settings.log).and_then(|config| {
+        let opened = context.telemetry.access_log(&config);
+        opened.inspect_err(|error| log::warn!("the log of the firewall: {error}")).ok()
     });
     Opened { pool: VerificationPool::new(limits, context.background.clone()), log }
+}
+
+/// The log is written like an access log, by the same thread if the destination is the same.
+fn log_config(target: &WafLogTarget) -> Option<AccessLogConfig> {
+    let output = match target {
+        WafLogTarget::Off => return None,
+        WafLogTarget::Stdout => OutputConfig::Stdout,
+        WafLogTarget::File(path) => {
+            OutputConfig::File(FileConfig { path: path.clone(), max_bytes: None, max_files: 1 })
+        }
+    };
+    Some(AccessLogConfig { format: LogFormat::Json, output })
 }

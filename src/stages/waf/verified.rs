@@ -2,13 +2,11 @@
 
 use super::bots::VerifiedBot;
 use crate::net::background::BackgroundRuntime;
-use hickory_resolver::TokioResolver;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::system_conf::read_system_conf;
+use crate::net::dns::Dns;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Addresses that are remembered; of more the oldest are dropped.
@@ -35,7 +33,15 @@ type Results = HashMap<(IpAddr, Vec<u8>), (Verification, Instant)>;
 #[derive(Default)]
 pub struct VerifiedBots {
     results: Mutex<Results>,
-    resolver: OnceLock<Option<TokioResolver>>,
+}
+
+/// How names are resolved in the background.
+#[derive(Clone, Debug)]
+pub struct NameLookups {
+    /// The DNS client of the gateway.
+    pub dns: Dns,
+    /// Where lookups run.
+    pub background: BackgroundRuntime,
 }
 
 impl fmt::Debug for VerifiedBots {
@@ -51,7 +57,7 @@ impl VerifiedBots {
         bot: &VerifiedBot,
         address: IpAddr,
         now: Instant,
-        background: &BackgroundRuntime,
+        lookups: &NameLookups,
     ) -> Verification {
         let key = (address, bot.agent.clone());
         let mut results = self.lock();
@@ -66,9 +72,9 @@ impl VerifiedBots {
         }
         results.insert(key.clone(), (Verification::Pending, now));
         drop(results);
-        let (verified, domains) = (self.clone(), bot.domains.clone());
-        background.spawn(async move {
-            let is_genuine = verified.resolve(address, &domains).await;
+        let (verified, domains, dns) = (self.clone(), bot.domains.clone(), lookups.dns.clone());
+        lookups.background.spawn(async move {
+            let is_genuine = is_named(address, &domains, &dns).await;
             let result = if is_genuine { Verification::Genuine } else { Verification::Forged };
             verified.lock().insert(key, (result, Instant::now()));
         });
@@ -78,30 +84,17 @@ impl VerifiedBots {
     fn lock(&self) -> MutexGuard<'_, Results> {
         self.results.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// Whether a name of the address is below a domain and resolves to the address.
-    async fn resolve(&self, address: IpAddr, domains: &[String]) -> bool {
-        let build = || {
-            let (config, options) = read_system_conf().ok()?;
-            let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-            *builder.options_mut() = options;
-            builder.build().ok()
-        };
-        let Some(resolver) = self.resolver.get_or_init(build) else { return false };
-        let Ok(found) = resolver.reverse_lookup(address).await else { return false };
-        for record in found.answers() {
-            let name = record.data.to_string().trim_end_matches('.').to_ascii_lowercase();
-            if !domains.iter().any(|domain| is_below(&name, domain)) {
-                continue;
-            }
-            if let Ok(addresses) = resolver.lookup_ip(name.as_str()).await
-                && addresses.iter().any(|found| found == address)
-            {
-                return true;
-            }
+/// Whether a name of the address is below a domain and resolves to the address.
+async fn is_named(address: IpAddr, domains: &[String], dns: &Dns) -> bool {
+    let names = dns.lookup_names(address).await.map_or_else(|_| Vec::new(), |found| found.records);
+    for name in names.iter().filter(|name| domains.iter().any(|domain| is_below(name, domain))) {
+        if dns.lookup_ip(name).await.is_ok_and(|found| found.records.contains(&address)) {
+            return true;
         }
-        false
     }
+    false
 }
 
 fn is_below(name: &str, domain: &str) -> bool {

@@ -104,6 +104,14 @@ impl AccessLog {
         });
     }
 
+    /// Queues a line that is formatted already.
+    pub fn log_line(&self, line: &[u8]) {
+        self.push(0, |queue| {
+            queue.extend_from_slice(line);
+            queue.push(b'\n');
+        });
+    }
+
     fn push(&self, worker: usize, write: impl FnOnce(&mut Vec<u8>)) {
         let queue = &self.shared.queues[worker % self.shared.queues.len()];
         if !push(&mut lock(&queue.0), self.capacity, write) {

@@ -59,11 +59,6 @@ impl MultipartParser {
         (self.state == State::Content && self.file_name.is_some()).then_some(self.file_bytes)
     }
 
-    /// The bytes that are held.
-    pub fn held_bytes(&self) -> usize {
-        self.pending.len() + self.content.len()
-    }
-
     /// The first violation of the grammar.
     pub fn error(&self) -> Option<&'static str> {
         self.error

@@ -81,14 +81,6 @@ impl BodyReader {
         !matches!(self.format, Format::Opaque) && !self.is_cut
     }
 
-    /// The bytes that the reader itself holds.
-    pub fn held_bytes(&self) -> usize {
-        match &self.format {
-            Format::Multipart(parser) => parser.held_bytes(),
-            _ => self.held.len(),
-        }
-    }
-
     /// The bytes of the file that is being read.
     pub fn open_file_bytes(&self) -> Option<u64> {
         match &self.format {

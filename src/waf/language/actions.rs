@@ -51,7 +51,7 @@ impl Actions {
             "tag" => self.tags.push(value.to_owned()),
             "log" => self.is_logged = Some(true),
             "nolog" => self.is_logged = Some(false),
-            "status" => self.status = Some(value.parse().map_err(|_| format!("invalid status `{value}`"))?),
+            "status" => self.status = Some(status(value)?),
             "chain" => self.is_chained = true,
             "capture" => self.is_capturing = true,
             "multimatch" => self.is_multi_match = true,
@@ -117,6 +117,11 @@ fn phase(value: &str) -> Result<u8, String> {
         "5" | "logging" => Ok(5),
         _ => Err(format!("invalid phase `{value}`: must be 1 to 5")),
     }
+}
+
+fn status(value: &str) -> Result<u16, String> {
+    let number = value.parse().ok().filter(|status| (200..600).contains(status));
+    number.ok_or_else(|| format!("invalid status `{value}`: must be 200 to 599"))
 }
 
 fn severity(value: &str) -> Result<u8, String> {

@@ -8,9 +8,6 @@ macro_rules! collections {
         pub enum Collection { $($variant,)* }
 
         impl Collection {
-            /// Every variable.
-            pub const ALL: &[Self] = &[$(Self::$variant,)*];
-
             /// The variable of a name, in any case.
             pub fn from_name(name: &str) -> Option<Self> {
                 $(if name.eq_ignore_ascii_case($name) { return Some(Self::$variant); })*

@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub struct RuleError {
     /// The file.
     pub file: String,
-    /// The line, from 1.
+    /// The line, from 1; 0 for the file as a whole.
     pub line: usize,
     /// The reason.
     pub message: String,
@@ -21,7 +21,10 @@ pub struct RuleError {
 
 impl std::fmt::Display for RuleError {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{}:{}: {}", self.file, self.line, self.message)
+        match self.line {
+            0 => write!(formatter, "{}: {}", self.file, self.message),
+            line => write!(formatter, "{}:{line}: {}", self.file, self.message),
+        }
     }
 }
 
@@ -184,7 +187,14 @@ impl RuleText {
         check_targets(&targets)?;
         let mut rule = match self.chain.take() {
             Some(rule) => rule,
-            None => Box::new(new_rule(file, line, &actions, &self.defaults)?),
+            None => {
+                let rule = Box::new(new_rule(file, line, &actions, &self.defaults)?);
+                if actions.status.is_some() && rule.disruption != Disruption::Deny {
+                    let message = "`status` has no effect: the rule does not deny".to_owned();
+                    self.warnings.push(RuleError { file: file.to_string(), line, message });
+                }
+                rule
+            }
         };
         rule.links.push(link(targets, condition, actions, &self.defaults[usize::from(rule.phase)]));
         if is_chained {

@@ -13,7 +13,6 @@ const MAX_PATTERN_BYTES: usize = 16 << 20;
 /// A regular expression; it is compiled when it is first used.
 #[derive(Debug)]
 pub struct Pattern {
-    text: String,
     hir: Hir,
     regex: OnceLock<Option<Regex>>,
 }
@@ -25,12 +24,7 @@ impl Pattern {
         let parsed = |text: &str| parser(is_ignoring_case).build().parse(text).map_err(Box::new);
         let hir = parsed(&translated).or_else(|first| parsed(&escape_wide(&translated)).map_err(|_| first));
         let hir = hir.map_err(|error| error.to_string())?;
-        Ok(Self { text: text.to_owned(), hir, regex: OnceLock::new() })
-    }
-
-    /// The expression as written.
-    pub fn text(&self) -> &str {
-        &self.text
+        Ok(Self { hir, regex: OnceLock::new() })
     }
 
     /// Its parsed form.

@@ -138,13 +138,6 @@ impl Transaction {
             .unwrap_or(0)
     }
 
-    /// The anomaly score of the response that counts.
-    pub fn outbound_score(&self) -> i64 {
-        self.variable("blocking_outbound_anomaly_score")
-            .or_else(|| self.variable("outbound_anomaly_score"))
-            .unwrap_or(0)
-    }
-
     fn variable(&self, name: &str) -> Option<i64> {
         self.state.variables.get(&self.policy.variables, name).map(leading_integer)
     }

@@ -114,6 +114,31 @@ fn detection_logs_and_forwards() {
 }
 
 #[test]
+fn the_log_names_the_listener() {
+    let origin = echo();
+    let gateway = inspected(origin.port(), &json!({ "Mode": "Detection" }));
+    gateway.ask(&request("GET", &format!("/search?id={ATTACK}")));
+    let line: Value = serde_json::from_str(&log_lines(&gateway)[0]).unwrap();
+    assert_eq!(line["listener"], "--listen 1");
+}
+
+#[test]
+fn a_custom_rule_reads_a_field_behind_a_relayed_file() {
+    let origin = echo();
+    let rule = json!({
+        "Name": "q", "Priority": 1, "Action": "Block", "Status": 404,
+        "Conditions": [{ "Variables": ["PostArgs:q"], "Operator": "Equal", "Values": ["no"] }]
+    });
+    let gateway = inspected(origin.port(), &json!({ "Mode": "Prevention", "CustomRules": [rule] }));
+    let upload = request("POST", "/upload").header("Content-Type", "multipart/form-data; boundary=b");
+    let file = vec![b'x'; 1 << 20];
+    assert_eq!(gateway.ask(&upload.clone().body(multipart(&file, "yes"))).status, 200);
+    origin.forget();
+    let blocked = gateway.ask(&upload.body(multipart(&file, "no")));
+    assert_eq!((blocked.status, origin.seen().len()), (404, 0));
+}
+
+#[test]
 fn secrets_are_not_logged() {
     let origin = echo();
     let gateway = inspected(origin.port(), &json!({ "Mode": "Detection" }));

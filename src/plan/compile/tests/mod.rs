@@ -29,6 +29,7 @@ mod shared_state;
 mod schemes;
 mod telemetry;
 mod tunnels;
+mod waf;
 mod whole;
 
 fn load(text: &str, ocelot: bool) -> Loaded {

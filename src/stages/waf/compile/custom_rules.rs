@@ -1,6 +1,6 @@
 //! `CustomRules`.
 
-use super::choice::choose;
+use super::choice::{choose, report_unknown};
 use crate::base::ip_set::IpRange;
 use crate::config::ranges::RangeChecker;
 use crate::config::values::items;
@@ -18,11 +18,34 @@ use crate::waf::transform::Transform;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-const VARIABLES: &str = "RemoteAddr, RequestMethod, RequestUri, RequestPath, QueryString, RequestBody, RequestHeaders:NAME, \
-    RequestCookies:NAME, PostArgs:NAME";
+const VARIABLES: [&str; 9] = [
+    "RemoteAddr",
+    "RequestMethod",
+    "RequestUri",
+    "RequestPath",
+    "QueryString",
+    "RequestBody",
+    "RequestHeaders:NAME",
+    "RequestCookies:NAME",
+    "PostArgs:NAME",
+];
 
-const OPERATORS: &str = "IPMatch, GeoMatch, Equal, Contains, BeginsWith, EndsWith, Regex, LessThan, GreaterThan, \
-    LessThanOrEqual, GreaterThanOrEqual, Any";
+const OPERATORS: [&str; 12] = [
+    "IPMatch",
+    "GeoMatch",
+    "Equal",
+    "Contains",
+    "BeginsWith",
+    "EndsWith",
+    "Regex",
+    "LessThan",
+    "GreaterThan",
+    "LessThanOrEqual",
+    "GreaterThanOrEqual",
+    "Any",
+];
+
+const PARTITIONS: [&str; 6] = ["ClientId", "IP", "Claim:TYPE", "Header:NAME", "Route", "Country"];
 
 const TRANSFORMS: [(&str, CustomTransform); 7] = [
     ("Lowercase", CustomTransform::Rule(Transform::Lowercase)),
@@ -38,6 +61,7 @@ const TRANSFORMS: [(&str, CustomTransform); 7] = [
 pub(super) struct CustomRuleCompiler<'c> {
     pub policy: &'c str,
     pub countries: Option<&'c Arc<CountryDatabase>>,
+    pub is_body_inspected: bool,
     pub diagnostics: &'c mut Diagnostics,
 }
 
@@ -73,6 +97,10 @@ impl CustomRuleCompiler<'_> {
         self.diagnostics.error(codes::WAF_CUSTOM_RULE, span, message.to_owned()).help(help.to_owned());
     }
 
+    fn fail_unknown(&mut self, name: &str, setting: &Spanned<String>, words: &[&str]) {
+        report_unknown(codes::WAF_CUSTOM_RULE, name, setting, words, self.diagnostics);
+    }
+
     fn rule(&mut self, name: &str, document: &Spanned<WafCustomRuleDocument>) -> CustomRule {
         let actions =
             [("Block", CustomAction::Block), ("Allow", CustomAction::Allow), ("Log", CustomAction::Log)];
@@ -93,11 +121,24 @@ impl CustomRuleCompiler<'_> {
         let conditions = conditions.iter().filter_map(|condition| self.condition(condition)).collect();
         let mut ranges = RangeChecker::for_code(codes::WAF_CUSTOM_RULE, self.diagnostics);
         let status = ranges.number("Status", &document.status, 200, 599).map(|status| status as u16);
+        self.check_action(action, document);
+        let rate_limit = document.rate_limit.as_ref().and_then(|limit| self.rate_limit(name, limit));
+        let rule = CustomRule { name: name.to_owned(), action, conditions, status, rate_limit };
+        if rule.reads_body() && !self.is_body_inspected {
+            let message = format!("custom rule \"{name}\" reads the body, which is not inspected");
+            self.fail(document.span, &message, "set RequestBody.Inspect to true, or use other variables");
+        }
+        rule
+    }
+
+    /// Settings that the action does not use.
+    fn check_action(&mut self, action: CustomAction, document: &WafCustomRuleDocument) {
         if let (Some(limit), CustomAction::Allow) = (&document.rate_limit, action) {
             self.fail(limit.span, "RateLimit of a rule that allows", "use Block or Log");
         }
-        let rate_limit = document.rate_limit.as_ref().and_then(|limit| self.rate_limit(name, limit));
-        CustomRule { name: name.to_owned(), action, conditions, status, rate_limit }
+        if let Some(status) = document.status.as_ref().filter(|_| action != CustomAction::Block) {
+            self.fail(status.span, "Status of a rule that does not block", "use Block, or remove Status");
+        }
     }
 
     fn rate_limit(
@@ -122,11 +163,7 @@ impl CustomRuleCompiler<'_> {
             match KeyPart::parse(text, "Oc-Client") {
                 Some(part) => parts.push(part),
                 None if text.value == "Country" => is_by_country = true,
-                None => self.fail(
-                    text.span,
-                    &format!("unknown PartitionBy entry \"{}\"", text.value),
-                    "expected ClientId, IP, Claim:TYPE, Header:NAME, Route, Country",
-                ),
+                None => self.fail_unknown("PartitionBy entry", text, &PARTITIONS),
             }
         }
         let by_country = if is_by_country { self.country_database(document.span) } else { None };
@@ -147,15 +184,12 @@ impl CustomRuleCompiler<'_> {
         for text in items(&document.variables) {
             match CustomVariable::parse(text) {
                 Some(variable) => variables.push(variable),
-                None => self.fail(
-                    text.span,
-                    &format!("unknown variable \"{}\"", text.value),
-                    &format!("expected {VARIABLES}"),
-                ),
+                None => self.fail_unknown("variable", text, &VARIABLES),
             }
         }
         if items(&document.variables).is_empty() {
-            self.fail(document.span, "condition without Variables", &format!("expected {VARIABLES}"));
+            let help = format!("expected {}", VARIABLES.join(", "));
+            self.fail(document.span, "condition without Variables", &help);
         }
         let transforms = self.transforms(document);
         let operator = self.operator(document, &variables)?;
@@ -169,9 +203,8 @@ impl CustomRuleCompiler<'_> {
             match TRANSFORMS.iter().find(|(name, _)| *name == text.value) {
                 Some((_, transform)) => transforms.push(*transform),
                 None => {
-                    let names: Vec<&str> = TRANSFORMS.iter().map(|(name, _)| *name).collect();
-                    let help = format!("expected {}", names.join(", "));
-                    self.fail(text.span, &format!("unknown transform \"{}\"", text.value), &help);
+                    let names = TRANSFORMS.map(|(name, _)| name);
+                    self.fail_unknown("transform", text, &names);
                 }
             }
         }
@@ -185,9 +218,11 @@ impl CustomRuleCompiler<'_> {
     ) -> Option<CustomOperator> {
         let values = items(&document.values);
         let Some(operator) = &document.operator else {
-            self.fail(document.span, "condition without Operator", &format!("expected {OPERATORS}"));
+            let help = format!("expected {}", OPERATORS.join(", "));
+            self.fail(document.span, "condition without Operator", &help);
             return None;
         };
+        self.check_unused(operator, document);
         let is_address = matches!(operator.as_str(), "IPMatch" | "GeoMatch");
         if is_address && variables.iter().any(|variable| *variable != CustomVariable::RemoteAddr) {
             let message = format!("{} of another variable than RemoteAddr", operator.value);
@@ -207,6 +242,20 @@ impl CustomRuleCompiler<'_> {
         })
     }
 
+    /// Settings that the operator does not use.
+    fn check_unused(&mut self, operator: &Spanned<String>, document: &WafConditionDocument) {
+        let name = operator.as_str();
+        if let Some(value) = items(&document.values).first().filter(|_| name == "Any") {
+            self.fail(value.span, "Values of Any", "remove Values: Any holds for every value of a field");
+        }
+        if let Some(transform) = items(&document.transforms).first()
+            && matches!(name, "Any" | "IPMatch" | "GeoMatch")
+        {
+            let help = format!("remove Transforms: {name} does not read the text of the variable");
+            self.fail(transform.span, &format!("Transforms of {name}"), &help);
+        }
+    }
+
     fn other_operator(
         &mut self,
         operator: &Spanned<String>,
@@ -215,7 +264,7 @@ impl CustomRuleCompiler<'_> {
         Some(match operator.as_str() {
             "IPMatch" => CustomOperator::IpMatch(self.networks(values).into_iter().collect()),
             "GeoMatch" => {
-                let countries = values.iter().map(|text| text.to_ascii_uppercase()).collect();
+                let countries = self.country_codes(values);
                 CustomOperator::GeoMatch(countries, self.country_database(operator.span)?)
             }
             "Regex" => CustomOperator::Regex(self.patterns(values)),
@@ -223,12 +272,29 @@ impl CustomRuleCompiler<'_> {
             "GreaterThan" => CustomOperator::GreaterThan(self.limits(values)),
             "LessThanOrEqual" => CustomOperator::LessThanOrEqual(self.limits(values)),
             "GreaterThanOrEqual" => CustomOperator::GreaterThanOrEqual(self.limits(values)),
-            other => {
-                let help = format!("expected {OPERATORS}");
-                self.fail(operator.span, &format!("unknown operator \"{other}\""), &help);
+            _ => {
+                self.fail_unknown("operator", operator, &OPERATORS);
                 return None;
             }
         })
+    }
+
+    fn country_codes(&mut self, values: &[Spanned<String>]) -> Vec<String> {
+        let mut codes = Vec::new();
+        for text in values {
+            let code = text.trim().to_ascii_uppercase();
+            if code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_uppercase()) {
+                codes.push(code);
+            } else {
+                let message = format!("invalid country \"{}\"", text.value);
+                self.fail(
+                    text.span,
+                    &message,
+                    "expected an ISO 3166 alpha-2 code such as AT, or ZZ for unknown",
+                );
+            }
+        }
+        codes
     }
 
     fn networks(&mut self, values: &[Spanned<String>]) -> Vec<IpRange> {

@@ -2,7 +2,7 @@
 
 use super::choice::choose;
 use crate::config::ranges::RangeChecker;
-use crate::config::{Diagnostics, ReferencedFiles, codes};
+use crate::config::{Diagnostics, ReferencedFiles, Span, codes};
 use crate::stages::waf::config::{WafEngineConfig, WafLogTarget};
 use crate::stages::waf::country::CountryDatabase;
 use crate::stages::waf::options::WafEngineDocument;
@@ -19,6 +19,8 @@ const BUILT_IN: &str = "built-in";
 pub struct EngineFiles {
     /// The directory of managed rules; none for the built-in ones.
     pub rules: Option<PathBuf>,
+    /// The setting that names the directory; none if it is found elsewhere.
+    pub rules_span: Option<Span>,
     /// The countries of addresses.
     pub countries: Option<Arc<CountryDatabase>>,
 }
@@ -53,7 +55,9 @@ pub fn compile_engine(
         Some(BUILT_IN) => None,
         rules => find_directory(rules.map(|rules| folder.join(rules)).as_deref()),
     };
-    let files = EngineFiles { rules: directory, countries: countries(document, attached, diagnostics) };
+    let rules_span = document.rules.as_ref().map(|rules| rules.span);
+    let countries = countries(document, attached, diagnostics);
+    let files = EngineFiles { rules: directory, rules_span, countries };
     let rules = String::new();
     (WafEngineConfig { threads, queue_limit, queue_timeout, refuses_on_overload, log, rules }, files)
 }

@@ -1,5 +1,6 @@
 //! `Exclusions`, `Presets` and `LogScrubbing`.
 
+use super::choice::report_unknown;
 use crate::config::values::items;
 use crate::config::{Diagnostics, Spanned, codes};
 use crate::stages::waf::options::{WafExclusionDocument, WafPolicyDocument, WafScrubbingDocument};
@@ -22,7 +23,7 @@ const PARTS: [(&str, ExcludedPart); 10] = [
     ("RequestPath", ExcludedPart::Path),
 ];
 
-const OPERATORS: &str = "Equals, StartsWith, EndsWith, Contains, EqualsAny";
+const OPERATORS: [&str; 5] = ["Equals", "StartsWith", "EndsWith", "Contains", "EqualsAny"];
 
 const ODATA: [&str; 11] = [
     "$filter", "$select", "$orderby", "$expand", "$search", "$apply", "$compute", "$top", "$skip", "$count",
@@ -58,11 +59,7 @@ pub(super) fn exclusions(
         match preset.as_str() {
             "GraphQL" => found.extend(graphql()),
             "OData" => found.extend(odata()),
-            other => {
-                diagnostics
-                    .error(codes::UNKNOWN_CHOICE, preset.span, format!("unknown preset \"{other}\""))
-                    .help("expected GraphQL, OData");
-            }
+            _ => report_unknown(codes::UNKNOWN_CHOICE, "preset", preset, &["GraphQL", "OData"], diagnostics),
         }
     }
     found
@@ -177,12 +174,17 @@ fn part(
 ) -> Option<ExcludedPart> {
     let found = variable.and_then(|variable| PARTS.iter().find(|(name, _)| *name == variable.value));
     if found.is_none() {
-        let text = variable
-            .map_or_else(|| "missing Variable".to_owned(), |v| format!("unknown Variable \"{}\"", v.value));
-        let names: Vec<&str> = PARTS.iter().map(|(name, _)| *name).collect();
-        diagnostics
-            .error(codes::WAF_EXCLUSION, variable.map_or(span, |variable| variable.span), text)
-            .help(format!("expected {}", names.join(", ")));
+        let names = PARTS.map(|(name, _)| name);
+        match variable {
+            Some(variable) => {
+                report_unknown(codes::WAF_EXCLUSION, "Variable", variable, &names, diagnostics);
+            }
+            None => {
+                diagnostics
+                    .error(codes::WAF_EXCLUSION, span, "missing Variable")
+                    .help(format!("expected {}", names.join(", ")));
+            }
+        }
     }
     found.map(|(_, part)| *part)
 }
@@ -194,11 +196,15 @@ fn name_test(
     span: crate::config::Span,
     diagnostics: &mut Diagnostics,
 ) -> Option<NameTest> {
-    if matches!(part, ExcludedPart::Xml | ExcludedPart::Body | ExcludedPart::Path) {
-        return Some(NameTest::Any);
-    }
     let word = operator.map_or("Equals", |operator| operator.as_str());
-    if word == "EqualsAny" {
+    let is_single = matches!(part, ExcludedPart::Xml | ExcludedPart::Body | ExcludedPart::Path);
+    if is_single || word == "EqualsAny" {
+        let unused = selector.or(operator.filter(|_| word != "EqualsAny"));
+        if let Some(unused) = unused {
+            let message = format!("unused \"{}\": all parts of the variable are excluded", unused.value);
+            let help = if is_single { "remove Selector and Operator" } else { "remove Selector" };
+            diagnostics.error(codes::WAF_EXCLUSION, unused.span, message).help(help);
+        }
         return Some(NameTest::Any);
     }
     let Some(selector) = selector.filter(|selector| !selector.is_empty()) else {
@@ -214,11 +220,8 @@ fn name_test(
         return json_test(word, selector, diagnostics);
     }
     let test = text_test(word, text.into_bytes());
-    if test.is_none() {
-        let span = operator.map_or(span, |operator| operator.span);
-        diagnostics
-            .error(codes::WAF_EXCLUSION, span, format!("unknown Operator \"{word}\""))
-            .help(format!("expected {OPERATORS}"));
+    if let Some(operator) = operator.filter(|_| test.is_none()) {
+        report_unknown(codes::WAF_EXCLUSION, "Operator", operator, &OPERATORS, diagnostics);
     }
     test
 }
@@ -255,6 +258,11 @@ pub(super) fn scrubbing(list: &[Spanned<WafScrubbingDocument>], diagnostics: &mu
     for document in list {
         if document.variable.as_ref().is_some_and(|variable| variable.value == "RemoteAddr") {
             scrubbing.hides_address = true;
+            if let Some(unused) = document.operator.as_ref().or(document.selector.as_ref()) {
+                diagnostics
+                    .error(codes::WAF_EXCLUSION, unused.span, format!("unused \"{}\"", unused.value))
+                    .help("remove Operator and Selector: RemoteAddr is one value");
+            }
             continue;
         }
         let Some(part) = part(document.variable.as_ref(), document.span, diagnostics) else { continue };

@@ -6,6 +6,7 @@ mod custom_rules;
 mod engine;
 mod exclusions;
 mod policy;
+mod rule_settings;
 mod set;
 mod variables;
 

@@ -5,6 +5,7 @@ use super::choice::choose;
 use super::custom_rules::CustomRuleCompiler;
 use super::exclusions::{KnownRules, exclusions, report_rule, scrubbing};
 use super::variables::variables;
+use crate::base::bytes::{is_field_value, is_token};
 use crate::config::ranges::RangeChecker;
 use crate::config::values::items;
 use crate::config::{Diagnostics, ReferencedFiles, Spanned, codes};
@@ -44,16 +45,17 @@ impl PolicyCompiler<'_> {
         let modes = [("Detection", WafMode::Detection), ("Prevention", WafMode::Prevention)];
         let mode = choose("Mode", document.mode.as_ref(), &modes, self.diagnostics);
         let (levels, thresholds) = self.numbers();
-        let response = self.response();
+        let (body, response) = (self.body(mode), self.response());
         let rules = self.managed_rules(levels, thresholds, response.is_some());
         let custom_rules = CustomRuleCompiler {
             policy: self.name,
             countries: self.countries,
+            is_body_inspected: body.is_inspected,
             diagnostics: self.diagnostics,
         }
         .compile(items(&document.custom_rules));
-        let first_body_rule =
-            custom_rules.iter().position(|rule| rule.reads_body()).unwrap_or(custom_rules.len());
+        let first_late_rule =
+            custom_rules.iter().position(|rule| rule.is_late()).unwrap_or(custom_rules.len());
         let errors = [("Refuse", true), ("Pass", false)];
         WafPolicyConfig {
             name: self.name.to_owned(),
@@ -62,9 +64,9 @@ impl PolicyCompiler<'_> {
             threshold: thresholds.0,
             rules: Arc::new(rules),
             custom_rules: custom_rules.into(),
-            first_body_rule,
+            first_late_rule,
             bots: bots::compile(document.bots.as_ref(), self.attached, self.diagnostics).map(Arc::new),
-            body: self.body(mode),
+            body,
             response,
             refuses_on_error: choose("OnError", document.on_error.as_ref(), &errors, self.diagnostics),
             reply: self.reply(),
@@ -187,7 +189,15 @@ impl PolicyCompiler<'_> {
         let Some(reply) = &self.document.reply else { return BlockReply::default() };
         let mut ranges = RangeChecker::for_code(codes::WAF_SETTING, self.diagnostics);
         let status = ranges.number("Reply.Status", &reply.status, 200, 599).map(|status| status as u16);
-        let headers = reply.headers.iter().flat_map(|map| map.iter());
+        let headers = || reply.headers.iter().flat_map(|map| map.iter());
+        for (name, value) in headers() {
+            if !is_token(name.as_bytes()) || !is_field_value(value.as_bytes()) {
+                let message = format!("invalid header field \"{}: {}\" in Reply", name.value, value.value);
+                let help = "expected a name such as X-Name, and a value without control characters";
+                self.diagnostics.error(codes::WAF_SETTING, name.span, message).help(help);
+            }
+        }
+        let headers = headers();
         let headers = headers.map(|(name, value)| (name.value.clone(), value.value.clone())).collect();
         BlockReply { status, headers, body: reply.body.as_ref().map(|body| body.value.clone()) }
     }

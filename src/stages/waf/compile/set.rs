@@ -2,11 +2,12 @@
 
 use super::engine::EngineFiles;
 use super::policy::PolicyCompiler;
+use super::rule_settings::RuleSettings;
 use crate::config::values::Setting;
 use crate::config::{Diagnostics, ReferencedFiles, Spanned, SpannedMap, codes, suggest};
 use crate::stages::waf::config::{WafEngineConfig, WafMode, WafPolicyConfig};
 use crate::stages::waf::options::WafPolicyDocument;
-use crate::stages::waf::rule_source::{self, ExtraRules, LoadedRules};
+use crate::stages::waf::rule_source::{self, LoadedRules};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -105,21 +106,17 @@ impl WafPolicySet {
         attached: &ReferencedFiles,
         diagnostics: &mut Diagnostics,
     ) -> Option<Arc<WafPolicyConfig>> {
-        let extra = ExtraRules {
-            files: paths(&self.folder, &document.rule_files),
-            plugins: paths(&self.folder, &document.plugins),
-        };
-        let rules = match rule_source::load(self.files.rules.as_deref(), &extra) {
+        let settings = RuleSettings::new(&self.folder, &self.files, document);
+        settings.report_missing(diagnostics);
+        let rules = match rule_source::load(self.files.rules.as_deref(), &settings.extra()) {
             Ok(rules) => rules,
             Err(error) => {
-                diagnostics
-                    .error(codes::WAF_RULES, document.span, format!("rules cannot be loaded: {error}"))
-                    .help("set WafEngine.Rules to a directory with the OWASP Core Rule Set 3.3 or later");
+                settings.report_error(&error, diagnostics);
                 return None;
             }
         };
         self.watch(&rules);
-        report_warnings(&rules, document, diagnostics);
+        settings.report_warnings(&rules, diagnostics);
         let engine = Arc::new(WafEngineConfig { rules: rules.describe(), ..(*self.engine).clone() });
         let compiler = PolicyCompiler {
             name,
@@ -147,11 +144,6 @@ impl WafPolicySet {
     /// The files and directories with rules.
     pub fn watched(&self) -> Vec<PathBuf> {
         self.lock().watched.clone()
-    }
-
-    /// Whether `WafPolicies` is empty.
-    pub fn is_empty(&self) -> bool {
-        self.policies.is_empty()
     }
 
     /// The policy of a setting.
@@ -222,23 +214,5 @@ impl WafPolicySet {
                     .help("name it in Waf of GlobalConfiguration, a listener or a route, or remove it");
             }
         }
-    }
-}
-
-fn paths(folder: &Path, list: &crate::config::values::List<String>) -> Vec<PathBuf> {
-    crate::config::values::items(list).iter().map(|path| folder.join(path.trim())).collect()
-}
-
-fn report_warnings(
-    rules: &LoadedRules,
-    document: &Spanned<WafPolicyDocument>,
-    diagnostics: &mut Diagnostics,
-) {
-    for warning in &rules.library.warnings {
-        diagnostics.warning(codes::WAF_RULES_WARNING, document.span, warning.to_string());
-    }
-    if let Some(version) = rule_source::version(&rules.library.signatures).filter(|version| version.0 < 4) {
-        let message = format!("rule set {}.{} is old: expected 4 or later", version.0, version.1);
-        diagnostics.warning(codes::WAF_RULES_WARNING, document.span, message);
     }
 }

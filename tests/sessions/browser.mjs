@@ -40,9 +40,14 @@ async function enter(page, name) {
   return response;
 }
 
+/** Signs in, and waits for the page that was asked for: the redirects in between may be navigations of their own. */
 async function signIn(page, url, name) {
   await page.goto(url);
   await enter(page, name);
+  const path = (text) => text.split('#')[0];
+  for (const start = Date.now(); path(page.url()) !== path(url); await sleep(20)) {
+    if (Date.now() - start > 10_000) throw new Error(`sign-in ended at ${page.url()}`);
+  }
 }
 
 /** A call of a script in the page. */

@@ -3,7 +3,7 @@
 use super::agent::arguments::AgentCommand;
 use super::client::arguments::{
     ApplyCommand, ClustersCommand, EndpointCommand, HistoryCommand, RollbackCommand, RoutesCommand,
-    StatusCommand, TailCommand, TopCommand,
+    StatusCommand, SubscriptionsCommand, TailCommand, TopCommand,
 };
 pub(super) use super::configuration::{Compat, Configuration};
 use super::connect::arguments::ConnectCommand;
@@ -11,6 +11,7 @@ use super::explain_topics::ExplainTopic;
 use super::import::arguments::Import;
 use super::policies::Policies;
 use super::roles::Roles;
+use super::store::Store;
 use super::waf::args::Waf;
 use crate::net::{listener::Address, unix_address::UnixAddress};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -64,8 +65,15 @@ pub(super) enum Command {
     Fmt(Fmt),
     /// Convert an OpenAPI document, or the configuration of YARP, Kong or Azure Cloud Services, into gateway.json.
     Import(Import),
-    /// Policy documents: convert those of Azure API Management.
+    /// Policy documents: convert those of Azure API Management, show what runs.
     Policies(Policies),
+    /// The subscriptions of a running gateway: list, make, replace keys.
+    Subscriptions {
+        #[command(subcommand)]
+        command: SubscriptionsCommand,
+    },
+    /// The store of API management: check, back up, restore, export.
+    Store(Store),
     /// The web application firewall: its rules, and proposals for exclusions from its log.
     Waf(Waf),
     /// Export the roles of the configuration.

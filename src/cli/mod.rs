@@ -32,6 +32,7 @@ mod run_settings;
 mod schema;
 mod settings;
 mod show;
+mod store;
 mod test;
 mod tunnel;
 mod error_codes;
@@ -81,6 +82,8 @@ fn command(command: &Command, stages: &StageRegistry) -> Exit {
         Command::Fmt(arguments) => fmt::run(arguments),
         Command::Import(arguments) => import::run(arguments),
         Command::Policies(arguments) => policies::run(arguments),
+        Command::Subscriptions { command } => client::subscriptions(command),
+        Command::Store(arguments) => store::run(arguments, stages),
         Command::Roles(arguments) => roles::run(arguments, stages),
         Command::Show(arguments) => show::run(arguments, stages),
         Command::New(arguments) => new::run(arguments),

@@ -1,6 +1,6 @@
 //! `margay policies`: policy documents of Azure API Management.
 
-use super::{Exit, format, output};
+use super::{Exit, client, client::arguments::EffectivePolicies, format, output};
 use crate::{
     config::{Diagnostics, Node, Sources, node::Value as NodeValue, parse::Dialect},
     stages::statements::{csharp, xml_document::xml_document},
@@ -28,6 +28,8 @@ pub(super) struct Policies {
 enum PoliciesCommand {
     /// Convert policy documents from XML to JSON, and their C# to CEL. Exit code 1: an expression was not translated.
     Import(ImportPolicies),
+    /// Print the statements that run for an operation of a running gateway, with their origins.
+    Effective(EffectivePolicies),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -48,7 +50,10 @@ struct ImportPolicies {
 
 /// Runs a command on policy documents.
 pub(super) fn run(arguments: &Policies) -> Exit {
-    let PoliciesCommand::Import(import) = &arguments.command;
+    let import = match &arguments.command {
+        PoliciesCommand::Import(import) => import,
+        PoliciesCommand::Effective(effective) => return client::effective_policies(effective),
+    };
     match import_all(import) {
         Ok(true) => Exit::Done,
         Ok(false) => Exit::failed("not everything was translated"),

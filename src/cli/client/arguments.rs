@@ -1,6 +1,6 @@
 //! The arguments of the commands that talk to a running gateway.
 
-use clap::Args;
+use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// The administration address of the gateway, and the credentials.
@@ -149,4 +149,79 @@ pub struct EndpointCommand {
     pub endpoint: String,
     #[command(flatten)]
     pub admin: AdminOptions,
+}
+
+/// `margay policies effective`.
+#[derive(Args, Clone, Debug)]
+pub struct EffectivePolicies {
+    /// The id of the API, with `;rev=N` for a revision that is not current.
+    #[arg(long, value_name = "ID")]
+    pub api: String,
+    /// The id of the operation. Default: the program of requests that no operation takes.
+    #[arg(long, value_name = "ID")]
+    pub operation: Option<String>,
+    /// The id of the product context. Default: no product.
+    #[arg(long, value_name = "ID")]
+    pub product: Option<String>,
+    #[command(flatten)]
+    pub admin: AdminOptions,
+}
+
+/// `margay subscriptions`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum SubscriptionsCommand {
+    /// List the subscriptions, without their keys.
+    List(ListSubscriptions),
+    /// Make a subscription, and print its keys.
+    #[command(visible_alias = "create")]
+    Add(AddSubscription),
+    /// Replace a key of a subscription, and print its keys. The old key ends at once.
+    #[command(visible_alias = "rotate")]
+    Regenerate(RegenerateSubscription),
+}
+
+/// `margay subscriptions list`.
+#[derive(Args, Clone, Debug)]
+pub struct ListSubscriptions {
+    #[command(flatten)]
+    pub admin: AdminOptions,
+}
+
+/// `margay subscriptions add`.
+#[derive(Args, Clone, Debug)]
+pub struct AddSubscription {
+    /// The id of the subscription.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// What its keys open: /products/ID, /apis/ID, or /apis for all.
+    #[arg(long, value_name = "SCOPE")]
+    pub scope: String,
+    /// The name for people. Default: the id.
+    #[arg(long, value_name = "TEXT")]
+    pub name: Option<String>,
+    /// The id of the user who owns it.
+    #[arg(long, value_name = "USER")]
+    pub owner: Option<String>,
+    #[command(flatten)]
+    pub admin: AdminOptions,
+}
+
+/// `margay subscriptions regenerate`.
+#[derive(Args, Clone, Debug)]
+pub struct RegenerateSubscription {
+    /// The id of the subscription.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// The key that is replaced.
+    #[arg(value_name = "KEY")]
+    pub key: WhichKey,
+    #[command(flatten)]
+    pub admin: AdminOptions,
+}
+
+/// One of the two keys of a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WhichKey {
+    Primary,
+    Secondary,
 }

@@ -106,6 +106,9 @@ impl AdminClient {
             if !status.is_success() {
                 return Err(ClientError::from_response(status.as_u16(), &body));
             }
+            if body.is_empty() {
+                return Ok(AdminResponse { etag, body: Value::Null });
+            }
             let body = serde_json::from_slice(&body).map_err(|_| {
                 ClientError::Unexpected(format!("{}{path} is no JSON page", self.target.text))
             })?;

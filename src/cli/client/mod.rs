@@ -3,6 +3,7 @@
 //! Each command is a function from its arguments to an error with a cure; standard output has data, standard error
 //! everything else. The token is read from the environment or a file, never from the command line.
 
+mod api_management;
 pub mod arguments;
 mod change;
 mod columns;
@@ -18,8 +19,8 @@ mod top;
 
 use super::{Exit, output};
 use arguments::{
-    ApplyCommand, ClustersCommand, EndpointCommand, HistoryCommand, RollbackCommand, RoutesCommand,
-    StatusCommand, TailCommand, TopCommand,
+    ApplyCommand, ClustersCommand, EffectivePolicies, EndpointCommand, HistoryCommand, RollbackCommand,
+    RoutesCommand, StatusCommand, SubscriptionsCommand, TailCommand, TopCommand,
 };
 use error::ClientError;
 
@@ -71,4 +72,12 @@ pub(super) fn drain(command: &EndpointCommand) -> Exit {
 
 pub(super) fn enable(command: &EndpointCommand) -> Exit {
     report(change::set_endpoint(command, "enable"))
+}
+
+pub(super) fn effective_policies(command: &EffectivePolicies) -> Exit {
+    report(api_management::effective(command))
+}
+
+pub(super) fn subscriptions(command: &SubscriptionsCommand) -> Exit {
+    report(api_management::subscriptions(command))
 }

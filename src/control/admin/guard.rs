@@ -6,6 +6,7 @@ use super::{
     context::AdminContext,
     error::{AdminError, ResponseCode},
     host,
+    management::tree_path,
 };
 use crate::{
     control::gateway_handle::GatewayHandle,
@@ -86,9 +87,11 @@ async fn admit(context: &AdminContext, mut request: Request) -> Result<Request, 
     if requires || !HEALTH_PATHS.contains(&request.uri().path()) {
         check_site(&request, &caller, context, &administration)?;
     }
-    let required = required_role(request.method());
-    if caller.role < required {
-        let detail = "the role read may only use GET and HEAD";
+    if caller.role < required_role(request.method(), request.uri().path()) {
+        let detail = match caller.role {
+            AdminRole::Publish => "the role publish may only use GET and HEAD outside of /management",
+            _ => "the role read may only use GET and HEAD",
+        };
         return Err(AdminError::new(StatusCode::FORBIDDEN, "admin.role", detail));
     }
     request.extensions_mut().insert(caller);
@@ -96,8 +99,16 @@ async fn admit(context: &AdminContext, mut request: Request) -> Result<Request, 
 }
 
 /// GET changes nothing.
-fn required_role(method: &Method) -> AdminRole {
-    if method == Method::GET || method == Method::HEAD { AdminRole::Read } else { AdminRole::Write }
+fn reads(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}
+
+fn required_role(method: &Method, path: &str) -> AdminRole {
+    match reads(method) {
+        true => AdminRole::Read,
+        false if tree_path(path).is_some() => AdminRole::Publish,
+        false => AdminRole::Write,
+    }
 }
 
 fn authenticate(administration: &Administration, request: &Request) -> Result<Caller, AdminError> {
@@ -145,7 +156,7 @@ fn check_site(
 ) -> Result<(), AdminError> {
     let headers = request.headers();
     let host = host::host(headers);
-    let reads = required_role(request.method()) == AdminRole::Read;
+    let reads = reads(request.method());
     let is_accepted = match host {
         _ if caller.credential == Credential::Token && context.access == Access::Remote => true,
         Some(host) => host::is_accepted(host, context.access, &administration.allowed_hosts),
@@ -179,15 +190,18 @@ mod tests {
     }
 
     #[test]
-    fn only_get_and_head_read() {
-        for (method, role) in [
-            (Method::GET, AdminRole::Read),
-            (Method::HEAD, AdminRole::Read),
-            (Method::POST, AdminRole::Write),
-            (Method::OPTIONS, AdminRole::Write),
-            (Method::DELETE, AdminRole::Write),
+    fn only_get_and_head_read_and_publishers_write_in_their_tree() {
+        let products = "/management/products/a";
+        for (method, path, role) in [
+            (Method::GET, "/v1/config", AdminRole::Read),
+            (Method::HEAD, products, AdminRole::Read),
+            (Method::POST, "/v1/config", AdminRole::Write),
+            (Method::OPTIONS, "/clusters", AdminRole::Write),
+            (Method::DELETE, products, AdminRole::Publish),
+            (Method::POST, "/managements/a", AdminRole::Write),
         ] {
-            assert_eq!(required_role(&method), role, "{method}");
+            assert_eq!(required_role(&method, path), role, "{method} {path}");
         }
+        assert!(AdminRole::Read < AdminRole::Publish && AdminRole::Publish < AdminRole::Write);
     }
 }

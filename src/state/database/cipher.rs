@@ -8,7 +8,7 @@ use ring::{
 };
 
 /// The name of the key file in the data directory.
-const KEY_FILE_NAME: &str = "margay.key";
+pub(super) const KEY_FILE_NAME: &str = "margay.key";
 const KEY_BYTES: usize = 32;
 
 /// Encrypts with the key of the process.

@@ -7,6 +7,8 @@
 //! - Outlives a reload: all of it.
 
 mod cipher;
+mod lock;
+pub mod maintenance;
 mod schema;
 mod writer;
 

@@ -18,14 +18,7 @@ const MIGRATIONS: [&str; 1] = [
 /// # Errors
 /// A sentence: the database is newer, or cannot be written.
 pub async fn migrate(pool: &SqlitePool) -> Result<(), String> {
-    let version: i64 =
-        sqlx::query_scalar("PRAGMA user_version").fetch_one(pool).await.map_err(|error| error.to_string())?;
-    if version > SCHEMA_VERSION {
-        return Err(format!(
-            "the database has version {version}, this program reads up to {SCHEMA_VERSION}: start the newer margay, or \
-             restore a backup"
-        ));
-    }
+    let version = check_version(pool).await?;
     let done = usize::try_from(version).unwrap_or(0);
     for (at, migration) in MIGRATIONS.iter().enumerate().skip(done) {
         let script = format!("BEGIN IMMEDIATE; {migration}; PRAGMA user_version = {}; COMMIT", at + 1);
@@ -34,10 +27,32 @@ pub async fn migrate(pool: &SqlitePool) -> Result<(), String> {
     Ok(())
 }
 
+/// The version of the tables.
+///
+/// # Errors
+/// A sentence: the database is newer than this program.
+pub async fn check_version(pool: &SqlitePool) -> Result<i64, String> {
+    let version: i64 =
+        sqlx::query_scalar("PRAGMA user_version").fetch_one(pool).await.map_err(|error| error.to_string())?;
+    match version > SCHEMA_VERSION {
+        true => Err(format!(
+            "the database has version {version}, this program reads up to {SCHEMA_VERSION}: start the newer margay, or \
+             restore a backup with `margay store restore FILE`"
+        )),
+        false => Ok(version),
+    }
+}
+
 /// Everything that is stored; ended periods are removed.
 pub async fn load(pool: &SqlitePool, cipher: &Cipher, now: i64) -> Result<StoredRows, String> {
     let failed = |error: sqlx::Error| error.to_string();
     sqlx::query("DELETE FROM quota WHERE end_time <= ?1").bind(now).execute(pool).await.map_err(failed)?;
+    read(pool, cipher).await
+}
+
+/// Everything that is stored.
+pub async fn read(pool: &SqlitePool, cipher: &Cipher) -> Result<StoredRows, String> {
+    let failed = |error: sqlx::Error| error.to_string();
     let quotas: Vec<(String, i64, i64, i64, i64)> =
         sqlx::query_as("SELECT name, start_time, end_time, calls, bytes FROM quota")
             .fetch_all(pool)

@@ -1,6 +1,6 @@
 //! The one writer: a thread with its own runtime, which writes what has collected since the last transaction.
 
-use super::{DatabaseConfig, Durability, EntityRow, QuotaRow, StoredRows, cipher::Cipher, schema};
+use super::{DatabaseConfig, Durability, EntityRow, QuotaRow, StoredRows, cipher::Cipher, lock, schema};
 use crate::base::data_directory::DataDirectory;
 use sqlx::{
     SqlitePool,
@@ -8,6 +8,7 @@ use sqlx::{
 };
 use std::{
     collections::HashMap,
+    fs::File,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -45,6 +46,8 @@ pub struct Database {
     durability: Durability,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Held while the file is in use.
+    _lock: File,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +72,7 @@ impl Database {
         let failed = |error: &dyn std::fmt::Display| format!("the store {}: {error}", path.display());
         let directory = DataDirectory::new(&config.directory);
         let cipher = Cipher::open(&directory).map_err(|error| failed(&error))?;
+        let lock = lock::shared(&path).map_err(|error| failed(&error))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| failed(&error))?;
         let options = SqliteConnectOptions::new()
@@ -88,7 +92,9 @@ impl Database {
                 let rows = schema::load(&pool, &cipher, now()).await?;
                 Ok::<_, String>((pool, rows))
             })
-            .map_err(|error| failed(&format!("{error}; `margay` needs a readable database or a new file")))?;
+            .map_err(|error| {
+                failed(&format!("{error}; restore a backup with `margay store restore FILE`"))
+            })?;
         let shared = Arc::<Shared>::default();
         let writer = Writer { shared: shared.clone(), pool, cipher, durability: config.durability };
         let thread = std::thread::Builder::new()
@@ -96,7 +102,7 @@ impl Database {
             .spawn(move || runtime.block_on(writer.run()))
             .map_err(|error| failed(&error))?;
         let thread = Mutex::new(Some(thread));
-        Ok((Arc::new(Database { durability: config.durability, shared, thread }), rows))
+        Ok((Arc::new(Database { durability: config.durability, shared, thread, _lock: lock }), rows))
     }
 
     /// Saves the count of a quota; with `Strict` the receiver ends when it is durable.

@@ -20,8 +20,9 @@ use super::{context::AdminContext, error::AdminError};
 use crate::pipeline::internal::{Request, Response};
 use axum::response::IntoResponse;
 pub use call::tree_path;
-use call::{Call, no_page};
+use call::{Call, json_response, no_method, no_page};
 use failure::with_azure_error;
+use http::{Method, StatusCode};
 use kinds::Kind;
 
 /// Responds to a request below the root of the tree.
@@ -46,6 +47,7 @@ fn respond(call: &Call) -> Result<Response, AdminError> {
         ["policyFragments", id] => policy::document(call, format!("fragments/{id}")),
         ["quotas", key] => quota::counter(call, key),
         ["quotas", key, "periods", _] => quota::counter(call, key),
+        ["traces", id] => trace(call, id),
         ["subscriptions", id, action] => secrets::subscription(call, id, action),
         ["namedValues", id, "listValue"] => secrets::named_value(call, id),
         ["apis", id, "operations"] => list::operations(call, id),
@@ -56,6 +58,16 @@ fn respond(call: &Call) -> Result<Response, AdminError> {
         [name, id, linked, other] => links::link(call, kind(name)?, id, (linked, other)),
         _ => Err(no_page()),
     }
+}
+
+/// A trace of a request.
+fn trace(call: &Call, id: &str) -> Result<Response, AdminError> {
+    if call.method != Method::GET {
+        return Err(no_method());
+    }
+    let traces = call.context.gateway()?.shared_state.programs.traces.clone();
+    let missing = || AdminError::not_found("there is no trace with this id; traces are kept for 5 minutes");
+    traces.get(id).map(|trace| json_response(StatusCode::OK, &trace, None)).ok_or_else(missing)
 }
 
 #[cfg(test)]

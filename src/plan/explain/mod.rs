@@ -175,7 +175,7 @@ impl Explainer<'_> {
             explanation.parts = parts::explain(aggregate, &exchange, dry_run).await;
             return;
         }
-        let Some(early) = explanation.add_program(route, &exchange, early) else { return };
+        let Some(early) = explanation.add_program(route, &mut exchange, early) else { return };
         let rewritten = if early.is_none() { route.rewrite(&mut exchange) } else { Ok(()) };
         if let (None, Ok(()), Some((service, request))) =
             (&early, &rewritten, internal_target::describe(route, hop, &exchange))

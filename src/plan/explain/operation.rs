@@ -5,6 +5,7 @@ use crate::{
     plan::apis::described::{EffectivePolicy, effective},
     stages::program::{
         context::CallerContext,
+        dry_run::{DryRun, dry_run},
         run::{OperationTarget, RouteProgram, missing_operation},
     },
 };
@@ -30,14 +31,24 @@ pub struct ApiExplanation {
 /// Explains a program and what was found in front of it. The error is the response of a program that does not run.
 pub fn explain(
     program: &RouteProgram,
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     early: Option<&RouteResult>,
-) -> (ApiExplanation, Result<(), GatewayError>) {
+) -> (ApiExplanation, Result<(), GatewayError>, Option<DryRun>) {
     match program {
-        RouteProgram::Route { program, .. } => {
-            (ApiExplanation { program: Some(effective(program)), ..ApiExplanation::default() }, Ok(()))
+        RouteProgram::Route { program: own, .. } => {
+            let run = early.is_none().then(|| dry_run(program, &mut exchange.fork(exchange.now)));
+            let shown = effective(own);
+            let shown = run.as_ref().map_or(shown.clone(), |run| shown.with_outcomes(run));
+            (ApiExplanation { program: Some(shown), ..ApiExplanation::default() }, Ok(()), run)
         }
-        RouteProgram::Operation(target) => explain_operation(target, exchange, early),
+        RouteProgram::Operation(target) => {
+            let (mut found, result) = explain_operation(target, exchange, early);
+            let run = (found.program.is_some() && result.is_ok()).then(|| dry_run(program, exchange));
+            if let Some(run) = &run {
+                found.program = found.program.map(|shown| shown.with_outcomes(run));
+            }
+            (found, result, run)
+        }
     }
 }
 
@@ -109,7 +120,8 @@ impl ApiExplanation {
             for (section, statements) in sections {
                 rows.extend(statements.iter().map(|one| {
                     let origin = format!("{} {}", one.file, one.pointer);
-                    vec![section.to_owned(), one.path.clone(), one.scope.clone(), origin]
+                    let outcome = one.outcome.unwrap_or_default().to_owned();
+                    vec![section.to_owned(), one.path.clone(), outcome, one.scope.clone(), origin]
                 }));
             }
         }

@@ -13,15 +13,19 @@ impl Explanation {
     pub(super) fn add_program(
         &mut self,
         route: &Route,
-        exchange: &Exchange,
+        exchange: &mut Exchange,
         early: Option<RouteResult>,
     ) -> Option<Option<RouteResult>> {
         let Some(program) = &route.program else { return Some(early) };
         if let RouteProgram::Operation(target) = &**program {
             self.target = masked(&self.target, &target.operation.api.key_query);
         }
-        let (found, result) = explain(program, exchange, early.as_ref());
+        let (found, result, run) = explain(program, exchange, early.as_ref());
         self.api_management = Some(found);
+        if let Some(response) = run.and_then(|run| run.response) {
+            self.answer(response);
+            return None;
+        }
         match (result, &**program) {
             (Err(error), _) => Some(early.or(Some(Err(error)))),
             (Ok(()), RouteProgram::Operation(_)) if early.is_none() => None,

@@ -6,6 +6,7 @@ use super::operation::ApiExplanation;
 use crate::pipeline::head::Head;
 use crate::pipeline::response::rescue;
 use crate::pipeline::{error::ErrorCode, response::RouteResult};
+use crate::stages::program::dry_run::DryResponse;
 use serde::Serialize;
 
 /// Width of the column of section names.
@@ -112,6 +113,16 @@ pub struct PartExplanation {
 }
 
 impl Explanation {
+    /// Records the response of a policy program.
+    pub(super) fn answer(&mut self, response: DryResponse) {
+        self.response = Some(Rejection {
+            status: response.status,
+            code: response.code.map_or_else(String::new, |code| code.name().to_owned()),
+            detail: "from the policies".into(),
+            headers: response.headers,
+        });
+    }
+
     /// Records the gateway's own response.
     pub(super) fn reject(&mut self, outcome: &RouteResult, ocelot: bool) {
         self.response = Some(match outcome {

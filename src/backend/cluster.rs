@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     base::weak_map::WeakMap,
-    net::{background::BackgroundRuntime, connection_limit::PoolConfig, resolver::Resolver},
+    net::{
+        background::BackgroundRuntime, connection_limit::PoolConfig, resolver::Resolver,
+        tls::client::ClientTls,
+    },
     pipeline::{
         error::{ErrorCode, GatewayError},
         exchange::Exchange,
@@ -68,6 +71,14 @@ pub struct EndpointsSnapshot {
 }
 
 impl Cluster {
+    /// The TLS settings of its connections; the defaults without TLS.
+    pub fn client_tls(&self) -> ClientTls {
+        match &self.tls_mode {
+            TlsMode::Plain => ClientTls::default(),
+            TlsMode::Always(tls) | TlsMode::SameAsClient(tls) => (**tls).clone(),
+        }
+    }
+
     /// The current endpoints. Do not hold the snapshot.
     pub fn members(&self) -> Arc<EndpointsSnapshot> {
         self.members.load_full()

@@ -34,6 +34,7 @@ pub mod dotnet;
 pub mod encoding;
 pub mod file_set;
 pub mod files;
+pub mod ids;
 pub mod load;
 pub mod loaded;
 pub mod map;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// The settings that reference files: the path of keys to their object, `*` for every member or item, and their names; without
 /// names the path leads to the settings themselves.
-const FILE_SETTINGS: [(&[&str], &[&str]); 22] = [
+const FILE_SETTINGS: [(&[&str], &[&str]); 24] = [
     (
         &["AuthenticationSchemes", "*"],
         &[
@@ -35,6 +35,8 @@ const FILE_SETTINGS: [(&[&str], &[&str]); 22] = [
     (&["Roles", "*", "Endpoints", "*", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
     (&["RoleOptions", "InternalListener", "Tls", "Certificates", "*"], &["CertificateFile", "KeyFile"]),
     (&["RoleOptions", "InternalListener", "Tls", "ClientCertificates"], &["CaFile"]),
+    (&["Apis", "*", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
+    (&["Certificates", "*"], &["CertificateFile", "KeyFile"]),
     (&["Clusters", "*", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
     (&["GlobalConfiguration", "TlsOptions"], &["CaFile", "CertificateFile", "KeyFile"]),
     (&["GlobalConfiguration", "ServiceDiscoveryProvider"], &["CaFile"]),

@@ -131,6 +131,7 @@ fn process_samples(name: &str, m: &Metrics) -> Vec<Metric> {
         }
         "margay_compressed_responses_total" | "margay_compression_bytes_total" => compression(m, name),
         "margay_compression_skipped_total" => vec![counter(m.compression().skipped(), &[])],
+        "margay_policy_metric_total" => m.policies.samples(),
         "margay_connections" => vec![gauge(m.connection_totals().1, &[("state", "open")])],
         "margay_connections_accepted_total" => vec![counter(m.connection_totals().0, &[])],
         "margay_websocket_connections" => vec![gauge(m.tunnels().totals().1, &[])],

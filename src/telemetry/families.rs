@@ -50,6 +50,12 @@ pub(super) const FAMILIES: &[(&str, &str, MetricType, &[&str])] = &[
         &["stage", "outcome"],
     ),
     (
+        "margay_policy_metric_total",
+        "Counts of emit-metric statements, by the name of the metric and the dimensions of the statement.",
+        MetricType::COUNTER,
+        &["metric"],
+    ),
+    (
         "margay_backend_attempts_total",
         "Attempts by outcome: success (status below 500), server_error, connect, timeout, reset, failed, canceled.",
         MetricType::COUNTER,

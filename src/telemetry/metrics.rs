@@ -10,12 +10,10 @@ use super::endpoints::{DrainTable, EndpointMetrics, EndpointTable};
 use super::fabric::{FabricMetrics, FabricRouteMetrics, FabricTable};
 use super::feed::RecordFeed;
 use super::firewall::FirewallTable;
-use super::http2::Http2Metrics;
-use super::hubs::HubMetrics;
 use super::otlp_counts::OtlpCounts;
 use super::registry::{Registry, lock};
-use super::removals::RemovalMetrics;
-use super::{resilience::ResilienceMetrics, shared_state::SharedStateMetrics};
+use super::{http2::Http2Metrics, hubs::HubMetrics};
+use super::{removals::RemovalMetrics, resilience::ResilienceMetrics, shared_state::SharedStateMetrics};
 use super::{stages::StageMetrics, tls::TlsTable, transport::TransportTable, websockets::WebSocketMetrics};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -80,6 +78,7 @@ pub struct Metrics {
     http2: Http2Metrics,
     hubs: Arc<HubMetrics>,
     pub agents: Arc<super::agents::AgentMetrics>,
+    pub policies: Arc<super::policies::PolicyMetrics>,
     reloads: [AtomicU64; 3],
     config: ConfigMetrics,
     pub(super) discovery: DiscoveryTable,
@@ -128,6 +127,7 @@ impl Metrics {
             http2: Http2Metrics::new(workers),
             hubs: Arc::default(),
             agents: Arc::default(),
+            policies: Arc::default(),
             reloads: Default::default(),
             config: ConfigMetrics::default(),
             discovery: DiscoveryTable::default(),

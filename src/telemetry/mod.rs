@@ -53,6 +53,7 @@ pub mod tls;
 pub mod trace;
 pub mod trace_ids;
 pub mod transport;
+pub mod policies;
 pub mod websockets;
 
 pub use access::{AccessLog, AccessLogConfig};

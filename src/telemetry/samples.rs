@@ -29,6 +29,14 @@ pub(super) fn counter(n: u64, labels: &[(&str, &str)]) -> Metric {
     metric
 }
 
+pub(super) fn float_counter(n: f64, labels: &[(&str, &str)]) -> Metric {
+    let mut counter = Counter::default();
+    counter.set_value(n);
+    let mut metric = labelled(labels);
+    metric.set_counter(counter);
+    metric
+}
+
 pub(super) fn gauge(n: u64, labels: &[(&str, &str)]) -> Metric {
     let mut gauge = Gauge::default();
     gauge.set_value(n as f64);

@@ -155,6 +155,17 @@ pub struct ToJson {
     pub is_javascript_friendly: bool,
     /// Every child is a list.
     pub always_lists: bool,
+    pub nil: NilElements,
+}
+
+/// What elements with `xsi:nil="true"` become.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NilElements {
+    /// Elements with an attribute.
+    #[default]
+    Elements,
+    EmptyText,
+    Null,
 }
 
 /// The map of a document: its root element is the only member.
@@ -162,7 +173,21 @@ pub fn xml_to_value(root: &Element, options: ToJson) -> Value {
     Value::Map(Arc::new(Map(vec![(Value::text(root.name.as_str()), element_value(root, options))])))
 }
 
+/// The value of an element with `xsi:nil="true"`.
+fn nil_value(element: &Element, nil: NilElements) -> Option<Value> {
+    let is_true = |value: &str| matches!(value.trim(), "true" | "1");
+    let is_nil = element.attributes.iter().any(|(name, value)| name == "xsi:nil" && is_true(value));
+    match nil {
+        NilElements::EmptyText if is_nil => Some(Value::text("")),
+        NilElements::Null if is_nil => Some(Value::Null),
+        _ => None,
+    }
+}
+
 fn element_value(element: &Element, options: ToJson) -> Value {
+    if let Some(nil) = nil_value(element, options.nil) {
+        return nil;
+    }
     let mut map = Map::default();
     let children = element.elements().count();
     for (name, value) in &element.attributes {

@@ -3,7 +3,6 @@
 use super::{
     blueprint::{ApiBlueprint, ApiService, OperationBlueprint},
     documents::Documents,
-    entities::report_unknown,
     lints,
     named_values::{NamedValues, service_url},
     programs::{ApiChain, ProgramBuilder},
@@ -14,6 +13,7 @@ use super::{
 use crate::{
     config::{
         Diagnostics, Node, Span, Spanned, codes, de,
+        ids::report_unknown,
         node::{Member, Value as NodeValue},
     },
     plan::{

@@ -23,6 +23,8 @@ pub struct ApisBlueprint<Route> {
     pub max_body_bytes: usize,
     /// The file of the store and its durability; `None`: in memory.
     pub store: Option<(PathBuf, Durability)>,
+    /// The secret named values.
+    pub secrets: Vec<Arc<str>>,
     pub allow: Vec<HostRule>,
     pub deny: Vec<HostRule>,
     /// The program of requests that no API takes; `None`: there is no global `on-error`.
@@ -39,6 +41,7 @@ impl<Route> Default for ApisBlueprint<Route> {
             deployment: Deployment::default(),
             max_body_bytes: 0,
             store: None,
+            secrets: Vec::new(),
             allow: Vec::new(),
             deny: Vec::new(),
             unmatched: Arc::default(),

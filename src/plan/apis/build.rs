@@ -27,7 +27,12 @@ use crate::{
         token_schemes::TokenSchemes,
     },
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
 
 /// The timeout of services that expressions name.
 const SERVICE_TIMEOUT: Duration = Duration::from_secs(90);
@@ -76,7 +81,7 @@ pub fn shared(
 ) -> Arc<Shared> {
     let states = process_state.programs.clone();
     let clusters = process_state.cluster_states.clone();
-    let make = Box::new(move |url: &ServiceUrl| clusters.cluster(&cluster_spec(url, false)));
+    let make = Box::new(move |url: &ServiceUrl, tls: &ClientTls| clusters.cluster(&cluster_spec(url, tls)));
     let terms = terms(blueprint, process_state);
     let services = Services::new(make, terms.clone(), apis.allow.clone(), apis.deny.clone());
     let tokens = TokenSchemes::new(
@@ -91,6 +96,9 @@ pub fn shared(
         services: Arc::new(services),
         counters: states.counters.clone(),
         tokens: Arc::new(tokens),
+        traces: states.traces.clone(),
+        secrets: apis.secrets.clone(),
+        metrics: process_state.metrics.policies.clone(),
     })
 }
 
@@ -109,25 +117,13 @@ fn terms(blueprint: &Blueprint, process_state: &ProcessState) -> AttemptConfig {
     }
 }
 
-fn cluster_spec(url: &ServiceUrl, accepts_any_certificate: bool) -> ClusterSpec {
-    let tls_mode = match url.is_https {
-        false => TlsMode::Plain,
-        true => {
-            let trust = if accepts_any_certificate {
-                TrustAnchors::DangerousAcceptAny
-            } else {
-                TrustAnchors::default()
-            };
-            TlsMode::Always(Box::new(ClientTls { trust, ..ClientTls::default() }))
-        }
-    };
+fn cluster_spec(url: &ServiceUrl, tls: &ClientTls) -> ClusterSpec {
+    let tls_mode = if url.is_https { TlsMode::Always(Box::new(tls.clone())) } else { TlsMode::Plain };
+    let mut hasher = DefaultHasher::new();
+    tls.hash(&mut hasher);
     let host = url.host.trim_start_matches('[').trim_end_matches(']');
     ClusterSpec {
-        key: format!(
-            "service {}{}",
-            url.origin(),
-            if accepts_any_certificate { " any certificate" } else { "" }
-        ),
+        key: format!("service {} {:016x}", url.origin(), hasher.finish()),
         label: url.authority(),
         instances: Some(vec![Instance::new(host, url.port)]),
         tls_mode,
@@ -145,9 +141,15 @@ fn backends(
         let BackendKind::Single { url, credentials, breaker, accepts_any_certificate } = &backend.kind else {
             continue;
         };
+        let trust = match accepts_any_certificate {
+            true => TrustAnchors::DangerousAcceptAny,
+            false => TrustAnchors::default(),
+        };
+        let client_certificate = credentials.certificate.as_ref().map(|certificate| certificate.pair.clone());
+        let tls = ClientTls { trust, client_certificate, ..ClientTls::default() };
         let service = Service {
             url: Some(url.clone()),
-            cluster: process_state.cluster_states.cluster(&cluster_spec(url, *accepts_any_certificate)),
+            cluster: process_state.cluster_states.cluster(&cluster_spec(url, &tls)),
             terms: terms.clone(),
             credentials: credentials.clone(),
             breaker: breaker.as_ref().map(|rule| process_state.programs.counters.breaker(&backend.id, rule)),

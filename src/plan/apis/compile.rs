@@ -2,9 +2,8 @@
 
 use super::{
     api::ApiCompiler,
-    blueprint::ApisBlueprint,
+    blueprint::{ApiBlueprint, ApisBlueprint},
     documents::{DocumentCompiler, Documents, Owners},
-    entities::Ids,
     lints,
     named_values::NamedValues,
     paths::table,
@@ -14,16 +13,19 @@ use super::{
     subscriptions::{self, choice},
 };
 use crate::{
-    config::{Diagnostics, Node, Spanned, codes, policies::Policies},
+    config::{Diagnostics, Node, Spanned, codes, ids::Ids, policies::Policies},
     plan::{
         blueprint::RouteBlueprint,
         check::CheckContext,
         compile::route_compiler::DocumentContext,
         document::{Document, apis::StoreDocument},
     },
-    stages::program::{
-        entities::{Deployment, Operation, Product, Subscription},
-        subscription::SubscriptionIndex,
+    stages::{
+        program::{
+            entities::{Deployment, Operation, Product, Subscription},
+            subscription::SubscriptionIndex,
+        },
+        statements::compiler::Facts,
     },
     state::database::Durability,
 };
@@ -57,27 +59,24 @@ pub fn compile(
     }
     let values = NamedValues::read(document, diagnostics);
     let entities = Entities::read(document, root, diagnostics);
-    let facts = services::facts(scope, &values, diagnostics);
+    let facts = Facts { apis: Some(entities.api_names()), ..services::facts(scope, &values, diagnostics) };
     let (owners, sources) = (&entities.owners, scope.sources);
     let compiler = DocumentCompiler { policies, sources, owners, facts: &facts, named_values: &values };
     let documents = compiler.compile(diagnostics);
     let mut builder = ProgramBuilder::new(&documents);
     let products = &entities.products;
-    let mut apis = Vec::new();
-    for (source, operations) in entities.sources.iter().zip(&entities.operations) {
-        let builder = &mut builder;
-        let mut compiler =
-            ApiCompiler { scope, context, values: &values, products, builder, documents: &documents };
-        apis.push(compiler.api(source, operations, diagnostics));
-    }
+    let apis = {
+        let (values, documents, builder) = (&values, &documents, &mut builder);
+        entities.compile(ApiCompiler { scope, context, values, products, builder, documents }, diagnostics)
+    };
     check_open_products(products, diagnostics, document);
     lints::products(&documents, products, &entities.subscriptions, diagnostics);
     let table = Arc::new(table(scope, &entities.sources, &apis, diagnostics));
-    let backends = services::backends(scope, &values, diagnostics);
+    let backends = services::backends(scope, &values, &facts.certificates, diagnostics);
     let unmatched = builder.program(vec!["global".to_owned()]);
     let subscriptions = Arc::new(entities.index);
-    let apis =
-        ApisBlueprint { apis, table, backends, subscriptions, unmatched, ..settings(scope, diagnostics) };
+    let settings = settings(scope, &values, diagnostics);
+    let apis = ApisBlueprint { apis, table, backends, subscriptions, unmatched, ..settings };
     CompiledApis { apis: Some(apis), documents }
 }
 
@@ -93,6 +92,25 @@ struct Entities {
 }
 
 impl Entities {
+    /// Compiles the APIs.
+    fn compile(
+        &self,
+        mut compiler: ApiCompiler<'_, '_, '_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<ApiBlueprint<RouteBlueprint>> {
+        let all = self.sources.iter().zip(&self.operations);
+        all.map(|(source, operations)| compiler.api(source, operations, diagnostics)).collect()
+    }
+
+    /// Ids and display names.
+    fn api_names(&self) -> Ids {
+        let names = self.sources.iter().filter(|api| api.is_current).flat_map(|api| {
+            let name = api.own.display_name.as_ref().map(|name| name.value.as_str());
+            [Some(api.base_id.as_str()), name].into_iter().flatten()
+        });
+        Ids::new(names)
+    }
+
     fn read(document: &Document, root: Option<&Node>, diagnostics: &mut Diagnostics) -> Entities {
         let sources = api_sources(root, diagnostics);
         let ids = Ids::new(sources.iter().filter(|api| api.is_current).map(|api| api.base_id.as_str()));
@@ -108,7 +126,11 @@ impl Entities {
 }
 
 /// The settings that hold for all APIs.
-fn settings(scope: &CheckContext, diagnostics: &mut Diagnostics) -> ApisBlueprint<RouteBlueprint> {
+fn settings(
+    scope: &CheckContext,
+    values: &NamedValues,
+    diagnostics: &mut Diagnostics,
+) -> ApisBlueprint<RouteBlueprint> {
     let management = scope.document.api_management.as_ref().map(|api| &api.value);
     let text = |setting: Option<&Option<Spanned<String>>>, default: &str| {
         setting.and_then(Option::as_ref).map_or_else(|| default.to_owned(), |text| text.value.clone())
@@ -124,6 +146,7 @@ fn settings(scope: &CheckContext, diagnostics: &mut Diagnostics) -> ApisBlueprin
         },
         max_body_bytes: usize::try_from(size).unwrap_or(usize::MAX),
         store: store(management.and_then(|api| api.store.as_ref()).map(|store| &store.value), diagnostics),
+        secrets: values.secrets(),
         allow,
         deny,
         ..ApisBlueprint::default()

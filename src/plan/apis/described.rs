@@ -1,6 +1,6 @@
 //! Effective programs as data: for the administration pages and `explain`.
 
-use crate::stages::program::{Program, Section, instruction::Described};
+use crate::stages::program::{Program, Section, dry_run::DryRun, instruction::Described};
 use serde::Serialize;
 
 /// The effective statements of an operation and a product context.
@@ -29,6 +29,10 @@ pub struct EffectiveStatement {
     /// As written, with secrets masked.
     #[schema(value_type = Object)]
     pub statement: serde_json::Value,
+    /// In explanations: `done`, `skipped`, `responded`, `rejected`, `failed`, or `waits` for a statement that calls another service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub outcome: Option<&'static str>,
 }
 
 /// The statements of a program.
@@ -42,6 +46,19 @@ pub fn effective(program: &Program) -> EffectivePolicy {
     }
 }
 
+impl EffectivePolicy {
+    /// The same with the outcomes of a dry run.
+    pub fn with_outcomes(mut self, run: &DryRun) -> EffectivePolicy {
+        let sections = [&mut self.inbound, &mut self.backend, &mut self.outbound, &mut self.on_error];
+        for (statements, outcomes) in sections.into_iter().zip(&run.outcomes) {
+            for (statement, outcome) in statements.iter_mut().zip(outcomes) {
+                statement.outcome = Some(outcome.name());
+            }
+        }
+        self
+    }
+}
+
 fn statement(described: &Described) -> EffectiveStatement {
     let origin = &described.origin;
     EffectiveStatement {
@@ -51,5 +68,6 @@ fn statement(described: &Described) -> EffectiveStatement {
         path: origin.path.clone(),
         id: origin.id.clone(),
         statement: (*described.statement).clone(),
+        outcome: None,
     }
 }

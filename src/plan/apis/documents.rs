@@ -1,9 +1,10 @@
 //! The policy documents: read, checked against the entities, compiled.
 
-use super::{entities::Ids, named_values::NamedValues};
+use super::named_values::NamedValues;
 use crate::{
     config::{
         Diagnostics, Node, Sources, Span, codes,
+        ids::Ids,
         policies::{Policies, PolicyDocumentFile},
     },
     stages::{

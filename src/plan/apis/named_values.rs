@@ -9,6 +9,8 @@ use std::{collections::HashMap, sync::Arc};
 
 /// What is shown in the place of a secret.
 const MASK: &str = "*****";
+/// Characters that no name of a named value has.
+const NO_NAME: [char; 6] = ['"', '\'', ',', '{', '(', '@'];
 
 /// The named values of a document, by their names in lower case.
 #[derive(Debug, Default)]
@@ -38,6 +40,12 @@ impl NamedValues {
             all.values.insert(name.to_lowercase(), (text, is_secret));
         }
         all
+    }
+
+    /// The values that are secrets.
+    pub fn secrets(&self) -> Vec<Arc<str>> {
+        let secrets = self.values.values().filter(|(_, is_secret)| *is_secret);
+        secrets.map(|(value, _)| Arc::from(value.as_str())).collect()
     }
 
     /// Replaces the values in a text, or reports an unknown name.
@@ -83,6 +91,13 @@ impl NamedValues {
             let name = rest[open + 2..close].trim();
             filled.push_str(&rest[..open]);
             masked.push_str(&rest[..open]);
+            if name.contains(NO_NAME) {
+                // The initializer of a C# dictionary: {{"a", 1}, {"b", 2}}.
+                filled.push_str("{{");
+                masked.push_str("{{");
+                rest = &rest[open + 2..];
+                continue;
+            }
             match self.values.get(&name.to_lowercase()) {
                 Some((value, is_secret)) => {
                     filled.push_str(value);

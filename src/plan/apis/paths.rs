@@ -2,13 +2,15 @@
 
 use super::{
     blueprint::ApiBlueprint,
-    entities::{Ids, report_unknown},
     sources::ApiSource,
     subscriptions::choice,
     table::{ApiTable, OperationEntry, PathEntry, VersionEntry, VersionPlace},
 };
 use crate::{
-    config::{Diagnostics, Spanned, codes},
+    config::{
+        Diagnostics, Spanned, codes,
+        ids::{Ids, report_unknown},
+    },
     plan::{blueprint::RouteBlueprint, check::CheckContext},
 };
 

@@ -2,25 +2,33 @@
 
 use super::{
     blueprint::{BackendBlueprint, BackendKind},
-    entities::{Ids, report_unknown},
+    certificates::certificates,
     identities::{identities, loggers},
     named_values::{NamedValues, service_url},
     subscriptions::choice,
 };
 use crate::{
     base::{from_text::FromText, ip_set::IpRange, units::DurationText},
-    config::{Diagnostics, Spanned, codes, values::items},
+    config::{
+        Diagnostics, Spanned, codes,
+        ids::{Ids, report_unknown},
+        values::items,
+    },
     plan::{
         check::CheckContext,
-        document::backends::{BackendDocument, BreakerRuleDocument},
+        document::backends::{
+            BackendDocument, BreakerRuleDocument, FailureConditionDocument, StatusRangeDocument,
+        },
     },
     stages::{
-        program::backend::{BreakerRule, Credentials, HostRule},
+        program::backend::{BreakerRule, Credentials, HostRule, ServiceCertificate, ServiceCertificates},
         statements::compiler::Facts,
     },
 };
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
+/// The failures without a status that open a circuit.
+const ERROR_REASONS: [&str; 2] = ["Timeout", "BackendConnectionFailure"];
 /// Members of one pool at most.
 const MAX_MEMBERS: usize = 30;
 const DEFAULT_ENTRA: &str = "https://login.microsoftonline.com";
@@ -69,6 +77,7 @@ pub fn backend_ids(scope: &CheckContext) -> Ids {
 pub fn backends(
     scope: &CheckContext,
     values: &NamedValues,
+    certificates: &ServiceCertificates,
     diagnostics: &mut Diagnostics,
 ) -> Vec<BackendBlueprint> {
     let ids = backend_ids(scope);
@@ -77,7 +86,7 @@ pub fn backends(
         .filter_map(|(id, backend)| {
             let kind = match choice(&backend.kind, &["Single", "Pool"], diagnostics).as_str() {
                 "Pool" => pool(scope, backend, &ids, diagnostics)?,
-                _ => single(backend, values, diagnostics)?,
+                _ => single(backend, values, certificates, diagnostics)?,
             };
             Some(BackendBlueprint { id: id.to_lowercase(), kind })
         })
@@ -87,6 +96,7 @@ pub fn backends(
 fn single(
     backend: &Spanned<BackendDocument>,
     values: &NamedValues,
+    certificates: &ServiceCertificates,
     diagnostics: &mut Diagnostics,
 ) -> Option<BackendKind> {
     let Some(url) = &backend.url else {
@@ -94,13 +104,26 @@ fn single(
         return None;
     };
     let url = service_url(url, values, diagnostics)?;
-    let credentials = credentials(backend, values, diagnostics);
+    let certificate = certificate(backend, certificates, diagnostics);
+    let credentials = Credentials { certificate, ..credentials(backend, values, diagnostics) };
     let off = |setting: Option<&Option<Spanned<bool>>>| {
         setting.and_then(Option::as_ref).is_some_and(|on| !on.value)
     };
     let tls = backend.tls.as_ref();
-    let accepts_any_certificate = off(tls.map(|tls| &tls.validate_certificate_chain))
-        || off(tls.map(|tls| &tls.validate_certificate_name));
+    let accepts_any_certificate = off(tls.map(|tls| &tls.validate_certificate_chain));
+    if let Some(set) = tls.and_then(|tls| tls.validate_certificate_name.as_ref()).filter(|set| !set.value)
+        && !accepts_any_certificate
+    {
+        diagnostics
+            .error(
+                codes::API_ENTITY,
+                set.span,
+                "ValidateCertificateName is false, and ValidateCertificateChain is not",
+            )
+            .help(
+                "set ValidateCertificateChain to false as well, or ServerName in the TlsOptions of a cluster",
+            );
+    }
     let rules = backend.circuit_breaker.as_ref().map(|breaker| &breaker.rules);
     let breaker = rules.and_then(|rules| breaker(rules, diagnostics));
     Some(BackendKind::Single { url, credentials, breaker, accepts_any_certificate })
@@ -131,13 +154,29 @@ fn credentials(
             credentials.authorization =
                 Some(format!("{scheme} {}", values.fill(&parameter, span, diagnostics)));
         }
-        if let Some(list) = written.certificate_ids.as_ref().filter(|list| !list.is_empty()) {
-            diagnostics
-                .error(codes::POLICY_NOT_YET, list.span, "CertificateIds is not supported yet")
-                .help("set CertificateFile and KeyFile in the TlsOptions of a cluster");
-        }
     }
     credentials
+}
+
+/// The client certificate of a backend.
+fn certificate(
+    backend: &BackendDocument,
+    certificates: &ServiceCertificates,
+    diagnostics: &mut Diagnostics,
+) -> Option<Arc<ServiceCertificate>> {
+    let list = backend.credentials.as_ref()?.certificate_ids.as_ref().filter(|list| !list.is_empty())?;
+    let [id] = list.as_slice() else {
+        diagnostics
+            .error(codes::API_ENTITY, list.span, "a backend has one client certificate")
+            .help("keep one id in CertificateIds");
+        return None;
+    };
+    let found = certificates.get(&id.to_lowercase()).cloned();
+    if found.is_none() {
+        let known = Ids::new(certificates.values().map(|certificate| certificate.id.as_str()));
+        report_unknown("certificate", id, id.span, &known, diagnostics);
+    }
+    found
 }
 
 fn breaker(
@@ -155,30 +194,56 @@ fn breaker(
         diagnostics.error(codes::API_ENTITY, rule.span, "the rule needs FailureCondition");
         return None;
     };
-    let count =
-        condition.count.as_ref().and_then(|count| usize::try_from(count.value).ok()).filter(|n| *n > 0);
-    let percentage = condition.percentage.as_ref().map(|percentage| percentage.value);
-    if count.is_some() == percentage.is_some() {
-        diagnostics.error(
-            codes::API_ENTITY,
-            condition.span,
-            "FailureCondition has either Count or Percentage, greater than 0",
-        );
-        return None;
-    }
-    let status = |setting: &Option<Spanned<i64>>, default| {
-        setting.as_ref().map_or(default, |set| u16::try_from(set.value).unwrap_or(default))
-    };
-    let ranges = items(&condition.status_code_ranges).iter();
+    let (count, percentage) = threshold(condition, diagnostics)?;
     Some(BreakerRule {
         count,
         percentage,
         interval: duration(&condition.interval, Duration::from_secs(60), diagnostics),
-        statuses: ranges.map(|range| (status(&range.min, 0), status(&range.max, 599))).collect(),
-        reasons: items(&condition.error_reasons).iter().map(|reason| reason.value.clone()).collect(),
+        statuses: items(&condition.status_code_ranges)
+            .iter()
+            .map(|range| statuses(range, diagnostics))
+            .collect(),
+        reasons: items(&condition.error_reasons)
+            .iter()
+            .map(|reason| choice(&Some(reason.clone()), &ERROR_REASONS, diagnostics))
+            .collect(),
         trip: duration(&rule.trip_duration, Duration::from_secs(60), diagnostics),
         accepts_retry_after: rule.accept_retry_after.as_ref().is_some_and(|on| on.value),
     })
+}
+
+/// The count or the percentage of failures that opens a circuit.
+fn threshold(
+    condition: &Spanned<FailureConditionDocument>,
+    diagnostics: &mut Diagnostics,
+) -> Option<(Option<usize>, Option<f64>)> {
+    let count =
+        condition.count.as_ref().and_then(|count| usize::try_from(count.value).ok()).filter(|n| *n > 0);
+    let percentage = condition.percentage.as_ref().map(|percentage| percentage.value);
+    if count.is_some() == percentage.is_some() {
+        let message = "FailureCondition has either Count or Percentage, greater than 0";
+        diagnostics.error(codes::API_ENTITY, condition.span, message);
+        return None;
+    }
+    let is_valid = |set: &f64| *set > 0.0 && *set <= 100.0;
+    if let Some(set) = condition.percentage.as_ref().filter(|set| !is_valid(&set.value)) {
+        diagnostics
+            .error(codes::OUT_OF_RANGE, set.span, format!("invalid Percentage {}", set.value))
+            .help("must be greater than 0, 100 at most");
+    }
+    Some((count, percentage))
+}
+
+/// The first and the last status of a range.
+fn statuses(range: &Spanned<StatusRangeDocument>, diagnostics: &mut Diagnostics) -> (u16, u16) {
+    let status = |setting: &Option<Spanned<i64>>, default| setting.as_ref().map_or(default, |set| set.value);
+    let (min, max) = (status(&range.min, 100), status(&range.max, 599));
+    if !(100..=599).contains(&min) || !(min..=599).contains(&max) {
+        diagnostics
+            .error(codes::OUT_OF_RANGE, range.span, format!("invalid range of statuses {min} to {max}"))
+            .help("must be within 100 to 599, with Min not above Max");
+    }
+    (min.clamp(0, 599) as u16, max.clamp(0, 599) as u16)
 }
 
 fn pool(
@@ -210,6 +275,9 @@ fn pool(
     }
     let session = backend.pool.as_ref().and_then(|pool| pool.session_affinity.as_ref());
     let session = session.and_then(|affinity| affinity.session_id.as_ref());
+    if let Some(id) = session {
+        choice(&id.source, &["Cookie"], diagnostics);
+    }
     let cookie =
         session.map(|id| id.name.as_ref().map_or_else(|| "SessionId".to_owned(), |name| name.value.clone()));
     Some(BackendKind::Pool { members, affinity_cookie: cookie })
@@ -276,7 +344,9 @@ pub fn facts(scope: &CheckContext, values: &NamedValues, diagnostics: &mut Diagn
         backends: backend_names.iter().map(|name| name.to_lowercase()).collect(),
         backend_names,
         identities: identities(scope, &folder, values, diagnostics),
+        certificates: certificates(scope, diagnostics),
         loggers: loggers(scope, &folder, diagnostics),
+        apis: None,
         has_callout_rules: !allow.is_empty(),
         entra_authority: management
             .and_then(|api| api.entra_authority.as_ref())

@@ -1,9 +1,12 @@
 //! Products, users, groups and subscriptions.
 
-use super::entities::{Ids, report_unknown};
 use crate::{
     base::{expr::parse_rfc3339, hex},
-    config::{Diagnostics, Span, Spanned, codes, values::items},
+    config::{
+        Diagnostics, Span, Spanned, codes,
+        ids::{Ids, report_unknown},
+        values::items,
+    },
     plan::document::{
         Document,
         apis::{ApiUserDocument, ProductDocument, SubscriptionDocument},
@@ -90,6 +93,18 @@ pub fn users(document: &Document, diagnostics: &mut Diagnostics) -> HashMap<Stri
         .collect()
 }
 
+fn report_password(hash: &Option<Spanned<String>>, diagnostics: &mut Diagnostics) {
+    if let Some(hash) = hash {
+        diagnostics
+            .error(
+                codes::POLICY_NOT_YET,
+                hash.span,
+                "PasswordHash is not supported yet: users do not sign in",
+            )
+            .help("remove the setting");
+    }
+}
+
 fn one_user(
     id: &Spanned<String>,
     user: &Spanned<ApiUserDocument>,
@@ -109,6 +124,7 @@ fn one_user(
             }
         }
     }
+    report_password(&user.password_hash, diagnostics);
     let is_developer = own.iter().any(|(id, _)| id == "Developers");
     if !is_developer {
         own.insert(0, ("Developers".to_owned(), "Developers".to_owned()));

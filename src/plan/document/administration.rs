@@ -25,6 +25,8 @@ use serde::{Deserialize, Serialize};
 pub enum AdminRole {
     #[default]
     Read,
+    /// Reads everything, and writes below `/management`.
+    Publish,
     Write,
 }
 

@@ -35,7 +35,7 @@ pub struct CredentialsDocument {
     pub query: Setting<SpannedMap<Spanned<String>>>,
     /// The field `Authorization`.
     pub authorization: Setting<AuthorizationDocument>,
-    /// Client certificates. Not supported yet.
+    /// The id of one of `Certificates`, which is presented to the service.
     pub certificate_ids: List<String>,
 }
 
@@ -145,6 +145,16 @@ pub struct SessionIdDocument {
     pub source: Setting<String>,
     /// The name of the cookie. Default: `SessionId`.
     pub name: Setting<String>,
+}
+
+/// A client certificate for services.
+#[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ServiceCertificateDocument {
+    /// A PEM file with the certificate and its intermediate certificates. Required.
+    pub certificate_file: Setting<String>,
+    /// A PEM file with the private key. Required.
+    pub key_file: Setting<String>,
 }
 
 /// A logger of `log-to-eventhub`.

@@ -103,6 +103,8 @@ pub struct Document {
     pub loggers: Entities<LoggerDocument>,
     /// Token sources for `authentication-managed-identity`.
     pub identities: Entities<IdentityDocument>,
+    /// Client certificates for services.
+    pub certificates: Entities<ServiceCertificateDocument>,
     /// What holds for all APIs.
     pub api_management: Setting<ApiManagementDocument>,
     /// Options that apply to every route, unless the route sets them itself. Source: Ocelot, Configuration.

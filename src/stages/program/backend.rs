@@ -4,10 +4,12 @@ use super::{failure::Failure, target::ServiceUrl};
 use crate::{
     backend::{Cluster, attempt::AttemptConfig},
     base::hash::stable_hash,
+    net::tls::{certificate::CertifiedKeyPem, client::ClientTls},
     pipeline::error::{ErrorCode, GatewayError},
 };
 use std::{
     collections::{HashMap, VecDeque},
+    net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -39,12 +41,25 @@ pub struct Service {
     pub breaker: Option<Arc<Breaker>>,
 }
 
+/// A client certificate for services.
+#[derive(Debug)]
+pub struct ServiceCertificate {
+    pub id: String,
+    /// SHA-256 and SHA-1, in hexadecimal digits in lower case.
+    pub thumbprints: Vec<String>,
+    pub pair: CertifiedKeyPem,
+}
+
+/// Client certificates by their ids in lower case.
+pub type ServiceCertificates = HashMap<String, Arc<ServiceCertificate>>;
+
 /// What replaces the credentials of the request.
 #[derive(Clone, Default)]
 pub struct Credentials {
     pub headers: Vec<(String, String)>,
     pub query: Vec<(String, String)>,
     pub authorization: Option<String>,
+    pub certificate: Option<Arc<ServiceCertificate>>,
 }
 
 impl std::fmt::Debug for Credentials {
@@ -231,7 +246,7 @@ impl Breaker {
 }
 
 /// Makes the cluster of a URL.
-pub type MakeCluster = Box<dyn Fn(&ServiceUrl) -> Arc<Cluster> + Send + Sync>;
+pub type MakeCluster = Box<dyn Fn(&ServiceUrl, &ClientTls) -> Arc<Cluster> + Send + Sync>;
 
 /// Services that URLs name: of `set-backend-service` and of call-outs.
 pub struct Services {
@@ -240,7 +255,7 @@ pub struct Services {
     /// Hosts that call-outs may and may not call.
     pub allow: Vec<HostRule>,
     pub deny: Vec<HostRule>,
-    known: Mutex<HashMap<String, Arc<Cluster>>>,
+    known: Mutex<HashMap<(String, ClientTls), Arc<Cluster>>>,
 }
 
 impl std::fmt::Debug for Services {
@@ -260,7 +275,28 @@ pub enum HostRule {
     Network(crate::base::ip_set::IpRange),
 }
 
+impl HostRule {
+    /// Whether a host name, or an address as a host, is covered.
+    pub fn matches_host(&self, host: &str) -> bool {
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        match self {
+            HostRule::Host(pattern) => match pattern.strip_prefix("*.") {
+                Some(suffix) => host.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.')),
+                None => *pattern == host,
+            },
+            HostRule::Network(network) => {
+                host.parse::<IpAddr>().is_ok_and(|address| network.contains(address.to_canonical()))
+            }
+        }
+    }
+}
+
 impl Services {
+    /// Whether a host is never called.
+    pub fn denies(&self, host: &str) -> bool {
+        self.deny.iter().any(|rule| rule.matches_host(host))
+    }
+
     /// No services yet.
     pub fn new(
         make: MakeCluster,
@@ -272,18 +308,18 @@ impl Services {
     }
 
     /// The cluster of a URL; expressions may name a bounded number of them.
-    pub fn cluster(&self, url: &ServiceUrl) -> Result<Arc<Cluster>, Failure> {
+    pub fn cluster(&self, url: &ServiceUrl, tls: &ClientTls) -> Arc<Cluster> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let origin = url.origin();
-        if let Some(cluster) = known.get(&origin) {
-            return Ok(cluster.clone());
+        let key = (url.origin(), tls.clone());
+        if let Some(cluster) = known.get(&key) {
+            return cluster.clone();
         }
         if known.len() >= MAX_SERVICES {
             known.clear();
         }
-        let cluster = (self.make)(url);
-        known.insert(origin, cluster.clone());
-        Ok(cluster)
+        let cluster = (self.make)(url, tls);
+        known.insert(key, cluster.clone());
+        cluster
     }
 }
 

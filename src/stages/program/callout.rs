@@ -1,10 +1,16 @@
 //! The requests that programs send: pooled connections, bounded in time and size, to hosts that are allowed.
 
-use super::{backend::HostRule, context::Context, entities::Shared, failure::Failure, target::ServiceUrl};
+use super::{
+    backend::{HostRule, ServiceCertificate},
+    context::Context,
+    entities::Shared,
+    failure::Failure,
+    target::ServiceUrl,
+};
 use crate::{
     backend::attempt,
     base::expr::HeldResponse,
-    net::{buffered_client::BufferedClient, h1::hop_by_hop::HopByHop},
+    net::{buffered_client::BufferedClient, h1::hop_by_hop::HopByHop, tls::client::ClientTls},
     pipeline::{
         body::Body,
         collect::collect_response,
@@ -49,6 +55,8 @@ pub struct CallOut {
     pub timeout: Duration,
     /// The statements set `Host`.
     pub keeps_host: bool,
+    /// The client certificate of the connection.
+    pub certificate: Option<Arc<ServiceCertificate>>,
     /// The bearer token of the call.
     pub token: Option<PendingToken>,
     peer: Peer,
@@ -79,6 +87,7 @@ impl CallOut {
             body,
             timeout: Duration::from_secs(60),
             keeps_host: false,
+            certificate: None,
             token: None,
             peer: context.exchange.client.peer,
             worker: context.exchange.worker,
@@ -105,7 +114,9 @@ async fn send(mut call: CallOut, shared: Arc<Shared>) -> Result<HeldResponse, Fa
         let token = token.await?;
         call.request.set(b"Authorization", format!("Bearer {token}").as_bytes());
     }
-    let cluster = shared.services.cluster(&call.url)?;
+    let client_certificate = call.certificate.as_ref().map(|certificate| certificate.pair.clone());
+    let tls = ClientTls { client_certificate, ..ClientTls::default() };
+    let cluster = shared.services.cluster(&call.url, &tls);
     let mut terms = shared.services.terms.clone();
     terms.timeout = call.timeout;
     terms.preserve_host = call.keeps_host;
@@ -174,10 +185,7 @@ async fn check_target(url: &ServiceUrl, shared: &Shared) -> Result<(), Failure> 
         Err(_) => resolve(&host, url.port).await,
     };
     let matches = |rule: &HostRule| match rule {
-        HostRule::Host(pattern) => match pattern.strip_prefix("*.") {
-            Some(suffix) => host.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.')),
-            None => *pattern == host,
-        },
+        HostRule::Host(_) => rule.matches_host(&host),
         HostRule::Network(network) => {
             addresses.iter().any(|address| network.contains(address.to_canonical()))
         }

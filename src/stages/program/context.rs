@@ -1,14 +1,15 @@
 //! The state of a program for one exchange.
 
 use super::{
-    backend::Backend,
+    backend::{Backend, ServiceCertificate},
     entities::{ApiOperation, Product, Shared, Subscription},
     failure::LastError,
     section::Section,
     target::{RequestUrl, Target},
+    trace::Trace,
 };
 use crate::{
-    base::expr::Value,
+    base::expr::{Usage, Value},
     net::h1::hop_by_hop::HopByHop,
     pipeline::{
         body::ClientBody,
@@ -59,6 +60,11 @@ pub struct ForwardOptions {
 
 /// A change that waits for the response.
 pub trait AfterResponse: Send + Sync + std::fmt::Debug {
+    /// What it reads.
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
+
     /// Runs before `outbound` ends.
     fn finish(&self, context: &mut Context<'_>);
 }
@@ -84,6 +90,8 @@ pub struct Context<'a> {
     pub target: Target,
     /// The backend in the place of the operation's own.
     pub backend: Option<Arc<Backend>>,
+    /// The client certificate of connections to the service.
+    pub certificate: Option<Arc<ServiceCertificate>>,
     /// A URL replaces the backend.
     pub has_own_service: bool,
     /// The URL as the client sent it.
@@ -102,6 +110,8 @@ pub struct Context<'a> {
     /// What one statement keeps for another.
     pub notes: Vec<(&'static str, Box<dyn Any + Send + Sync>)>,
     pub now: SystemTime,
+    /// The trace that the client has asked for.
+    pub trace: Option<Trace>,
 }
 
 impl Context<'_> {

@@ -77,6 +77,12 @@ impl RateWindow {
         self.current += increment;
     }
 
+    /// Takes counted calls back.
+    pub fn give_back(&mut self, period: Duration, increment: u64, now: Instant) {
+        self.advance(period, now);
+        self.current = self.current.saturating_sub(increment);
+    }
+
     /// Whether what is counted, this call included, is within another limit.
     pub fn is_within(&mut self, limit: u64, period: Duration, now: Instant) -> RateDecision {
         self.advance(period, now);

@@ -1,5 +1,7 @@
 //! What programs read of APIs, products, subscriptions and users.
 
+use crate::telemetry::policies::PolicyMetrics;
+
 use super::{backend::Backend, failure::ErrorForm, target::OperationTemplate};
 use std::{
     collections::HashMap,
@@ -134,4 +136,9 @@ pub struct Shared {
     pub services: Arc<super::backend::Services>,
     pub counters: Arc<super::counters::Counters>,
     pub tokens: Arc<super::token_schemes::TokenSchemes>,
+    pub traces: Arc<super::trace::Traces>,
+    /// The secret named values, for masks.
+    pub secrets: Vec<Arc<str>>,
+    /// The counters of `emit-metric`.
+    pub metrics: Arc<PolicyMetrics>,
 }

@@ -8,7 +8,7 @@ use crate::{
         response::{Response, rescue},
     },
 };
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 /// The form of error bodies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +46,9 @@ pub struct Failure {
     /// For the log only.
     pub log: String,
 }
+
+/// A failure and the statement that caused it.
+pub type Failed = (Failure, Option<Arc<Origin>>);
 
 /// What the client reads of an error of the publisher.
 const INTERNAL: &str = "Internal server error";

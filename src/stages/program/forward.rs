@@ -12,6 +12,7 @@ use crate::{
         Cluster,
         attempt::{self, AttemptConfig, Http2},
     },
+    net::tls::client::ClientTls,
     pipeline::{
         body::{BodyRead, Chunk, ClientBody, Framing},
         error::GatewayError,
@@ -20,6 +21,7 @@ use crate::{
         response::{Response, RouteResult},
     },
 };
+use bytes::Bytes;
 use std::{
     sync::Arc,
     task::{Context as TaskContext, Poll},
@@ -44,9 +46,27 @@ pub async fn forward(context: &mut Context<'_>, options: ForwardOptions) -> Resu
         context.response = Some(response);
         let Some(url) = followed else { return Ok(()) };
         redirects += 1;
+        repeat_as(context, &url);
         context.target.path.clone_from(&url.base);
         context.target.query.clone_from(&url.query);
         context.target.url = Some(Arc::new(ServiceUrl { base: String::new(), query: String::new(), ..url }));
+    }
+}
+
+/// Prepares the request for its new place, as browsers do (RFC 9110 15.4).
+fn repeat_as(context: &mut Context<'_>, url: &ServiceUrl) {
+    let status = context.response.as_ref().map_or(0, |response| response.head.status);
+    let method = context.exchange.request.method();
+    let becomes_get = status == 303 && method != b"HEAD" || matches!(status, 301 | 302) && method == b"POST";
+    if becomes_get {
+        context.exchange.request.set_method(b"GET");
+        context.exchange.request.remove(b"Content-Type");
+        context.set_request_body(Bytes::new());
+    }
+    let is_same = context.target.url.as_ref().is_some_and(|current| current.origin() == url.origin());
+    if !is_same {
+        context.exchange.request.remove(b"Authorization");
+        context.has_own_service = true;
     }
 }
 
@@ -56,14 +76,25 @@ fn redirect(response: &Response) -> Option<String> {
         .then(|| response.head.get(b"Location").map(|value| String::from_utf8_lossy(value).into_owned()))?
 }
 
-/// The URL of a redirect to the same host.
+/// The URL of a redirect to the same host, or to one that call-outs are allowed to call.
 fn next_url(context: &Context<'_>, location: &str) -> Option<ServiceUrl> {
     let current = context.target.url.as_ref()?;
-    let url = match location.starts_with('/') {
-        true => ServiceUrl::parse(&format!("{}://{}{location}", current.scheme(), current.authority()))?,
-        false => ServiceUrl::parse(location)?,
+    let path = context.target.full_path();
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let origin = format!("{}://{}", current.scheme(), current.authority());
+    let absolute = match location {
+        _ if location.contains("://") => location.to_owned(),
+        _ if location.starts_with("//") => format!("{}:{location}", current.scheme()),
+        _ if location.starts_with('/') => format!("{origin}{location}"),
+        _ if location.starts_with('?') => format!("{origin}{path}{location}"),
+        _ => format!("{origin}{folder}/{location}"),
     };
-    (url.host.eq_ignore_ascii_case(&current.host) && url.port == current.port).then_some(url)
+    let url = ServiceUrl::parse(&absolute)?;
+    let is_same = url.host.eq_ignore_ascii_case(&current.host) && url.port == current.port;
+    let services = &context.shared.services;
+    let is_allowed =
+        || services.allow.iter().any(|rule| rule.matches_host(&url.host)) && !services.denies(&url.host);
+    (is_same || is_allowed()).then_some(url)
 }
 
 async fn forward_once(context: &mut Context<'_>, options: ForwardOptions) -> Result<Response, Failure> {
@@ -90,6 +121,7 @@ async fn forward_once(context: &mut Context<'_>, options: ForwardOptions) -> Res
         }
         apply_credentials(context, &service.credentials);
     }
+    let cluster = with_certificate(context, cluster)?;
     let terms = terms_with(terms, options, context);
     let outcome = call(context, &cluster, &terms).await;
     if let Some(breaker) = service.and_then(|service| service.breaker.as_ref()) {
@@ -110,7 +142,16 @@ fn own_service(context: &Context<'_>) -> Result<(Arc<Cluster>, AttemptConfig), F
         Some(Backend::Single(service)) => service.terms.clone(),
         _ => context.shared.services.terms.clone(),
     };
-    Ok((context.shared.services.cluster(&url)?, terms))
+    Ok((context.shared.services.cluster(&url, &ClientTls::default()), terms))
+}
+
+/// The same service, with connections that present the client certificate of the program.
+fn with_certificate(context: &Context<'_>, cluster: Arc<Cluster>) -> Result<Arc<Cluster>, Failure> {
+    let Some(certificate) = &context.certificate else { return Ok(cluster) };
+    let url = context.target.url.as_ref();
+    let url = url.ok_or_else(|| Failure::statement("authentication-certificate: the service has no URL"))?;
+    let tls = ClientTls { client_certificate: Some(certificate.pair.clone()), ..cluster.client_tls() };
+    Ok(context.shared.services.cluster(url, &tls))
 }
 
 /// Counts the outcome of a call for a circuit breaker.

@@ -63,6 +63,11 @@ pub trait Statement: Send + Sync + Debug {
         None
     }
 
+    /// The response to a request that no operation takes, if the statement has one.
+    fn policy_file(&self, _context: &Context<'_>) -> Option<Response> {
+        None
+    }
+
     /// A call-out that runs with others in `wait`; `None`: it runs at once.
     fn prepare_call(&self, _context: &mut Context<'_>) -> Result<Option<PreparedCall>, Failure> {
         Ok(None)
@@ -118,6 +123,14 @@ pub fn usage_of_block(instructions: &[Instruction]) -> Usage {
         Instruction::Run(statement, _) => all.and(statement.usage()),
         Instruction::Unless(condition, ..) => all.and(condition.usage()),
         Instruction::Skip(_) => all,
+    })
+}
+
+/// Whether a statement among instructions reads the body of the message of its section.
+pub fn block_reads_message_body(instructions: &[Instruction]) -> bool {
+    instructions.iter().any(|instruction| match instruction {
+        Instruction::Run(statement, _) => statement.reads_message_body(),
+        _ => false,
     })
 }
 

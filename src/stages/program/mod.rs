@@ -6,10 +6,12 @@
 
 pub mod backend;
 pub mod bandwidth;
+pub mod block;
 pub mod body;
 pub mod callout;
 pub mod context;
 pub mod counters;
+pub mod dry_run;
 pub mod effective;
 pub mod entities;
 pub mod failure;
@@ -25,6 +27,7 @@ pub mod subscription;
 pub mod target;
 pub mod template;
 pub mod token_schemes;
+pub mod trace;
 
 use crate::stages::authentication::state::AuthState;
 pub use context::Context;
@@ -39,4 +42,5 @@ pub use template::Template;
 pub struct ProgramState {
     pub counters: Arc<counters::Counters>,
     pub tokens: Arc<AuthState>,
+    pub traces: Arc<trace::Traces>,
 }

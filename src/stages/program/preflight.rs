@@ -19,8 +19,22 @@ pub fn is_preflight(exchange: &Exchange, operation: &ApiOperation) -> bool {
 /// The response of the first `cors` statement that decides; `None` without such a statement.
 pub(super) fn preflight(context: &Context<'_>, program: &Program) -> Option<Response> {
     let mut has_cors = false;
-    for instruction in &program.section(Section::Inbound).instructions {
-        let Instruction::Run(statement, _) = instruction else { continue };
+    let instructions = &program.section(Section::Inbound).instructions;
+    let mut at = 0;
+    while let Some(instruction) = instructions.get(at) {
+        at += 1;
+        let statement = match instruction {
+            Instruction::Run(statement, _) => statement,
+            Instruction::Unless(_, n, _) => {
+                // Statements of a `choose` do not stand directly in the section.
+                at += n;
+                if let Some(Instruction::Skip(rest)) = instructions.get(at - 1) {
+                    at += rest;
+                }
+                continue;
+            }
+            Instruction::Skip(_) => continue,
+        };
         match statement.preflight(context) {
             Some(Preflight::Respond(response)) => return Some(*response),
             Some(Preflight::Next) => has_cors = true,

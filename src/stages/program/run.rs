@@ -1,16 +1,18 @@
 //! The walk of an exchange through its program.
 
 use super::{
-    body,
+    block::{prepare, run_block},
     context::{CallerContext, Context, RouteTarget},
     entities::{ApiOperation, Product, Shared},
-    failure::{ErrorForm, Failure},
-    instruction::{Flow, Instruction, Program, Statement},
+    failure::{ErrorForm, Failed, Failure},
+    instruction::{Flow, Instruction, Program},
     preflight::{is_preflight, preflight},
     section::{Origin, Section},
     target::{RequestUrl, ServiceUrl, Target},
+    trace::{ID_HEADER, REQUEST_HEADER, Trace},
 };
 use crate::{
+    base::expr::Usage,
     net::h1::hop_by_hop::HopByHop,
     pipeline::{
         body::{Body, ClientBody},
@@ -20,7 +22,7 @@ use crate::{
         response::{Response, RouteResult},
     },
 };
-use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::SystemTime};
+use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
 /// A product context of an API.
 #[derive(Clone, Debug)]
@@ -51,6 +53,16 @@ pub enum RouteProgram {
     Route { program: Arc<Program>, shared: Arc<Shared>, names: Box<[Box<str>]> },
 }
 
+impl RouteProgram {
+    /// The operation, what programs share, and the names of path values.
+    fn parts(&self) -> (Option<&ApiOperation>, Arc<Shared>, &[Box<str>]) {
+        match self {
+            RouteProgram::Operation(target) => (Some(&target.operation), target.shared.clone(), &[]),
+            RouteProgram::Route { shared, names, .. } => (None, shared.clone(), names),
+        }
+    }
+}
+
 /// What runs around a program.
 pub struct Surroundings<'a> {
     pub exchange: &'a mut Exchange,
@@ -62,19 +74,26 @@ pub struct Surroundings<'a> {
     pub failed: Option<GatewayError>,
 }
 
-/// A failure and the statement that caused it.
-pub type Failed = (Failure, Option<Arc<Origin>>);
-
 /// Runs a program.
-pub async fn run(program: &RouteProgram, surroundings: Surroundings<'_>) -> RouteResult {
+pub async fn run<'a>(program: &'a RouteProgram, surroundings: Surroundings<'a>) -> RouteResult {
+    let (mut context, failed) = context_of(program, surroundings);
+    context.trace = wants_trace(&context).then(Trace::default);
+    let chosen = choose_program(program, &mut context);
+    context.keeps_request_body = chosen.keeps_request_body;
+    let response = walk(&mut context, &chosen, failed).await?;
+    Ok(finish(context, response).await)
+}
+
+/// The state of a program at its start, and the failure of a stage in front of it.
+pub(super) fn context_of<'a>(
+    program: &'a RouteProgram,
+    surroundings: Surroundings<'a>,
+) -> (Context<'a>, Option<GatewayError>) {
     let Surroundings { exchange, hop, client, route, failed } = surroundings;
     let caller = take_caller(exchange);
     let original = original_url(exchange);
-    let (operation, shared, names): (_, _, &[Box<str>]) = match program {
-        RouteProgram::Operation(target) => (Some(&target.operation), target.shared.clone(), &[]),
-        RouteProgram::Route { shared, names, .. } => (None, shared.clone(), names),
-    };
-    let mut context = Context {
+    let (operation, shared, names) = program.parts();
+    let context = Context {
         target: target_of(operation, exchange, &original),
         exchange,
         client,
@@ -90,6 +109,7 @@ pub async fn run(program: &RouteProgram, surroundings: Surroundings<'_>) -> Rout
         response: None,
         last_error: None,
         backend: None,
+        certificate: None,
         has_own_service: false,
         original,
         has_own_body: false,
@@ -100,11 +120,21 @@ pub async fn run(program: &RouteProgram, surroundings: Surroundings<'_>) -> Rout
         guards: Vec::new(),
         notes: Vec::new(),
         now: SystemTime::now(),
+        trace: None,
     };
-    let chosen = choose_program(program, &mut context);
-    context.keeps_request_body = chosen.keeps_request_body;
-    let response = walk(&mut context, &chosen, failed).await?;
-    Ok(finish(context, response))
+    (context, failed)
+}
+
+/// Whether the client asks for a trace, with a subscription that may.
+fn wants_trace(context: &Context<'_>) -> bool {
+    let may_trace =
+        context.caller.subscription.as_ref().is_some_and(|subscription| subscription.allows_tracing);
+    may_trace
+        && context
+            .exchange
+            .request
+            .get(REQUEST_HEADER)
+            .is_some_and(|value| value.eq_ignore_ascii_case(b"true"))
 }
 
 /// What the subscription check left.
@@ -114,7 +144,7 @@ fn take_caller(exchange: &mut Exchange) -> CallerContext {
 }
 
 /// The program of the product context.
-fn choose_program(program: &RouteProgram, context: &mut Context<'_>) -> Arc<Program> {
+pub(super) fn choose_program(program: &RouteProgram, context: &mut Context<'_>) -> Arc<Program> {
     match program {
         RouteProgram::Route { program, .. } => program.clone(),
         RouteProgram::Operation(target) => {
@@ -193,6 +223,9 @@ async fn walk(
             return on_error(context, program, (missing_operation(&allow), None), None).await;
         }
         if target.operation.is_none() {
+            if let Some(response) = policy_file(context, program) {
+                return Ok(response);
+            }
             let allow = String::from_utf8_lossy(&context.exchange.routing.allowed_methods).into_owned();
             return on_error(context, program, (missing_operation(&allow), None), None).await;
         }
@@ -212,6 +245,14 @@ async fn walk(
         }
     }
     Ok(context.response.take().unwrap_or_default())
+}
+
+/// The policy file of a `cross-domain` statement.
+fn policy_file(context: &Context<'_>, program: &Program) -> Option<Response> {
+    program.section(Section::Inbound).instructions.iter().find_map(|instruction| match instruction {
+        Instruction::Run(statement, _) => statement.policy_file(context),
+        _ => None,
+    })
 }
 
 /// The failure of a request that no operation takes; `allow`: the methods of its path.
@@ -268,7 +309,7 @@ async fn on_error(
 }
 
 /// The response of a failure.
-fn preset(context: &Context<'_>, failure: Failure) -> Response {
+pub(super) fn preset(context: &Context<'_>, failure: Failure) -> Response {
     let form = context.operation.map_or(ErrorForm::default(), |target| target.api.error_form);
     failure.into_response(form, context.exchange.request.original_path(), &context.exchange.record.id)
 }
@@ -284,84 +325,15 @@ fn log_failure(context: &Context<'_>, failure: &Failure, origin: Option<&Origin>
     log::warn!("request {id}: {statement} in {file} at {pointer}: {}", failure.log);
 }
 
-/// Runs instructions; boxed, because statements contain blocks.
-pub fn run_block<'f>(
-    context: &'f mut Context<'_>,
-    instructions: &'f [Instruction],
-) -> Pin<Box<dyn Future<Output = Result<Flow, Failed>> + Send + 'f>> {
-    Box::pin(run_instructions(context, instructions))
-}
-
-async fn run_instructions(context: &mut Context<'_>, instructions: &[Instruction]) -> Result<Flow, Failed> {
-    let mut at = 0;
-    while let Some(instruction) = instructions.get(at) {
-        at += 1;
-        match instruction {
-            Instruction::Skip(n) => at += n,
-            Instruction::Unless(condition, n, origin) => {
-                let failed = |failure| (failure, Some(origin.clone()));
-                prepare(context, condition.usage()).await.map_err(failed)?;
-                if !condition.bool_value(context).map_err(failed)? {
-                    at += n;
-                }
-            }
-            Instruction::Run(statement, origin) => match run_statement(context, &**statement).await {
-                Ok(Flow::Next) => {}
-                Ok(flow) => return Ok(flow),
-                Err(failure) => return Err((failure, Some(innermost(context, origin)))),
-            },
-        }
-    }
-    Ok(Flow::Next)
-}
-
-/// The statement in a block that failed, rather than the block.
-fn innermost(context: &mut Context<'_>, origin: &Arc<Origin>) -> Arc<Origin> {
-    let at = context.notes.iter().position(|(name, _)| *name == "failed-origin");
-    let inner = at.map(|at| context.notes.remove(at).1);
-    inner
-        .and_then(|inner| inner.downcast::<Arc<Origin>>().ok())
-        .map_or_else(|| origin.clone(), |inner| *inner)
-}
-
-/// Hands the failure of a statement in a block to the statement that contains it.
-pub fn raise(context: &mut Context<'_>, (failure, origin): Failed) -> Failure {
-    if let Some(origin) = origin {
-        context.notes.push(("failed-origin", Box::new(origin)));
-    }
-    failure
-}
-
-async fn run_statement(context: &mut Context<'_>, statement: &dyn Statement) -> Result<Flow, Failure> {
-    if context.exchange.is_dry_run && !statement.runs_dry() {
-        return Ok(Flow::Next);
-    }
-    let mut usage = statement.usage();
-    if statement.reads_message_body() {
-        let is_response = context.section.is_response();
-        usage.request_body |= !is_response;
-        usage.response_body |= is_response;
-    }
-    prepare(context, usage).await?;
-    if statement.waits() { statement.start(context).await } else { statement.run(context) }
-}
-
-/// Collects the bodies that a statement reads.
-pub async fn prepare(context: &mut Context<'_>, usage: crate::base::expr::Usage) -> Result<(), Failure> {
-    let exchange = &*context.exchange;
-    let is_coded = || exchange.request.get(b"Content-Encoding").is_some();
-    if usage.request_body && (exchange.body.collected.is_none() || is_coded()) {
-        body::collect_request(context).await?;
-    }
-    if usage.response_body && context.response.is_some() {
-        body::collect_backend_response(context).await?;
-    }
-    Ok(())
-}
-
 /// What follows the last statement: counts that waited for the response, and the fields that statements add.
-fn finish(mut context: Context<'_>, response: Response) -> Response {
+async fn finish(mut context: Context<'_>, response: Response) -> Response {
     context.response = Some(response);
+    let usage = context.after_response.iter().fold(Usage::default(), |all, change| all.and(change.usage()));
+    if let Err(failure) = prepare(&mut context, usage).await {
+        log_failure(&context, &failure, None);
+        context.exchange.record.error_code = Some(failure.error.code);
+        context.response = Some(preset(&context, failure));
+    }
     for change in std::mem::take(&mut context.after_response) {
         change.finish(&mut context);
     }
@@ -370,6 +342,13 @@ fn finish(mut context: Context<'_>, response: Response) -> Response {
         response.head.set(name.as_bytes(), value.as_bytes());
     }
     mend_length(&mut response.head, &response.body);
+    if let Some(trace) = context.trace.take() {
+        let id = String::from_utf8_lossy(&context.exchange.record.id).into_owned();
+        let key = context.caller.key.clone();
+        let secrets: Vec<Arc<str>> = context.shared.secrets.iter().cloned().chain(key).collect();
+        context.shared.traces.keep(&id, &trace, &secrets);
+        response.head.set(ID_HEADER, id.as_bytes());
+    }
     context.exchange.response.guards.extend(context.guards);
     response
 }

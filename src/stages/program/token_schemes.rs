@@ -13,6 +13,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+/// Maximum number of schemes; expressions may name tenants and issuers.
+const MAX_SCHEMES: usize = 1024;
+
 /// Schemes by their settings. They are kept while a plan has them.
 #[derive(Debug)]
 pub struct TokenSchemes {
@@ -31,6 +34,9 @@ impl TokenSchemes {
     /// The scheme with these settings.
     pub fn scheme(&self, settings: &Arc<SchemeConfig>) -> Arc<Scheme> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_SCHEMES {
+            known.clear();
+        }
         let make = || self.state.scheme(settings, &self.background, &self.clock);
         known.entry(settings.clone()).or_insert_with(make).clone()
     }

@@ -210,7 +210,8 @@ impl Statement for IpFilter {
     }
 }
 
-fn client_certificate(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<Arc<dyn Statement>> {
+/// Reports validations that the gateway cannot do, or cannot leave out.
+fn check_validations(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<()> {
     if args.flag("validate-revocation", false) {
         compiler
             .diagnostics
@@ -222,6 +223,18 @@ fn client_certificate(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> 
             .help("the gateway reads neither revocation lists nor OCSP");
         return None;
     }
+    if !args.flag("validate-trust", true) {
+        compiler
+            .diagnostics
+            .error(codes::POLICY_ATTRIBUTE, args.span_of("validate-trust"), "`validate-trust` must be true")
+            .help("the listener accepts certificates of its ClientCertificates.Authorities only");
+        return None;
+    }
+    Some(())
+}
+
+fn client_certificate(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<Arc<dyn Statement>> {
+    check_validations(args, compiler)?;
     let identities = args.objects("identities").iter();
     if identities
         .clone()

@@ -301,11 +301,17 @@ impl Statement for SendRequest {
             self.mode.iter().chain(&self.timeout).chain(&self.url).chain(&self.method).chain(&self.backend),
         );
         let headers = self.headers.iter().fold(Usage::default(), |all, header| all.and(header.usage()));
-        let mut all = own.and(headers).and(self.body.as_ref().map(BodySource::usage).unwrap_or_default());
+        let credential = self.credential.as_ref().map(Credential::usage).unwrap_or_default();
+        let body = self.body.as_ref().map(BodySource::usage).unwrap_or_default();
+        let mut all = own.and(headers).and(credential).and(body);
         all.request_body |= self.mode.as_ref().is_some_and(|mode| {
             mode.literal_text().is_none_or(|mode| &*mode == "copy") && self.body.is_none()
         });
         all
+    }
+
+    fn reads_message_body(&self) -> bool {
+        self.body.as_ref().is_some_and(BodySource::reads_message_body)
     }
 
     fn waits(&self) -> bool {

@@ -2,10 +2,12 @@
 
 use super::{logger::Logger, token_source::TokenSource};
 use crate::{
-    config::{Diagnostics, Node, Span},
+    config::{Diagnostics, Node, Span, ids::Ids},
     stages::{
         authentication::scheme_set::SchemeSet,
-        program::{Instruction, Scope, Section, Statement, instruction::Described},
+        program::{
+            Instruction, Scope, Section, Statement, backend::ServiceCertificates, instruction::Described,
+        },
     },
 };
 use std::{
@@ -22,7 +24,10 @@ pub struct Facts {
     /// In lower case.
     pub backends: HashSet<String>,
     pub backend_names: Vec<String>,
+    /// Ids and display names of APIs; `None`: they are not known.
+    pub apis: Option<Ids>,
     pub identities: HashMap<String, Arc<TokenSource>>,
+    pub certificates: ServiceCertificates,
     pub loggers: HashMap<String, Arc<Logger>>,
     pub has_callout_rules: bool,
     pub entra_authority: String,

@@ -3,6 +3,7 @@
 use super::{
     args::Args,
     compiler::{StatementCompiler, done},
+    cross_domain::SPEC,
     messages::{switch, texts},
     schema::{Kind, attribute},
     spec::Spec,
@@ -19,41 +20,44 @@ use crate::{
 use std::sync::Arc;
 
 /// The statements of this group.
-pub const SPECS: &[Spec] = &[Spec {
-    name: "cors",
-    sections: "i",
-    scopes: &[],
-    is_once: true,
-    bare: None,
-    attributes: &[
-        attribute(
-            "allow-credentials",
-            Kind::Bool,
-            "Whether responses to requests with credentials may be read. Default: false.",
-        )
-        .dynamic(),
-        attribute(
-            "terminate-unmatched-request",
-            Kind::Bool,
-            "Whether GET and HEAD from other origins get an empty 200. Default: true.",
-        )
-        .dynamic(),
-        attribute("allowed-origins", Kind::Texts, "Origins such as https://app.example, or `*` alone.")
-            .dynamic()
-            .required(),
-        attribute("allowed-methods", Kind::Texts, "Methods, or `*`. Default: GET and POST.").dynamic(),
-        attribute(
-            "preflight-result-max-age",
-            Kind::Number(0.0, 86_400_000.0),
-            "Seconds for which browsers keep the answer. Default: 0.",
-        )
-        .dynamic(),
-        attribute("allowed-headers", Kind::Texts, "Headers of requests, or `*`.").dynamic().required(),
-        attribute("expose-headers", Kind::Texts, "Headers of responses that scripts may read.").dynamic(),
-    ],
-    about: "Answers CORS preflight requests and marks responses for other origins.",
-    compile,
-}];
+pub const SPECS: &[Spec] = &[
+    SPEC,
+    Spec {
+        name: "cors",
+        sections: "i",
+        scopes: &[],
+        is_once: true,
+        bare: None,
+        attributes: &[
+            attribute(
+                "allow-credentials",
+                Kind::Bool,
+                "Whether responses to requests with credentials may be read. Default: false.",
+            )
+            .dynamic(),
+            attribute(
+                "terminate-unmatched-request",
+                Kind::Bool,
+                "Whether GET and HEAD from other origins get an empty 200. Default: true.",
+            )
+            .dynamic(),
+            attribute("allowed-origins", Kind::Texts, "Origins such as https://app.example, or `*` alone.")
+                .dynamic()
+                .required(),
+            attribute("allowed-methods", Kind::Texts, "Methods, or `*`. Default: GET and POST.").dynamic(),
+            attribute(
+                "preflight-result-max-age",
+                Kind::Number(0.0, 86_400_000.0),
+                "Seconds for which browsers keep the answer. Default: 0.",
+            )
+            .dynamic(),
+            attribute("allowed-headers", Kind::Texts, "Headers of requests, or `*`.").dynamic().required(),
+            attribute("expose-headers", Kind::Texts, "Headers of responses that scripts may read.").dynamic(),
+        ],
+        about: "Answers CORS preflight requests and marks responses for other origins.",
+        compile,
+    },
+];
 
 fn compile(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<Arc<dyn Statement>> {
     let origins = args.templates("allowed-origins").unwrap_or_default();
@@ -122,7 +126,8 @@ impl Rules {
         }
         Ok(Some(Allowed {
             origin: if is_any { "*".to_owned() } else { origin.to_owned() },
-            credentials: switch(&self.credentials, false, context)?,
+            // Browsers refuse `*` together with credentials.
+            credentials: !is_any && switch(&self.credentials, false, context)?,
             exposed: texts(&self.exposed, context)?,
         }))
     }
@@ -176,7 +181,14 @@ fn origin(context: &Context<'_>) -> Option<String> {
 
 impl Statement for Cors {
     fn usage(&self) -> Usage {
-        usage_of(self.0.origins.iter().chain(&self.0.headers).chain(&self.0.exposed))
+        let rules = &self.0;
+        let lists = rules
+            .origins
+            .iter()
+            .chain(&rules.headers)
+            .chain(&rules.exposed)
+            .chain(rules.methods.iter().flatten());
+        usage_of(lists.chain(&rules.credentials).chain(&rules.terminates).chain(&rules.max_age))
     }
 
     fn run(&self, context: &mut Context<'_>) -> Result<Flow, Failure> {

@@ -1,8 +1,9 @@
 //! What rate limits and quotas have in common: keys, increments, parts for APIs and operations.
 
-use super::args::Args;
+use super::{args::Args, compiler::StatementCompiler};
 use crate::{
     base::expr::Usage,
+    config::codes,
     stages::program::{Context, Failure, Template, template::usage_of},
 };
 use std::sync::Arc;
@@ -31,6 +32,13 @@ impl Increment {
         usage_of(self.condition.iter().chain(&self.count))
     }
 
+    /// What it reads before the response is known; the body of the request is kept for an increment that waits.
+    pub(super) fn usage_at_once(&self) -> Usage {
+        let mut usage = self.usage();
+        usage.response_body &= !usage.response;
+        usage
+    }
+
     pub(super) fn value(&self, context: &Context<'_>) -> Result<u64, Failure> {
         let counts = self.condition.as_ref().map_or(Ok(true), |condition| condition.bool_value(context))?;
         let count = self.count.as_ref().map_or(Ok(1), |count| count.int(context))?;
@@ -53,25 +61,57 @@ pub(super) struct PartLimit {
     pub(super) period: u64,
 }
 
-pub(super) fn parts(apis: &[Args]) -> Vec<PartLimit> {
-    let name = |args: &Args| args.text("id").or(args.text("name")).unwrap_or_default().to_lowercase();
-    let whole = |args: &Args, name: &str| args.number(name).map(|n| n as u64);
-    let part = |args: &Args, api: &str, operation: Option<String>| PartLimit {
-        api: api.to_owned(),
-        operation,
-        calls: whole(args, "calls"),
-        bandwidth: whole(args, "bandwidth").map(|kib| kib * 1024),
-        period: whole(args, "renewal-period").unwrap_or(0),
-    };
+/// The limits of APIs and operations; `None` after a diagnostic.
+pub(super) fn parts(apis: &[Args], compiler: &mut StatementCompiler<'_, '_>) -> Option<Vec<PartLimit>> {
     let mut all = Vec::new();
     for api in apis {
-        let id = name(api);
-        all.push(part(api, &id, None));
-        all.extend(
-            api.objects("operations").iter().map(|operation| part(operation, &id, Some(name(operation)))),
-        );
+        let id = part_name(api, compiler)?;
+        if let Some(known) = &compiler.facts.apis
+            && known.get(&id).is_none()
+        {
+            let diagnostic =
+                compiler.diagnostics.error(codes::UNKNOWN_ENTITY, api.span, format!("unknown API \"{id}\""));
+            match known.near(&id) {
+                Some(near) => diagnostic.help(format!("did you mean \"{near}\"?")),
+                None => diagnostic.help("set `id`, or `name` with the DisplayName of the API"),
+            };
+            return None;
+        }
+        all.push(part(api, &id, None, compiler)?);
+        for operation in api.objects("operations") {
+            let name = part_name(operation, compiler)?;
+            all.push(part(operation, &id, Some(name), compiler)?);
+        }
     }
-    all
+    Some(all)
+}
+
+fn part_name(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<String> {
+    let name = args.text("id").or(args.text("name")).map(|name| name.to_lowercase());
+    if name.is_none() {
+        compiler.diagnostics.error(codes::POLICY_ATTRIBUTE, args.span, "a limit needs `id` or `name`");
+    }
+    name
+}
+
+fn part(
+    args: &Args,
+    api: &str,
+    operation: Option<String>,
+    compiler: &mut StatementCompiler<'_, '_>,
+) -> Option<PartLimit> {
+    let whole = |name: &str| args.number(name).map(|n| n as u64);
+    let (calls, bandwidth) = (whole("calls"), whole("bandwidth").map(|kib| kib * 1024));
+    if calls.is_none() && bandwidth.is_none() {
+        compiler.diagnostics.error(
+            codes::POLICY_ATTRIBUTE,
+            args.span,
+            "a quota needs `calls` or `bandwidth`",
+        );
+        return None;
+    }
+    let period = whole("renewal-period").unwrap_or(0);
+    Some(PartLimit { api: api.to_owned(), operation, calls, bandwidth, period })
 }
 
 impl PartLimit {

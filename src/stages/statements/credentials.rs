@@ -9,10 +9,11 @@ use super::{
 };
 use crate::{
     base::expr::{Usage, Value},
-    config::codes,
+    config::{codes, suggest},
     pipeline::cancel::until_client_closes,
     stages::program::{
         Context, Failure, Flow, Statement, StatementFuture, Template,
+        backend::{ServiceCertificate, ServiceCertificates},
         callout::{CallOut, PendingToken},
         template::usage_of,
     },
@@ -43,7 +44,7 @@ pub const SPECS: &[Spec] = &[
         bare: None,
         attributes: &[
             expression("certificate-id", "One of `Certificates`."),
-            expression("thumbprint", "The SHA-256 of one of `Certificates`."),
+            expression("thumbprint", "The SHA-256 or SHA-1 of one of `Certificates`, in hexadecimal digits."),
             expression("body", "Refused: a certificate is configured in `Certificates`."),
             expression("password", "Refused: a certificate is configured in `Certificates`."),
         ],
@@ -88,6 +89,11 @@ pub enum Credential {
         ignores_errors: bool,
         sources: HashMap<String, Arc<TokenSource>>,
     },
+    Certificate {
+        name: Template,
+        by_thumbprint: bool,
+        certificates: ServiceCertificates,
+    },
 }
 
 /// Compiles credentials.
@@ -96,22 +102,46 @@ pub fn credential(name: &str, args: &Args, compiler: &mut StatementCompiler<'_, 
         "authentication-basic" => {
             Some(Credential::Basic { user: args.required("username"), password: args.required("password") })
         }
-        "authentication-certificate" => {
-            let (message, help) = match args.has("body") || args.has("password") {
-                true => (
-                    "a certificate in an expression is refused",
-                    "add the certificate to Certificates and name it in certificate-id",
-                ),
-                false => (
-                    "`authentication-certificate` is not supported yet",
-                    "set CertificateFile and KeyFile in the TlsOptions of the API or of a cluster",
-                ),
-            };
-            compiler.diagnostics.error(codes::POLICY_NOT_YET, args.span, message).help(help);
-            None
-        }
+        "authentication-certificate" => certificate_credential(args, compiler),
         _ => token_credential(args, compiler),
     }
+}
+
+fn certificate_credential(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<Credential> {
+    if args.has("body") || args.has("password") {
+        compiler
+            .diagnostics
+            .error(codes::POLICY_NOT_YET, args.span, "a certificate in an expression is refused")
+            .help("add the certificate to Certificates, and its id to `certificate-id`");
+        return None;
+    }
+    let certificates = compiler.facts.certificates.clone();
+    let (name, by_thumbprint) = match (args.template("certificate-id"), args.template("thumbprint")) {
+        (Some(id), None) => (id, false),
+        (None, Some(thumbprint)) => (thumbprint, true),
+        _ => {
+            let message = "`authentication-certificate` has either `certificate-id` or `thumbprint`";
+            compiler.diagnostics.error(codes::POLICY_ATTRIBUTE, args.span, message);
+            return None;
+        }
+    };
+    let credential = Credential::Certificate { name, by_thumbprint, certificates };
+    if let Credential::Certificate { name, certificates, .. } = &credential
+        && let Some(text) = name.literal_text()
+        && credential.certificate_named(&text).is_none()
+    {
+        let known = certificates.values().map(|one| one.id.as_str());
+        let near = suggest::closest_match(&text, known).filter(|_| !by_thumbprint).map(str::to_owned);
+        let message = format!("no entry of Certificates is \"{text}\"");
+        let diagnostic = compiler.diagnostics.error(codes::POLICY_BACKEND, args.span, message);
+        match near {
+            Some(near) => diagnostic.help(format!("did you mean \"{near}\"?")),
+            None => diagnostic
+                .help("add \"Certificates\": { \"ID\": { \"CertificateFile\": ..., \"KeyFile\": ... } }"),
+        };
+        return None;
+    }
+    Some(credential)
 }
 
 fn token_credential(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<Credential> {
@@ -142,9 +172,11 @@ fn token_credential(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Op
 }
 
 impl Credential {
-    fn usage(&self) -> Usage {
+    /// What it reads.
+    pub fn usage(&self) -> Usage {
         match self {
             Credential::Basic { user, password } => usage_of([user, password]),
+            Credential::Certificate { name, .. } => name.usage(),
             Credential::Token { resource, client_id, .. } => {
                 usage_of([resource].into_iter().chain(client_id))
             }
@@ -159,8 +191,32 @@ impl Credential {
                 call.request.set(b"Authorization", value.as_bytes());
                 Ok(None)
             }
+            Credential::Certificate { .. } => {
+                call.certificate = Some(self.certificate(context)?);
+                Ok(None)
+            }
             Credential::Token { .. } => self.token(context).map(Some),
         }
+    }
+
+    fn certificate(&self, context: &Context<'_>) -> Result<Arc<ServiceCertificate>, Failure> {
+        let Credential::Certificate { name, .. } = self else {
+            return Err(Failure::statement("these credentials have no certificate"));
+        };
+        let found = self.certificate_named(&name.text_or_empty(context)?);
+        found.ok_or_else(|| Failure::statement("authentication-certificate: unknown certificate"))
+    }
+
+    fn certificate_named(&self, name: &str) -> Option<Arc<ServiceCertificate>> {
+        let Credential::Certificate { by_thumbprint, certificates, .. } = self else { return None };
+        let plain = name.replace([':', ' '], "").to_lowercase();
+        let has = |certificate: &&Arc<ServiceCertificate>| certificate.thumbprints.contains(&plain);
+        let found = if *by_thumbprint {
+            certificates.values().find(has)
+        } else {
+            certificates.get(&name.to_lowercase())
+        };
+        found.cloned()
     }
 
     fn basic(&self, context: &Context<'_>) -> Result<String, Failure> {
@@ -192,6 +248,10 @@ struct Authenticate(Credential);
 
 impl Authenticate {
     async fn authenticate(&self, context: &mut Context<'_>) -> Result<Flow, Failure> {
+        if let Credential::Certificate { .. } = &self.0 {
+            context.certificate = Some(self.0.certificate(context)?);
+            return Ok(Flow::Next);
+        }
         let Credential::Token { variable, ignores_errors, .. } = &self.0 else {
             let value = self.0.basic(context)?;
             context.exchange.request.set(b"Authorization", value.as_bytes());
@@ -224,6 +284,6 @@ impl Statement for Authenticate {
     }
 
     fn runs_dry(&self) -> bool {
-        matches!(self.0, Credential::Basic { .. })
+        !matches!(self.0, Credential::Token { .. })
     }
 }

@@ -49,7 +49,7 @@ pub const SPECS: &[Spec] = &[
             attribute(
                 "follow-redirects",
                 Kind::Bool,
-                "Whether redirects to the same host are followed, up to 5. Default: false.",
+                "Whether redirects are followed, up to 5, to the same host and to those of `Callouts.Allow`. Default: false.",
             )
             .dynamic(),
             flag("buffer-request-body", "Accepted; a body is kept when a statement needs it."),
@@ -145,7 +145,13 @@ impl ForwardRequest {
 
 impl Statement for ForwardRequest {
     fn usage(&self) -> Usage {
-        usage_of(self.timeout.iter().chain(&self.timeout_ms).chain(&self.follow_redirects))
+        let mut usage = usage_of(self.timeout.iter().chain(&self.timeout_ms).chain(&self.follow_redirects));
+        // A redirect may repeat the request with its body.
+        let never = |template: &Template| {
+            template.literal_text().is_some_and(|text| text.eq_ignore_ascii_case("false"))
+        };
+        usage.request_body |= self.follow_redirects.as_ref().is_some_and(|follows| !never(follows));
+        usage
     }
 
     fn waits(&self) -> bool {

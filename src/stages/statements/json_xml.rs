@@ -230,6 +230,7 @@ impl Statement for XmlToJson {
         let options = ToJson {
             is_javascript_friendly: &*self.kind.text_or_empty(context)? == "javascript-friendly",
             always_lists: switch(&self.lists, false, context)?,
+            ..ToJson::default()
         };
         let json = to_json(&xml_to_value(&root, options)).map_err(|error| Failure::expression(&error))?;
         set(context, json.to_string(), "application/json");

@@ -38,29 +38,36 @@ const ANY_CALLS: Kind = Kind::Int(1, 1_000_000_000_000);
 
 const RATE_PERIOD: Attribute = attribute("renewal-period", Kind::Int(1, 300), "Seconds, 1 to 300.");
 
-const OPERATION_LIMIT: &[Attribute] = &[
-    text("name", "The display name."),
-    text("id", "The id."),
-    calls(ANY_CALLS),
-    attribute("renewal-period", Kind::Int(0, 2_000_000_000), "Seconds."),
-    attribute("bandwidth", ANY_CALLS, "KiB of a period."),
-];
+const NAME: Attribute = text("name", "The display name.");
 
-const API_LIMIT: &[Attribute] = &[
-    text("name", "The display name of the API."),
-    text("id", "The id of the API."),
-    calls(ANY_CALLS),
-    attribute("renewal-period", Kind::Int(0, 2_000_000_000), "Seconds."),
-    attribute("bandwidth", ANY_CALLS, "KiB of a period."),
+const ID: Attribute = text("id", "The id, instead of `name`.");
+
+const QUOTA_PERIOD: Attribute =
+    attribute("renewal-period", Kind::Int(0, 2_000_000_000), "Seconds; 0: for ever.").required();
+
+const BANDWIDTH: Attribute = attribute("bandwidth", ANY_CALLS, "KiB of a period.");
+
+const RATE_OF_OPERATION: &[Attribute] = &[NAME, ID, calls(ANY_CALLS).required(), RATE_PERIOD.required()];
+
+const QUOTA_OF_OPERATION: &[Attribute] = &[NAME, ID, calls(ANY_CALLS), BANDWIDTH, QUOTA_PERIOD];
+
+const fn operations(attributes: &'static [Attribute]) -> Attribute {
     attribute(
         "operations",
-        Kind::Objects(OPERATION_LIMIT),
+        Kind::Objects(attributes),
         "Limits of operations, counted in addition to that of the API.",
-    ),
-];
+    )
+}
 
-const APIS: Attribute =
-    attribute("apis", Kind::Objects(API_LIMIT), "Limits of APIs, counted in addition to the whole.");
+const RATE_OF_API: &[Attribute] =
+    &[NAME, ID, calls(ANY_CALLS).required(), RATE_PERIOD.required(), operations(RATE_OF_OPERATION)];
+
+const QUOTA_OF_API: &[Attribute] =
+    &[NAME, ID, calls(ANY_CALLS), BANDWIDTH, QUOTA_PERIOD, operations(QUOTA_OF_OPERATION)];
+
+const fn apis(attributes: &'static [Attribute]) -> Attribute {
+    attribute("apis", Kind::Objects(attributes), "Limits of APIs, counted in addition to the whole.")
+}
 
 /// The statements of this group.
 pub const SPECS: &[Spec] = &[
@@ -78,7 +85,7 @@ pub const SPECS: &[Spec] = &[
             REMAINING_HEADER,
             REMAINING_VARIABLE,
             TOTAL_HEADER,
-            APIS,
+            apis(RATE_OF_API),
         ],
         about: "Limits the calls of each subscription in a sliding window. Without a subscription it does nothing.",
         compile: |args, compiler| rate(args, compiler, false),
@@ -110,12 +117,7 @@ pub const SPECS: &[Spec] = &[
         scopes: &[Scope::Product],
         is_once: true,
         bare: None,
-        attributes: &[
-            calls(ANY_CALLS),
-            attribute("bandwidth", ANY_CALLS, "KiB of a period."),
-            attribute("renewal-period", Kind::Int(0, 2_000_000_000), "Seconds; 0: for ever.").required(),
-            APIS,
-        ],
+        attributes: &[calls(ANY_CALLS), BANDWIDTH, QUOTA_PERIOD, apis(QUOTA_OF_API)],
         about: "Limits the calls and the bandwidth of each subscription in a period.",
         compile: |args, compiler| quota(args, compiler, false),
     },
@@ -127,7 +129,7 @@ pub const SPECS: &[Spec] = &[
         bare: None,
         attributes: &[
             calls(ANY_CALLS).dynamic(),
-            attribute("bandwidth", ANY_CALLS, "KiB of a period.").dynamic(),
+            BANDWIDTH.dynamic(),
             attribute("renewal-period", Kind::Int(0, 2_000_000_000), "Seconds, at least 300; 0: for ever.")
                 .dynamic()
                 .required(),

@@ -4,6 +4,7 @@ use super::{
     args::Args,
     callouts,
     compiler::{StatementCompiler, done},
+    counting::counter_key,
     messages::switch,
 };
 use crate::{
@@ -16,8 +17,8 @@ use crate::{
     },
     stages::program::{
         Context, Failure, Flow, Instruction, Statement, StatementFuture, Template,
-        instruction::usage_of_block,
-        run::{raise, run_block},
+        block::{raise, run_block},
+        instruction::{block_reads_message_body, usage_of_block},
         template::usage_of,
     },
 };
@@ -85,7 +86,7 @@ impl Retry {
                 }
             };
             if failed.is_none() || self.condition.usage().response_body {
-                crate::stages::program::run::prepare(context, self.condition.usage()).await?;
+                crate::stages::program::block::prepare(context, self.condition.usage()).await?;
             }
             let again = match (self.condition.bool_value(context), &failed) {
                 (Ok(again), _) => again && n <= count,
@@ -109,8 +110,8 @@ impl Retry {
 
 impl Statement for Retry {
     fn usage(&self) -> Usage {
-        let own =
-            usage_of([&self.count, &self.interval].into_iter().chain(&self.max_interval).chain(&self.delta));
+        let optional = self.max_interval.iter().chain(&self.delta).chain(&self.first_fast);
+        let own = usage_of([&self.count, &self.interval].into_iter().chain(optional));
         let forwards = self.forwards();
         let mut all = own.and(self.condition.usage()).and(usage_of_block(&self.body));
         all.request_body |= forwards;
@@ -194,6 +195,10 @@ impl Statement for Wait {
         usage_of_block(&self.body)
     }
 
+    fn reads_message_body(&self) -> bool {
+        block_reads_message_body(&self.body)
+    }
+
     fn waits(&self) -> bool {
         true
     }
@@ -216,7 +221,7 @@ pub(super) struct LimitConcurrency {
 
 impl LimitConcurrency {
     async fn limited(&self, context: &mut Context<'_>) -> Result<Flow, Failure> {
-        let key = self.key.text_or_empty(context)?;
+        let key = counter_key(&self.key, context)?;
         let Some(place) = context.shared.counters.clone().enter(&key, self.max) else {
             let failure = Failure::new(
                 "ConcurrencyLimitExceeded",

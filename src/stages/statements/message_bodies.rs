@@ -38,7 +38,11 @@ pub fn body_source(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Opt
         (Some(json), None, false) => Some(BodySource::Json(json)),
         (None, Some(value), true) => {
             let text = value.literal_text().unwrap_or_default();
-            match liquid::Template::parse(&text) {
+            let options = liquid::Options {
+                nil_is_null: args.text("xsi-nil").as_deref() == Some("null"),
+                parses_dates: args.flag("parse-date", true),
+            };
+            match liquid::Template::parse(&text, options) {
                 Ok(template) => Some(BodySource::Liquid(template)),
                 Err(message) => {
                     compiler.diagnostics.error(codes::POLICY_ATTRIBUTE, args.span_of("value"), message);
@@ -68,6 +72,11 @@ impl BodySource {
         }
     }
 
+    /// Whether it reads the body of the message of the section.
+    pub fn reads_message_body(&self) -> bool {
+        matches!(self, BodySource::Liquid(template) if template.reads_body())
+    }
+
     /// The bytes, and whether they are JSON.
     pub fn bytes(&self, context: &Context<'_>) -> Result<(Bytes, bool), Failure> {
         match self {
@@ -93,7 +102,7 @@ impl Statement for SetBody {
     }
 
     fn reads_message_body(&self) -> bool {
-        matches!(self.0, BodySource::Liquid(_))
+        self.0.reads_message_body()
     }
 
     fn run(&self, context: &mut Context<'_>) -> Result<Flow, Failure> {

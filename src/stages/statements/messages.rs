@@ -124,7 +124,7 @@ pub const SPECS: &[Spec] = &[
             expression("to", "The text in its place.").required(),
         ],
         about: "Replaces a text in a UTF-8 body.",
-        compile: |args, _| done(FindAndReplace { from: args.required("from"), to: args.required("to") }),
+        compile: find_and_replace,
     },
     Spec {
         name: "redirect-content-urls",
@@ -152,6 +152,18 @@ pub const SPECS: &[Spec] = &[
     },
 ];
 
+fn find_and_replace(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<Arc<dyn Statement>> {
+    let from = args.required("from");
+    if from.literal_text().is_some_and(|text| text.is_empty()) {
+        compiler
+            .diagnostics
+            .error(codes::POLICY_ATTRIBUTE, args.span_of("from"), "invalid `from`")
+            .help("must not be empty");
+        return None;
+    }
+    done(FindAndReplace { from, to: args.required("to") })
+}
+
 /// `set-header` and `set-query-parameter`.
 fn named(
     args: &Args,
@@ -164,6 +176,8 @@ fn named(
     if is_header && let Some(literal) = name.literal_text() {
         let message = if is_gateway_field(&literal) {
             Some(format!("the header {literal} is written by the gateway alone"))
+        } else if literal.eq_ignore_ascii_case("Host") && compiler.section.is_response() {
+            Some("`Host` is a header of requests".to_owned())
         } else if is_token(literal.as_bytes()) {
             None
         } else {

@@ -3,6 +3,7 @@
 use super::{
     args::Args,
     compiler::{StatementCompiler, done},
+    emit_metric::SPEC,
     logger::Logger,
     schema::{Attribute, Kind, attribute, expression, text},
     spec::Spec,
@@ -10,9 +11,16 @@ use super::{
 use crate::{
     base::expr::Usage,
     config::{codes, suggest},
-    stages::program::{Context, Failure, Flow, Statement, Template, template::usage_of},
+    stages::program::{
+        Context, Failure, Flow, Origin, Statement, Template,
+        template::usage_of,
+        trace::{TraceData, TraceEntry},
+    },
 };
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 /// Longest line of `log-to-eventhub`.
 const MAX_LINE_BYTES: usize = 200 * 1024;
@@ -22,6 +30,7 @@ const METADATA: &[Attribute] =
 
 /// The statements of this group.
 pub const SPECS: &[Spec] = &[
+    SPEC,
     Spec {
         name: "trace",
         sections: "iboe",
@@ -33,18 +42,19 @@ pub const SPECS: &[Spec] = &[
             attribute(
                 "severity",
                 Kind::Choice(&["verbose", "information", "error"]),
-                "`verbose` is not written. Default: `verbose`.",
+                "`verbose` is not written to the log. Default: `verbose`.",
             ),
             expression("message", "The message.").required(),
             attribute("metadata", Kind::Objects(METADATA), "Further values."),
         ],
-        about: "Writes an entry to the log, unless it is verbose.",
+        about: "Writes an entry to the trace of the request, and to the log unless it is verbose.",
         compile: |args, _| {
             done(Trace {
                 source: args.text("source").unwrap_or_default(),
                 severity: args.text("severity").unwrap_or_else(|| "verbose".into()),
                 message: args.required("message"),
                 metadata: pairs(args.objects("metadata")),
+                origin: args.origin.clone()?,
             })
         },
     },
@@ -75,6 +85,7 @@ struct Trace {
     severity: Arc<str>,
     message: Template,
     metadata: Vec<(Arc<str>, Template)>,
+    origin: Arc<Origin>,
 }
 
 impl Statement for Trace {
@@ -83,12 +94,26 @@ impl Statement for Trace {
     }
 
     fn run(&self, context: &mut Context<'_>) -> Result<Flow, Failure> {
-        if &*self.severity == "verbose" {
+        let is_verbose = &*self.severity == "verbose";
+        if is_verbose && context.trace.is_none() {
             return Ok(Flow::Next);
         }
-        let mut line = format!("{}: {}", self.source, self.message.text_or_empty(context)?);
+        let message = self.message.text_or_empty(context)?;
+        let mut metadata = Vec::with_capacity(self.metadata.len());
         for (name, value) in &self.metadata {
-            line.push_str(&format!(" {name}={}", value.text_or_empty(context)?));
+            metadata.push((name.to_string(), value.text_or_empty(context)?.to_string()));
+        }
+        if let Some(trace) = &mut context.trace {
+            let result = TraceData::message(&self.source, &self.severity, &message, &metadata);
+            let (section, origin) = (context.section, self.origin.clone());
+            trace.push(TraceEntry { section, origin, at: SystemTime::now(), took: Duration::ZERO, result });
+        }
+        if is_verbose {
+            return Ok(Flow::Next);
+        }
+        let mut line = format!("{}: {message}", self.source);
+        for (name, value) in &metadata {
+            line.push_str(&format!(" {name}={value}"));
         }
         let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         match &*self.severity {

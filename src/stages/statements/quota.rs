@@ -44,6 +44,7 @@ pub(super) fn quota(
     }
     let anchor = anchor(args, compiler)?;
     let origin = args.origin.as_ref()?;
+    let parts = parts(args.objects("apis"), compiler)?;
     done(Quota {
         identity: format!("{}\n{}", origin.scope.name(), origin.file),
         calls: args.template("calls"),
@@ -55,7 +56,7 @@ pub(super) fn quota(
             count: args.template("increment-count"),
         },
         anchor,
-        parts: parts(args.objects("apis")),
+        parts,
     })
 }
 
@@ -111,42 +112,59 @@ impl Quota {
             (None, None) => return Ok(Flow::Next),
         };
         let limits = self.limits(context)?;
-        self.count(context, key.clone(), limits).await?;
-        for part in &self.parts {
-            if !part.applies(context) {
-                continue;
-            }
+        let mut all = vec![(key.clone(), limits)];
+        for part in self.parts.iter().filter(|part| part.applies(context)) {
             let own =
                 QuotaLimits { calls: part.calls, bandwidth: part.bandwidth, period: part.period, ..limits };
-            self.count(context, format!("{key}\n{}", part.key()), own).await?;
+            all.push((format!("{key}\n{}", part.key()), own));
         }
+        self.count(context, &all)?;
+        self.store(context, all).await;
         Ok(Flow::Next)
     }
 
-    async fn count(
-        &self,
-        context: &mut Context<'_>,
-        key: String,
-        limits: QuotaLimits,
-    ) -> Result<(), Failure> {
-        let increment = self.increment.at_once(context)?;
-        let now = context.now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
-        let counters = context.shared.counters.clone();
-        let admitted = counters.quota(&key, |count| count.admit(&limits, increment.unwrap_or(0), now));
-        admitted.map_err(refusal)?;
-        if let Some(durable) = counters.save_quota(&key) {
-            // An error of the store is in its log; the count in memory goes on.
-            let _ = durable.await;
-        }
-        if increment.is_none() {
-            let later = LaterQuota { key: key.clone(), limits, increment: self.increment.clone() };
-            context.after_response.push(Arc::new(later));
-        }
-        if limits.bandwidth.is_some() {
-            count_bytes(context, key, limits);
+    /// Counts the call in all of them, or in none.
+    fn count(&self, context: &Context<'_>, all: &[(String, QuotaLimits)]) -> Result<(), Failure> {
+        let increment = self.increment.at_once(context)?.unwrap_or(0);
+        let now = seconds(context);
+        let counters = &context.shared.counters;
+        for (at, (key, limits)) in all.iter().enumerate() {
+            let admitted = counters.quota(key, |count| count.admit(limits, increment, now));
+            if let Err(refused) = admitted {
+                for (key, limits) in &all[..at] {
+                    counters.quota(key, |count| {
+                        count.advance(limits, now);
+                        count.calls = count.calls.saturating_sub(increment);
+                    });
+                }
+                return Err(refusal(refused));
+            }
         }
         Ok(())
     }
+
+    async fn store(&self, context: &mut Context<'_>, all: Vec<(String, QuotaLimits)>) {
+        let counters = context.shared.counters.clone();
+        let is_later = self.increment.usage().response;
+        for (key, limits) in all {
+            if let Some(durable) = counters.save_quota(&key) {
+                // An error of the store is in its log; the count in memory goes on.
+                let _ = durable.await;
+            }
+            if is_later {
+                let later = LaterQuota { key: key.clone(), limits, increment: self.increment.clone() };
+                context.after_response.push(Arc::new(later));
+            }
+            if limits.bandwidth.is_some() {
+                count_bytes(context, key, limits);
+            }
+        }
+    }
+}
+
+/// Seconds since 1970.
+fn seconds(context: &Context<'_>) -> i64 {
+    context.now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }
 
 fn refusal(refusal: QuotaRefusal) -> Failure {
@@ -173,7 +191,7 @@ fn refusal(refusal: QuotaRefusal) -> Failure {
 impl Statement for Quota {
     fn usage(&self) -> Usage {
         let own = usage_of(self.key.iter().chain(&self.calls).chain(&self.bandwidth).chain([&self.period]));
-        if self.increment.usage().response { own } else { own.and(self.increment.usage()) }
+        own.and(self.increment.usage_at_once())
     }
 
     fn waits(&self) -> bool {
@@ -198,10 +216,14 @@ struct LaterQuota {
 }
 
 impl AfterResponse for LaterQuota {
+    fn usage(&self) -> Usage {
+        self.increment.usage()
+    }
+
     fn finish(&self, context: &mut Context<'_>) {
         match self.increment.value(context) {
             Ok(increment) => {
-                let now = context.now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+                let now = seconds(context);
                 context.shared.counters.quota(&self.key, |count| {
                     count.advance(&self.limits, now);
                     count.calls += increment;

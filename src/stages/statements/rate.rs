@@ -20,12 +20,13 @@ use std::{
 
 pub(super) fn rate(
     args: &Args,
-    _compiler: &mut StatementCompiler<'_, '_>,
+    compiler: &mut StatementCompiler<'_, '_>,
     by_key: bool,
 ) -> Option<Arc<dyn Statement>> {
     let origin = args.origin.as_ref()?;
     let place = if origin.id.is_empty() { &origin.path } else { &origin.id };
     let text = |name: &str| args.text(name);
+    let parts = parts(args.objects("apis"), compiler)?;
     done(Rate {
         identity: format!("{}\n{}\n{place}", origin.scope.name(), origin.file),
         calls: args.required("calls"),
@@ -42,7 +43,7 @@ pub(super) fn rate(
             remaining_variable: text("remaining-calls-variable-name"),
             total_header: text("total-calls-header-name"),
         },
-        parts: parts(args.objects("apis")),
+        parts,
     })
 }
 
@@ -72,8 +73,7 @@ struct CountedKeys(std::sync::Mutex<Vec<String>>);
 impl Statement for Rate {
     fn usage(&self) -> Usage {
         let own = usage_of(self.key.iter().chain([&self.calls, &self.period]));
-        // What waits for the response is evaluated then.
-        if self.increment.usage().response { own } else { own.and(self.increment.usage()) }
+        own.and(self.increment.usage_at_once())
     }
 
     fn run(&self, context: &mut Context<'_>) -> Result<Flow, Failure> {
@@ -91,13 +91,17 @@ impl Statement for Rate {
         let whole = format!("{}\n{period}\n{key}", if by_key { "key" } else { "subscription" });
         let decision = self.count(context, &whole, limit, period as u64)?;
         self.report(context, decision, limit)?;
-        for part in &self.parts {
-            if !part.applies(context) {
-                continue;
+        let mut counted = vec![(whole.clone(), period as u64)];
+        let parts: Vec<&PartLimit> = self.parts.iter().filter(|part| part.applies(context)).collect();
+        for part in parts {
+            let calls = part.calls.unwrap_or(u64::MAX);
+            let key = format!("{whole}\n{}", part.key());
+            let decision = self.count(context, &key, calls, part.period)?;
+            if let Err(failure) = self.report(context, decision, calls) {
+                self.give_back(context, &counted)?;
+                return Err(failure);
             }
-            let (Some(calls), 1..=300) = (part.calls, part.period) else { continue };
-            let decision = self.count(context, &format!("{whole}\n{}", part.key()), calls, part.period)?;
-            self.report(context, decision, calls)?;
+            counted.push((key, part.period));
         }
         Ok(Flow::Next)
     }
@@ -108,6 +112,16 @@ impl Statement for Rate {
 }
 
 impl Rate {
+    /// A refused call counts nothing.
+    fn give_back(&self, context: &Context<'_>, counted: &[(String, u64)]) -> Result<(), Failure> {
+        let (now, increment) = (Instant::now(), self.increment.at_once(context)?.unwrap_or(0));
+        for (key, period) in counted {
+            let period = Duration::from_secs(*period);
+            context.shared.counters.rate(key, now, |window| window.give_back(period, increment, now));
+        }
+        Ok(())
+    }
+
     /// Checks and counts a call; a key is counted once per request.
     fn count(
         &self,
@@ -192,6 +206,10 @@ struct LaterRate {
 }
 
 impl AfterResponse for LaterRate {
+    fn usage(&self) -> Usage {
+        self.increment.usage()
+    }
+
     fn finish(&self, context: &mut Context<'_>) {
         match self.increment.value(context) {
             Ok(increment) => {

@@ -139,6 +139,7 @@ impl Statement for CacheLookup {
                 .iter()
                 .chain(&self.by_groups)
                 .chain(&self.client_caching)
+                .chain(&self.revalidate)
                 .chain(&self.allows_private),
         )
     }

@@ -103,7 +103,7 @@ impl Statement for ReturnResponse {
     }
 
     fn reads_message_body(&self) -> bool {
-        matches!(self.body, Some(BodySource::Liquid(_)))
+        self.body.as_ref().is_some_and(BodySource::reads_message_body)
     }
 
     fn run(&self, context: &mut Context<'_>) -> Result<Flow, Failure> {
@@ -163,7 +163,7 @@ impl Statement for MockResponse {
             })
             .or_else(|| of_status().next());
         let (media_type, body) = match example {
-            None => ("", String::new()),
+            None => (self.media_type.as_deref().unwrap_or_default(), String::new()),
             Some(example) => {
                 let body = example.bodies.get(self.index).or(example.bodies.first());
                 (example.media_type.as_str(), body.cloned().unwrap_or_default())

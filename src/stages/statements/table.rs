@@ -53,7 +53,6 @@ pub const GROUPS: &[&[Spec]] = &[
 
 /// Statements that Azure API Management has and this version does not.
 pub const NOT_YET: &[&str] = &[
-    "emit-metric",
     "xsl-transform",
     "proxy",
     "get-authorization-context",
@@ -63,7 +62,6 @@ pub const NOT_YET: &[&str] = &[
     "validate-parameters",
     "validate-headers",
     "validate-status-code",
-    "cross-domain",
     "http-data-source",
     "sql-data-source",
     "cosmosdb-data-source",

@@ -5,37 +5,27 @@ use super::{
     compiler::{StatementCompiler, done},
     schema::{Attribute, Kind, attribute, expression, flag, text},
     spec::Spec,
+    token_keys::{DISCOVERY, Times, TokenKeys, discovery, scheme},
     validate_token::{RequiredClaim, TokenLocation, ValidateToken},
 };
 use crate::{
-    base::url::HttpUrl,
     config::codes,
-    net::tls::trust::TrustAnchors,
     stages::{
         authentication::{
             keys::{KeyData, Material},
-            settings::{
-                CredentialLocations, JwtSettings, KeySource, PossessionSettings, RemoteKeys, SchemeConfig,
-                SchemeKind,
-            },
+            settings::{KeySource, SchemeConfig, SchemeKind},
         },
-        program::Statement,
+        program::{Statement, Template},
     },
 };
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use jsonwebtoken::Algorithm;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-/// The end of the URL of a discovery document.
-const DISCOVERY: &str = "/.well-known/openid-configuration";
-
-/// How often keys are fetched again, and the shortest time between two fetches.
-const REFRESH: Duration = Duration::from_secs(3600);
-
-const MIN_REFRESH: Duration = Duration::from_secs(5);
+/// The skew of tokens whose times the statement checks itself.
+const MAX_SKEW: f64 = 9e11;
 
 const CLAIM: &[Attribute] = &[
     text("name", "The name of the claim.").required(),
@@ -97,14 +87,16 @@ pub const SPECS: &[Spec] = &[
             TOKEN,
             STATUS,
             MESSAGE,
-            attribute("require-expiration-time", Kind::Bool, "Whether the token needs `exp`. Default: true."),
-            text("require-scheme", "The scheme in front of the token, such as `Bearer`."),
+            attribute("require-expiration-time", Kind::Bool, "Whether the token needs `exp`. Default: true.")
+                .dynamic(),
+            expression("require-scheme", "The scheme in front of the token, such as `Bearer`."),
             flag("require-signed-tokens", "Must be true."),
             attribute(
                 "clock-skew",
                 Kind::Number(0.0, 9e15),
                 "Seconds by which clocks may differ. Default: 0.",
-            ),
+            )
+            .dynamic(),
             OUTPUT,
             attribute("openid-config", Kind::Objects(CONFIGURATION), "Discovery documents of issuers."),
             attribute("issuer-signing-keys", Kind::Objects(KEY), "Keys."),
@@ -127,7 +119,7 @@ pub const SPECS: &[Spec] = &[
         is_once: false,
         bare: None,
         attributes: &[
-            text("tenant-id", "The tenant: an id or a domain.").required(),
+            expression("tenant-id", "The tenant: an id or a domain.").required(),
             HEADER,
             QUERY,
             TOKEN,
@@ -193,16 +185,17 @@ pub(super) fn jwt(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Opti
         return None;
     }
     let sources = match args.text("scheme") {
-        Some(name) => vec![named_scheme(&name, args, compiler)?],
+        Some(name) => vec![TokenKeys::Scheme(named_scheme(&name, args, compiler)?)],
         None => sources(args, compiler)?,
     };
     done(ValidateToken {
         place,
         status: args.template("failed-validation-httpcode"),
         message: args.template("failed-validation-error-message"),
-        scheme: args.text("require-scheme"),
+        scheme: args.template("require-scheme"),
         variable: args.text("output-token-variable-name"),
         sources,
+        times: times(args),
         audiences: args.templates("audiences"),
         issuers: args.templates("issuers"),
         applications: None,
@@ -233,10 +226,7 @@ fn named_scheme(
 }
 
 /// The schemes of keys and of discovery documents.
-pub(super) fn sources(
-    args: &Args,
-    compiler: &mut StatementCompiler<'_, '_>,
-) -> Option<Vec<Arc<SchemeConfig>>> {
+pub(super) fn sources(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<Vec<TokenKeys>> {
     let mut keys = Vec::new();
     for key in args.objects("issuer-signing-keys") {
         keys.push(signing_key(key, compiler)?);
@@ -246,7 +236,7 @@ pub(super) fn sources(
         all.push(KeySource::Fixed(keys));
     }
     for configuration in args.objects("openid-config") {
-        all.push(discovery(&configuration.text("url").unwrap_or_default(), configuration, compiler)?);
+        all.push(checked_discovery(&configuration.text("url").unwrap_or_default(), configuration, compiler)?);
     }
     if all.is_empty() {
         compiler.diagnostics.error(
@@ -256,9 +246,22 @@ pub(super) fn sources(
         );
         return None;
     }
-    let expiry = args.flag("require-expiration-time", true);
-    let skew = args.number("clock-skew").unwrap_or(0.0);
-    Some(all.into_iter().map(|keys| scheme(keys, expiry, skew)).collect())
+    let dynamic = times(args);
+    let has_dynamic = dynamic.skew.is_some() || dynamic.requires_expiry.is_some();
+    let expiry = !has_dynamic && args.flag("require-expiration-time", true);
+    let skew = if has_dynamic { MAX_SKEW } else { args.number("clock-skew").unwrap_or(0.0) };
+    Some(all.into_iter().map(|keys| TokenKeys::Scheme(scheme(keys, expiry, skew))).collect())
+}
+
+/// The checks of times, if one of them is an expression.
+fn times(args: &Args) -> Times {
+    let (skew, requires_expiry) = (args.template("clock-skew"), args.template("require-expiration-time"));
+    let is_dynamic =
+        |template: &Option<Template>| template.as_ref().is_some_and(|one| one.literal().is_none());
+    match is_dynamic(&skew) || is_dynamic(&requires_expiry) {
+        true => Times { skew: skew.or(Some(Template::text("0"))), requires_expiry },
+        false => Times::default(),
+    }
 }
 
 fn signing_key(key: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<KeyData> {
@@ -283,63 +286,28 @@ fn signing_key(key: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<K
     Some(KeyData { kid, material: usable?, algorithm: None })
 }
 
-fn discovery(url: &str, args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<KeySource> {
-    let authority = url.trim().strip_suffix(DISCOVERY).and_then(|authority| HttpUrl::parse(authority).ok());
-    let Some(url) = authority else {
+fn checked_discovery(url: &str, args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<KeySource> {
+    let keys = discovery(url);
+    if keys.is_none() {
         compiler
             .diagnostics
             .error(codes::POLICY_ATTRIBUTE, args.span_of("url"), "invalid URL of a discovery document")
             .help(format!("must end with {DISCOVERY}"));
-        return None;
-    };
-    Some(KeySource::Remote(RemoteKeys {
-        url,
-        use_discovery: true,
-        requires_own_issuer: false,
-        trust: TrustAnchors::default(),
-        refresh: REFRESH,
-        min_refresh_interval: MIN_REFRESH,
-    }))
-}
-
-pub(super) fn scheme(keys: KeySource, requires_expiry: bool, skew: f64) -> Arc<SchemeConfig> {
-    let algorithms = match &keys {
-        KeySource::Fixed(keys) => {
-            keys.iter().flat_map(|key| key.material.algorithms().iter().copied()).collect()
-        }
-        KeySource::Remote(_) => vec![
-            Algorithm::RS256,
-            Algorithm::RS384,
-            Algorithm::RS512,
-            Algorithm::PS256,
-            Algorithm::PS384,
-            Algorithm::PS512,
-            Algorithm::ES256,
-            Algorithm::ES384,
-            Algorithm::EdDSA,
-        ],
-    };
-    let settings = JwtSettings {
-        locations: CredentialLocations::default(),
-        keys,
-        algorithms,
-        issuers: Vec::new(),
-        max_keys_tried: 4,
-        audiences: Vec::new(),
-        clock_skew: Duration::from_secs_f64(skew.min(9e11)),
-        token_types: Vec::new(),
-        requires_expiry,
-        possession: PossessionSettings::default(),
-        verifies_signature_first: true,
-    };
-    Arc::new(SchemeConfig { name: "validate-jwt".to_owned(), kind: SchemeKind::Jwt(Box::new(settings)) })
+    }
+    keys
 }
 
 fn entra(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<Arc<dyn Statement>> {
     let place = place(args, Some("Authorization"), compiler)?;
-    let tenant = args.text("tenant-id").unwrap_or_default();
-    let url = format!("{}/{tenant}/v2.0{DISCOVERY}", compiler.facts.entra_authority.trim_end_matches('/'));
-    let keys = discovery(&url, args, compiler)?;
+    let tenant = args.required("tenant-id");
+    let authority = compiler.facts.entra_authority.trim_end_matches('/').to_owned();
+    let keys = match tenant.literal_text() {
+        Some(tenant) => {
+            let url = format!("{authority}/{tenant}/v2.0{DISCOVERY}");
+            TokenKeys::Scheme(scheme(checked_discovery(&url, args, compiler)?, true, 0.0))
+        }
+        None => TokenKeys::Tenant { authority, tenant },
+    };
     let audiences = match (args.templates("audiences"), args.templates("backend-application-ids")) {
         (Some(mut all), Some(more)) => {
             all.extend(more);
@@ -353,7 +321,8 @@ fn entra(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<Arc<dy
         message: args.template("failed-validation-error-message"),
         scheme: None,
         variable: args.text("output-token-variable-name"),
-        sources: vec![scheme(keys, true, 0.0)],
+        sources: vec![keys],
+        times: Times::default(),
         audiences,
         issuers: None,
         applications: args.templates("client-application-ids"),

@@ -1,6 +1,9 @@
 //! The run of `validate-jwt` and `validate-azure-ad-token`.
 
-use super::messages::texts;
+use super::{
+    messages::texts,
+    token_keys::{Times, TokenKeys, tenant_scheme, with_issuers},
+};
 use crate::{
     base::expr::{Map, Usage, Value, decode_jwt},
     pipeline::{
@@ -40,9 +43,10 @@ pub(super) struct ValidateToken {
     pub(super) place: TokenLocation,
     pub(super) status: Option<Template>,
     pub(super) message: Option<Template>,
-    pub(super) scheme: Option<Arc<str>>,
+    pub(super) scheme: Option<Template>,
     pub(super) variable: Option<Arc<str>>,
-    pub(super) sources: Vec<Arc<SchemeConfig>>,
+    pub(super) sources: Vec<TokenKeys>,
+    pub(super) times: Times,
     pub(super) audiences: Option<Vec<Template>>,
     pub(super) issuers: Option<Vec<Template>>,
     /// `azp` or `appid`.
@@ -85,7 +89,8 @@ impl ValidateToken {
         let Some(text) = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()) else {
             return Ok(None);
         };
-        let scheme = self.scheme.as_deref();
+        let scheme = self.scheme.as_ref().map(|scheme| scheme.text_or_empty(context)).transpose()?;
+        let scheme = scheme.as_deref();
         Ok(match text.split_once(' ') {
             Some((name, token))
                 if scheme.map_or(may_have_scheme && name.eq_ignore_ascii_case("Bearer"), |scheme| {
@@ -135,7 +140,7 @@ impl ValidateToken {
         let token = self.token(context)?.ok_or_else(missing)?;
         let mut last = None;
         for source in &self.sources {
-            match verify(context, source, &token).await {
+            match self.verify_with(context, source, &token).await {
                 Ok(()) => {
                     last = None;
                     break;
@@ -147,10 +152,44 @@ impl ValidateToken {
         if let Some(failure) = last {
             return Err(failure);
         }
-        let decoded = decode_jwt(&token)
-            .ok_or_else(|| refused("JwtInvalid", ErrorCode::IdentityMalformed, "the token is malformed"))?;
+        let decoded = decoded_token(&token)?;
+        self.times.check(&decoded, context)?;
         self.check_content(&decoded, context)?;
         Ok(decoded)
+    }
+
+    /// Verifies a token; the issuers of the statement are accepted in addition to that of a discovery document.
+    async fn verify_with(
+        &self,
+        context: &mut Context<'_>,
+        keys: &TokenKeys,
+        token: &str,
+    ) -> Result<(), Failure> {
+        let source = match keys {
+            TokenKeys::Scheme(scheme) => scheme.clone(),
+            TokenKeys::Tenant { authority, tenant } => {
+                tenant_scheme(authority, &tenant.text_or_empty(context)?)?
+            }
+        };
+        let outcome = verify(context, &source, token).await;
+        let wrong_issuer = |failure: &Failure| failure.error.code == ErrorCode::IdentityIssuer;
+        let Some(issuers) = &self.issuers else { return outcome };
+        match outcome {
+            Ok(()) if keys.has_issuer() => return Ok(()),
+            Err(failure) if !wrong_issuer(&failure) => return Err(failure),
+            _ => {}
+        }
+        let known = texts(issuers, context)?;
+        let Value::Map(map) = decoded_token(token)? else { return Ok(()) };
+        let own = claim_values(&map, "iss").unwrap_or_default();
+        if !own.iter().any(|own| known.iter().any(|known| **known == **own)) {
+            let message = "the token has another issuer (`iss`)";
+            return Err(refused("TokenIssuerNotAllowed", ErrorCode::IdentityIssuer, message));
+        }
+        if !keys.has_issuer() {
+            return Ok(());
+        }
+        verify(context, &with_issuers(&source, &known), token).await
     }
 
     fn check_content(&self, token: &Value, context: &Context<'_>) -> Result<(), Failure> {
@@ -163,25 +202,11 @@ impl ValidateToken {
                 .iter()
                 .any(|value| known.iter().any(|known| **known == **value)))
         };
-        let audience = (
-            "aud",
-            "TokenAudienceNotAllowed",
-            ErrorCode::IdentityAudience,
-            "the token has another audience (`aud`)",
-        );
-        let issuer = (
-            "iss",
-            "TokenIssuerNotAllowed",
-            ErrorCode::IdentityIssuer,
-            "the token has another issuer (`iss`)",
-        );
-        for (allowed, (name, reason, code, message)) in [(&self.audiences, audience), (&self.issuers, issuer)]
+        if let Some(audiences) = &self.audiences
+            && !one_of(audiences, "aud")?
         {
-            if let Some(allowed) = allowed
-                && !one_of(allowed, name)?
-            {
-                return Err(refused(reason, code, message));
-            }
+            let message = "the token has another audience (`aud`)";
+            return Err(refused("TokenAudienceNotAllowed", ErrorCode::IdentityAudience, message));
         }
         if let Some(applications) = &self.applications {
             let name = if claim("azp").is_some() { "azp" } else { "appid" };
@@ -230,6 +255,11 @@ impl ValidateToken {
     }
 }
 
+fn decoded_token(token: &str) -> Result<Value, Failure> {
+    decode_jwt(token)
+        .ok_or_else(|| refused("JwtInvalid", ErrorCode::IdentityMalformed, "the token is malformed"))
+}
+
 /// The values of a claim of a decoded token.
 fn claim_values(token: &Map, name: &str) -> Option<Vec<String>> {
     let Some(Value::Map(claims)) = token.get("Claims") else { return None };
@@ -258,7 +288,12 @@ async fn verify(context: &mut Context<'_>, source: &Arc<SchemeConfig>, token: &s
 
 impl Statement for ValidateToken {
     fn usage(&self) -> Usage {
-        let own = usage_of(self.status.iter().chain(&self.message));
+        let times = self.times.skew.iter().chain(&self.times.requires_expiry);
+        let own = usage_of(self.status.iter().chain(&self.message).chain(&self.scheme).chain(times));
+        let own = self.sources.iter().fold(own, |own, source| match source {
+            TokenKeys::Tenant { tenant, .. } => own.and(tenant.usage()),
+            TokenKeys::Scheme(_) => own,
+        });
         let lists = [&self.audiences, &self.issuers, &self.applications].into_iter().flatten().flatten();
         let place = match &self.place {
             TokenLocation::Value(value) => value.usage(),

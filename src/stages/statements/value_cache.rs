@@ -5,9 +5,9 @@ use crate::{
     pipeline::cancel::until_client_closes,
     stages::program::{
         Context, Failure, Flow, Instruction, Statement, StatementFuture, Template,
+        block::{raise, run_block},
         counters::KeptValue,
         instruction::usage_of_block,
-        run::{raise, run_block},
         template::usage_of,
     },
 };

@@ -13,7 +13,7 @@ use crate::config::{
 };
 
 /// Elements whose content may contain markup.
-const RAW: [&str; 1] = ["set-body"];
+const RAW: [&str; 2] = ["set-body", "cross-domain"];
 
 /// The document of an XML text; `None` after a diagnostic.
 pub fn xml_document(file: FileId, text: &str, diagnostics: &mut Diagnostics) -> Option<Node> {

@@ -1,6 +1,6 @@
 //! Ids of entities: matched without regard to case, with suggestions.
 
-use crate::config::{Diagnostics, Span, codes, suggest};
+use super::{Diagnostics, Span, codes, suggest};
 use std::collections::HashMap;
 
 /// Known ids.

@@ -131,6 +131,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("PoolServiceDocument", "Backends.ID.Pool.Services[]"),
     ("SessionAffinityDocument", "Backends.ID.Pool.SessionAffinity"),
     ("SessionIdDocument", "Backends.ID.Pool.SessionAffinity.SessionId"),
+    ("ServiceCertificateDocument", "Certificates.ID"),
     ("LoggerDocument", "Loggers.ID"),
     ("ServiceFabricDocument", "ServiceFabric"),
     ("ResolverDocument", "ServiceFabric.Resolvers.NAME"),

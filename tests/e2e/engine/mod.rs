@@ -4,6 +4,7 @@ mod administration;
 mod access_log;
 mod admission;
 mod aggregate;
+mod api_management;
 mod attempts;
 mod authentication_live;
 mod balance;

@@ -138,6 +138,7 @@ class Http2Client:
         self.reader, self.writer = reader, writer
         self.next_stream, self.last_processed = 1, None
         self.waiting, self.statuses = {}, {}
+        self.unacknowledged = 0
         self.is_open = True
         writer.write(PREFACE + frame(4, 0, 0))
         self.task = asyncio.create_task(self.receive())
@@ -195,8 +196,12 @@ class Http2Client:
             self.last_processed = int.from_bytes(payload[:4], "big")
             for later in [stream for stream in self.waiting if stream > self.last_processed]:
                 self.end(later, Refused())
-        if kind == 0 and payload:
-            self.writer.write(frame(8, 0, 0, struct.pack(">I", len(payload))))
+        if kind == 0:
+            self.unacknowledged += len(payload)
+        # As clients do: a WINDOW_UPDATE for every small response would be a flood of control frames.
+        if self.unacknowledged > 32 << 10:
+            self.writer.write(frame(8, 0, 0, struct.pack(">I", self.unacknowledged)))
+            self.unacknowledged = 0
 
     def end(self, stream, result):
         done = self.waiting.pop(stream, None)

@@ -168,7 +168,8 @@ def run_demo(binary):
     root, folder = HERE.parent.parent, WORK / "demo"
     folder.mkdir(exist_ok=True)
     shutil.copy(root / "gateway.json", folder)
-    shutil.copytree(root / "policies", folder / "policies", dirs_exist_ok=True)
+    for part in ["policies", "deploy/examples/bff/sign-in"]:
+        shutil.copytree(root / part, folder / part, dirs_exist_ok=True)
     shutil.copy(HERE / "demo.mjs", folder)
     ports = free_ports(2 + len(DEMO_PORTS))
     environment = {

@@ -118,10 +118,7 @@ fn mask_url<'t>(text: &'t str, key: &str) -> Cow<'t, str> {
     let Some((scheme, rest)) = text.split_once("://") else { return Cow::Borrowed(text) };
     let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let host = rest[..authority].rfind('@').map(|at| at + 1);
-    let query = match key {
-        "UrlTemplate" => rest.find('?'),
-        _ => None,
-    };
+    let query = rest.find('?').filter(|_| key.eq_ignore_ascii_case("UrlTemplate"));
     if host.is_none() && query.is_none() {
         return Cow::Borrowed(text);
     }

@@ -59,7 +59,7 @@ pub fn public_addresses(roles: &RolesBlueprint) -> Vec<(Address, Option<Span>)> 
     let addresses = with_ports.flat_map(|(endpoint, ports)| {
         let is_udp = endpoint.protocol == EndpointProtocol::Udp;
         let make = if is_udp { Address::Udp } else { Address::Tcp };
-        let addresses = (ports.first..=ports.last).map(|port| SocketAddr::new(endpoint.bind_address, port));
+        let addresses = ports.ports().map(|port| SocketAddr::new(endpoint.bind_address, port));
         addresses.map(move |address| (make(address), Some(endpoint.full_name.span)))
     });
     addresses.collect()

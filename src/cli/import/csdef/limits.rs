@@ -5,6 +5,7 @@ use super::{
     findings::{Fate, Findings},
     xml::Element,
 };
+use crate::base::port_range::PortRange;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -43,8 +44,5 @@ pub fn report(
 
 /// The number of public ports of an endpoint that has one for each instance.
 fn public_ports(endpoint: &Value) -> Option<usize> {
-    let text = endpoint["PublicPorts"].as_str()?;
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
-    Some(last.saturating_sub(first) + 1)
+    PortRange::parse(endpoint["PublicPorts"].as_str()?).map(|ports| ports.len())
 }

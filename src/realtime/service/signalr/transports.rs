@@ -4,7 +4,6 @@ use super::{
     super::HubTarget,
     access::{self, Access},
 };
-use crate::base::websocket::{accept_key, is_valid_key};
 use crate::pipeline::{
     body::{Body, ClientBody},
     cancel::{sleep_until, until_client_closes},
@@ -13,7 +12,6 @@ use crate::pipeline::{
     exchange::Exchange,
     head::Head,
     response::{Response, RouteResult},
-    upgrade::{Upgrade, UpgradePeer},
 };
 use crate::realtime::{
     engine::{
@@ -25,7 +23,8 @@ use crate::realtime::{
     protocols::signalr::Transport,
     service::{
         path::{QueryPairs, parameter},
-        rejection::registration_error,
+        rejection::{backplane_error, registration_error},
+        upgrade::{self, check_draining},
     },
     signalr::{
         event_stream::EventStream,
@@ -38,7 +37,6 @@ use crate::realtime::{
     },
 };
 use crate::telemetry::hubs::{HubDirection, HubHandshake, HubRecovery};
-use smallvec::SmallVec;
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, SystemTime},
@@ -53,17 +51,6 @@ struct TransportRequest<'r> {
     access: Access,
     query: QueryPairs,
     worker: usize,
-}
-
-/// New connections are refused while the gateway drains.
-pub fn check_draining(target: &HubTarget) -> Result<(), GatewayError> {
-    match target.engine.shared.is_draining.load(Relaxed) {
-        false => Ok(()),
-        true => {
-            let detail = "the gateway is shutting down and accepts no new connections";
-            Err(GatewayError::new(ErrorCode::GatewayDraining, detail))
-        }
-    }
 }
 
 /// Serves a request; names of parameters are in lower case.
@@ -142,7 +129,7 @@ impl TransportRequest<'_> {
         transport: Transport,
         age: Duration,
     ) -> Result<Arc<Link>, GatewayError> {
-        check_draining(self.target)?;
+        check_draining(&self.target.engine)?;
         let (context, engine) = (&self.access.context, &self.target.engine);
         if !context.config.signalr.transports.contains(&transport) {
             return Err(mismatch(400, "the hub does not permit this transport"));
@@ -199,28 +186,24 @@ impl TransportRequest<'_> {
     }
 
     async fn web_socket(&self, request: &Head) -> RouteResult {
-        let key = request.get(b"Sec-WebSocket-Key").unwrap_or_default();
-        if !is_valid_key(key) || request.get(b"Sec-WebSocket-Version") != Some(b"13") {
-            let detail = "expected a WebSocket handshake of version 13";
-            return Err(GatewayError::new(ErrorCode::HubUpgradeRequired, detail));
-        }
+        let accept = upgrade::accept(request).ok_or_else(upgrade::required)?;
         let token = parameter(&self.query, "id").filter(|id| !id.is_empty());
         let link = match token {
             None => self.open_unnegotiated()?,
             Some(token) => match self.known(token)? {
-                Some(link) => return self.resume(link, key),
-                None => match self.take_over(token, key).await? {
+                Some(link) => return self.resume(link, &accept),
+                None => match self.take_over(token, &accept).await? {
                     Some(response) => return Ok(response),
                     None => self.open(token, Transport::WebSockets)?,
                 },
             },
         };
         link.attach();
-        Ok(switch(key, LinkSocket::new(link)))
+        Ok(upgrade::switch(&accept, None, Box::new(LinkSocket::new(link))))
     }
 
     /// Takes a connection with stateful reconnect over from another node; `None`: no node has it.
-    async fn take_over(&self, token: &str, key: &[u8]) -> Result<Option<Response>, GatewayError> {
+    async fn take_over(&self, token: &str, accept: &str) -> Result<Option<Response>, GatewayError> {
         let (target, context) = (self.target, &self.access.context);
         if target.engine.shared.backplane().is_none() {
             return Ok(None);
@@ -244,7 +227,7 @@ impl TransportRequest<'_> {
         match taken.await {
             Ok(Some(socket)) => {
                 metrics.count_recovery(HubRecovery::Recovered);
-                Ok(Some(switch(key, socket)))
+                Ok(Some(upgrade::switch(accept, None, Box::new(socket))))
             }
             Ok(None) => {
                 target.links.remove(token);
@@ -254,14 +237,13 @@ impl TransportRequest<'_> {
             Err(_) => {
                 link.detach();
                 metrics.count_recovery(HubRecovery::Unavailable);
-                let detail = "the node of the connection cannot be reached";
-                Err(GatewayError::new(ErrorCode::HubBackplaneUnavailable, detail))
+                Err(backplane_error())
             }
         }
     }
 
     /// Another WebSocket of the same connection: with stateful reconnect it takes over.
-    fn resume(&self, link: Arc<Link>, key: &[u8]) -> RouteResult {
+    fn resume(&self, link: Arc<Link>, accept: &str) -> RouteResult {
         if link.transport != Transport::WebSockets {
             return Err(mismatch(400, "the connection uses another transport"));
         }
@@ -280,7 +262,7 @@ impl TransportRequest<'_> {
             return Err(not_found());
         };
         metrics.count_recovery(HubRecovery::Recovered);
-        Ok(switch(key, LinkSocket::resumed(link, connection, epoch)))
+        Ok(upgrade::switch(accept, None, Box::new(LinkSocket::resumed(link, connection, epoch))))
     }
 
     fn event_stream(&self) -> RouteResult {
@@ -345,13 +327,6 @@ impl TransportRequest<'_> {
         link.close_normally();
         Ok(Response::local(202, "", ""))
     }
-}
-
-fn switch(key: &[u8], socket: LinkSocket) -> Response {
-    let mut head = Head::response(101, b"Switching Protocols");
-    head.append(b"Sec-WebSocket-Accept", accept_key(key).as_bytes());
-    let upgrade = Upgrade { peer: UpgradePeer::Service(Box::new(socket)), guards: SmallVec::new() };
-    Response { head, upgrade: Some(Box::new(upgrade)), ..Response::default() }
 }
 
 fn not_found() -> GatewayError {

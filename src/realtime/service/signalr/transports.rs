@@ -20,6 +20,7 @@ use crate::realtime::{
         hub::{Hub, RegistrationError},
     },
     events::ClientFields,
+    hub_user::HubUser,
     protocols::signalr::Transport,
     service::{
         path::{QueryPairs, parameter},
@@ -70,7 +71,7 @@ pub async fn serve(
         return request.web_socket(&exchange.request).await;
     }
     match exchange.request.method() {
-        b"GET" if is_stream => request.event_stream(),
+        b"GET" if is_stream => request.event_stream().await,
         b"GET" => request.poll(client).await,
         b"POST" => request.post(exchange, client).await,
         b"DELETE" => request.delete(),
@@ -110,7 +111,7 @@ impl TransportRequest<'_> {
     }
 
     /// Opens the link of a negotiated token.
-    fn open(&self, token: &str, transport: Transport) -> Result<Arc<Link>, GatewayError> {
+    async fn open(&self, token: &str, transport: Transport) -> Result<Arc<Link>, GatewayError> {
         let (service, context) = (&self.target.service.config, &self.access.context);
         let scope = TokenScope { service, hub: &context.name, user: self.access.user.as_deref() };
         let negotiated = scope.read(token).ok_or_else(not_found)?;
@@ -118,16 +119,17 @@ impl TransportRequest<'_> {
         if age > context.config.signalr.handshake_timeout {
             return Err(not_found());
         }
-        let link = self.open_negotiated(negotiated, transport, age)?;
+        let link = self.open_negotiated(negotiated, transport, (self.groups().await, age))?;
         self.target.engine.shared.metrics.count_handshake(HubHandshake::Accepted);
         Ok(link)
     }
 
+    /// With the groups of the user, and how long ago the connection was negotiated.
     fn open_negotiated(
         &self,
         negotiated: NegotiatedConnection,
         transport: Transport,
-        age: Duration,
+        (groups, age): (Vec<Arc<str>>, Duration),
     ) -> Result<Arc<Link>, GatewayError> {
         check_draining(&self.target.engine)?;
         let (context, engine) = (&self.access.context, &self.target.engine);
@@ -150,10 +152,20 @@ impl TransportRequest<'_> {
             context: context.clone(),
             table: self.target.links.clone(),
             user_groups: engine.data_plane.user_groups.clone(),
+            groups,
             worker: self.worker,
             age,
         });
         link.ok_or_else(not_found)
+    }
+
+    /// The groups of the user in the shared state; without a reply the connection joins them later.
+    async fn groups(&self) -> Vec<Arc<str>> {
+        let shared = self.target.engine.data_plane.user_groups.shared();
+        let (Some(shared), Some(user)) = (shared, self.access.user.clone()) else { return Vec::new() };
+        let service = self.target.service.config.name.clone();
+        let user = HubUser { service, hub: self.access.context.name.clone(), user };
+        shared.of(&user).await.unwrap_or_default()
     }
 
     /// Whether the hub and the process accept one more connection; the handshake checks it again.
@@ -170,7 +182,7 @@ impl TransportRequest<'_> {
     }
 
     /// A connection without negotiation.
-    fn open_unnegotiated(&self) -> Result<Arc<Link>, GatewayError> {
+    async fn open_unnegotiated(&self) -> Result<Arc<Link>, GatewayError> {
         let shared = &self.target.engine.shared;
         let scope = TokenScope {
             service: &self.target.service.config,
@@ -180,7 +192,8 @@ impl TransportRequest<'_> {
         let now = SystemTime::now();
         let negotiated = scope.negotiate(shared.random_bytes(), &shared.node, (false, false), now);
         let negotiated = negotiated.ok_or_else(not_found)?;
-        let link = self.open_negotiated(negotiated, Transport::WebSockets, Duration::ZERO)?;
+        let opened = (self.groups().await, Duration::ZERO);
+        let link = self.open_negotiated(negotiated, Transport::WebSockets, opened)?;
         shared.metrics.count_handshake(HubHandshake::Accepted);
         Ok(link)
     }
@@ -189,12 +202,12 @@ impl TransportRequest<'_> {
         let accept = upgrade::accept(request).ok_or_else(upgrade::required)?;
         let token = parameter(&self.query, "id").filter(|id| !id.is_empty());
         let link = match token {
-            None => self.open_unnegotiated()?,
+            None => self.open_unnegotiated().await?,
             Some(token) => match self.known(token)? {
                 Some(link) => return self.resume(link, &accept),
                 None => match self.take_over(token, &accept).await? {
                     Some(response) => return Ok(response),
-                    None => self.open(token, Transport::WebSockets)?,
+                    None => self.open(token, Transport::WebSockets).await?,
                 },
             },
         };
@@ -215,7 +228,8 @@ impl TransportRequest<'_> {
             return Ok(None);
         }
         let (id, secret) = (negotiated.connection_id.clone(), recovery_key(token).ok_or_else(not_found)?);
-        let link = self.open_negotiated(negotiated, Transport::WebSockets, Duration::ZERO)?;
+        // The session has its groups.
+        let link = self.open_negotiated(negotiated, Transport::WebSockets, (Vec::new(), Duration::ZERO))?;
         link.attach();
         let (client, adopting) = ((self.worker, link.clone() as Arc<dyn ClientLink>), link.clone());
         let open = move |(_, connection, epoch, last_processed): AdoptedSession| {
@@ -265,10 +279,10 @@ impl TransportRequest<'_> {
         Ok(upgrade::switch(accept, None, Box::new(LinkSocket::resumed(link, connection, epoch))))
     }
 
-    fn event_stream(&self) -> RouteResult {
+    async fn event_stream(&self) -> RouteResult {
         let token = self.id()?;
         let link = match self.known(token)? {
-            None => self.open(token, Transport::ServerSentEvents)?,
+            None => self.open(token, Transport::ServerSentEvents).await?,
             Some(link) if link.transport == Transport::ServerSentEvents => {
                 return Err(mismatch(409, "the connection has an event stream"));
             }
@@ -287,7 +301,7 @@ impl TransportRequest<'_> {
         let token = self.id()?;
         match self.known(token)? {
             None => {
-                let link = self.open(token, Transport::LongPolling)?;
+                let link = self.open(token, Transport::LongPolling).await?;
                 Ok(poll::first_response(&link))
             }
             Some(link) if link.transport == Transport::LongPolling => poll::poll(link, client).await,

@@ -8,6 +8,7 @@ mod exclusions;
 mod policy;
 mod rule_settings;
 mod set;
+mod unused;
 mod variables;
 
 pub use engine::{EngineFiles, compile_engine};

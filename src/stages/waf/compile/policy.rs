@@ -4,6 +4,7 @@ use super::bots;
 use super::choice::choose;
 use super::custom_rules::CustomRuleCompiler;
 use super::exclusions::{KnownRules, exclusions, report_rule, scrubbing};
+use super::unused::report_unused;
 use super::variables::variables;
 use crate::base::bytes::{is_field_value, is_token};
 use crate::config::ranges::RangeChecker;
@@ -46,6 +47,7 @@ impl PolicyCompiler<'_> {
         let mode = choose("Mode", document.mode.as_ref(), &modes, self.diagnostics);
         let (levels, thresholds) = self.numbers();
         let (body, response) = (self.body(mode), self.response());
+        report_unused(document, body.is_inspected, response.is_some(), self.diagnostics);
         let rules = self.managed_rules(levels, thresholds, response.is_some());
         let custom_rules = CustomRuleCompiler {
             policy: self.name,

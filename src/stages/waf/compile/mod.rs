@@ -12,4 +12,5 @@ mod unused;
 mod variables;
 
 pub use engine::{EngineFiles, compile_engine};
+pub use policy::default_policy;
 pub use set::{WafPolicySet, WafScope};

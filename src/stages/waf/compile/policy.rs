@@ -205,6 +205,17 @@ impl PolicyCompiler<'_> {
     }
 }
 
+/// The rules of a policy without settings: level 1, threshold 5.
+pub fn default_policy(rules: &LoadedRules) -> Policy {
+    let is_running = |rule: &Rule| rule.level().is_none_or(|level| level == 1);
+    let settings = PolicySettings {
+        variables: variables(&WafPolicyDocument::default(), (1, 1), (5, 4), rules.directory.is_none()),
+        mode: Some(Box::new(move |rule| if is_running(rule) { RuleMode::Score } else { RuleMode::Off })),
+        ..PolicySettings::default()
+    };
+    Policy::new(rules.library.clone(), settings)
+}
+
 /// What a policy does with rules and groups.
 #[derive(Default)]
 struct RuleOverrides {

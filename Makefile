@@ -20,8 +20,9 @@ test: ## run every test: units, architecture, engine, cases, the README's tour
 	cargo test --locked --quiet
 	@echo "3/6: chaos: slow clients, lost backends, exhausted descriptors; under a minute."
 	tests/chaos/run.py target/debug/margay
-	@echo "4/6: the OpenAPI document of the administration, and a client generated from it; its tools are installed once."
+	@echo "4/6: the OpenAPI document of the administration, a client generated from it, and Azure's client of API management; their tools are installed once."
 	tests/admin/run.py target/debug/margay
+	tests/admin/azure_sdk.py target/debug/margay
 	@echo "5/6: the official clients and server libraries of Azure Web PubSub and SignalR; they are installed once."
 	tests/realtime/run.py target/debug/margay
 	tests/realtime/nodes.py target/debug/margay

@@ -20,8 +20,9 @@ test: ## run every test: units, architecture, engine, cases, the README's tour
 	cargo test --locked --quiet
 	@echo "3/6: chaos: slow clients, lost backends, exhausted descriptors; under a minute."
 	tests/chaos/run.py target/debug/margay
-	@echo "4/6: the OpenAPI document of the administration, and a client generated from it; its tools are installed once."
+	@echo "4/6: the OpenAPI document of the administration, a client generated from it, and Azure's client of API management; their tools are installed once."
 	tests/admin/run.py target/debug/margay
+	tests/admin/azure_sdk.py target/debug/margay
 	@echo "5/6: the official clients and server libraries of Azure Web PubSub and SignalR; they are installed once."
 	tests/realtime/run.py target/debug/margay
 	tests/realtime/nodes.py target/debug/margay
@@ -30,7 +31,7 @@ test: ## run every test: units, architecture, engine, cases, the README's tour
 
 soak: ## the long runs: 1,000 reloads under load, 20 watched changes of each kind, 2 GiB up and down, a minute of each chaos scenario, the memory of idle connections and routes, Redis stopped, slow and lost, TCP and UDP under failover and reloads, hubs with slow readers, cut sockets and reloads
 	@.ci/need cargo cmake cc ps python3 venv node npm node20 chromium faketime prlimit nginx haproxy openssl redis-server redis-cli
-	RELOADS=1000 SOAK=1 cargo test --locked --test e2e -- reloads_under_load safe_change:: streaming_memory:: fabric_failover:: shared_ api_management::
+	RELOADS=1000 SOAK=1 cargo test --locked --test e2e -- reloads_under_load safe_change:: streaming_memory:: fabric_failover:: shared_ api_management:: api_management_documents:: api_management_store::
 	WAF_CASES=all cargo test --locked --test e2e -- the_firewall_decides
 	cargo build --release --locked
 	tests/chaos/run.py target/release/margay --gateways margay,nginx,haproxy --seconds 60

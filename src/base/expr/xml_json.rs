@@ -2,6 +2,7 @@
 
 use super::{
     convert::to_text,
+    timestamp::{format_rfc3339, parse_rfc3339},
     value::{Map, Value},
     xml::{Element, Node},
 };
@@ -16,6 +17,41 @@ pub struct ToXml {
     pub prefix: String,
     /// The member whose members are attributes; empty: none.
     pub attributes: String,
+    /// Times in texts are written as XML writes them.
+    pub parses_dates: bool,
+}
+
+impl ToXml {
+    /// The text of a value.
+    fn text(&self, value: &Value) -> String {
+        let text = text(value);
+        match value {
+            Value::Text(_) if self.parses_dates => xml_time(&text).unwrap_or(text),
+            _ => text,
+        }
+    }
+}
+
+/// A time of a JSON text as XML writes it: `2024-05-01T10:00:00[.fraction][Z|+hh:mm]` without zeros at the end of the fraction,
+/// and `/Date(milliseconds)/`. `None`: the text is no time.
+fn xml_time(text: &str) -> Option<String> {
+    if let Some(millis) = text.strip_prefix("/Date(").and_then(|rest| rest.strip_suffix(")/")) {
+        let millis: i128 = millis.parse().ok()?;
+        return is_in_calendar(millis).then(|| format_rfc3339(millis * 1_000_000));
+    }
+    let is_time = text.len() >= 19 && text.as_bytes()[10] == b'T' && parse_rfc3339(text).is_some();
+    let (clock, fraction) =
+        text.get(19..)?.strip_prefix('.').map(|rest| (text.get(..19), rest)).filter(|_| is_time)?;
+    let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
+    let (fraction, zone) = fraction.split_at(digits);
+    let fraction = fraction.trim_end_matches('0');
+    let point = if fraction.is_empty() { "" } else { "." };
+    Some(format!("{}{point}{fraction}{zone}", clock?))
+}
+
+/// Whether milliseconds since 1970 are in the years 1 to 9999.
+fn is_in_calendar(millis: i128) -> bool {
+    (-62_135_596_800_000..=253_402_300_799_999).contains(&millis)
 }
 
 /// The document of a value: one member is the root, anything else is in `Document`.
@@ -75,7 +111,7 @@ fn element(name: &str, value: &Value, options: &ToXml, outer: &[String]) -> Elem
         }
         Value::Null => {}
         value => {
-            let text = text(value);
+            let text = options.text(value);
             if !text.is_empty() {
                 element.children.push(Node::Text(text));
             }
@@ -92,13 +128,15 @@ fn members(map: &Map, options: &ToXml, declared: &[String], element: &mut Elemen
             continue;
         }
         if let (true, Value::Map(block)) = (is_named(&member, &options.attributes), value) {
-            let each =
-                block.0.iter().map(|(name, value)| (qualified(&key(name), options, declared), text(value)));
+            let each = block
+                .0
+                .iter()
+                .map(|(name, value)| (qualified(&key(name), options, declared), options.text(value)));
             element.attributes.extend(each);
         } else if let Some(name) = member.strip_prefix('@') {
-            element.attributes.push((qualified(name, options, declared), text(value)));
+            element.attributes.push((qualified(name, options, declared), options.text(value)));
         } else if member == "#text" {
-            element.children.push(Node::Text(text(value)));
+            element.children.push(Node::Text(options.text(value)));
         } else {
             let children = value_elements(&member, value, options, declared);
             element.children.extend(children.into_iter().map(|child| Node::Element(Arc::new(child))));

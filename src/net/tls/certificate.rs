@@ -2,7 +2,10 @@
 
 use super::{crypto::provider, trust::certificates};
 use crate::pipeline::client_certificate::{CertificateInfo, ClientCertificate};
-use base64::{Engine, engine::general_purpose};
+use base64::{
+    Engine,
+    engine::general_purpose::{self, STANDARD},
+};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use std::{fmt, sync::Arc};
@@ -84,6 +87,15 @@ pub fn certificate_info(der: &[u8]) -> Option<CertificateInfo> {
     Some(info)
 }
 
+/// The public key of a certificate as PEM; `None` when it cannot be parsed.
+pub fn public_key_pem(der: &[u8]) -> Option<String> {
+    let (_, parsed) = X509Certificate::from_der(der).ok()?;
+    let text = STANDARD.encode(parsed.public_key().raw);
+    let lines: Vec<&str> =
+        (0..text.len()).step_by(64).filter_map(|at| text.get(at..text.len().min(at + 64))).collect();
+    Some(format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n")))
+}
+
 /// The first second, as Unix time, in which a certificate is not valid any more; 0 when it cannot be parsed.
 pub(super) fn expiry(der: &[u8]) -> i64 {
     X509Certificate::from_der(der).map_or(0, |(_, parsed)| parsed.validity().not_after.timestamp() + 1)
@@ -129,6 +141,9 @@ mod tests {
         );
         assert_eq!((parsed.common_name.as_deref(), parsed.not_after), (Some("robot"), 1_927_843_200));
         assert!(certificate_info(b"nonsense").is_none());
+        let (certificate, key) = certificate_and_key();
+        let pem = public_key_pem(certificate.der()).unwrap();
+        assert_eq!(pem.lines().collect::<String>(), key.public_key_pem().lines().collect::<String>());
         let client = client_certificate(certificate.der(), true);
         assert!(client.header_value().starts_with(":MII") && client.header_value().ends_with(':'));
     }

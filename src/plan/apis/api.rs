@@ -131,8 +131,12 @@ impl ApiCompiler<'_, '_, '_> {
         diagnostics: &mut Diagnostics,
     ) -> (ApiService, Option<Arc<ServiceUrl>>) {
         let own = &source.own;
+        if let (Some(_), Some(backend)) = (&own.service_url, &own.backend) {
+            let message = format!("the API \"{}\" has both ServiceUrl and Backend", source.id);
+            diagnostics.error(codes::API_ENTITY, backend.span, message).help("remove one of them");
+        }
         match (&own.service_url, &own.backend) {
-            (Some(url), None) => match service_url(url, self.values, diagnostics) {
+            (Some(url), _) => match service_url(url, self.values, diagnostics) {
                 Some(url) => (ApiService::Url(url.clone()), Some(url)),
                 None => (ApiService::Cluster, None),
             },
@@ -147,13 +151,10 @@ impl ApiCompiler<'_, '_, '_> {
                 }
                 (ApiService::Cluster, None)
             }
-            _ => {
+            (None, None) => {
+                let message = format!("the API \"{}\" needs either ServiceUrl or Backend", source.id);
                 diagnostics
-                    .error(
-                        codes::API_ENTITY,
-                        source.key_span,
-                        format!("the API \"{}\" needs either ServiceUrl or Backend", source.id),
-                    )
+                    .error(codes::API_ENTITY, source.key_span, message)
                     .help("add \"ServiceUrl\": \"https://service.example.com\"");
                 (ApiService::Cluster, None)
             }

@@ -9,6 +9,7 @@ use super::{
     trace::Trace,
 };
 use crate::{
+    backend::attempt::Http2,
     base::expr::{Usage, Value},
     net::h1::hop_by_hop::HopByHop,
     pipeline::{
@@ -54,8 +55,8 @@ pub struct CallerContext {
 pub struct ForwardOptions {
     pub timeout: Option<Duration>,
     pub follow_redirects: bool,
-    pub only_http1: bool,
-    pub only_http2: bool,
+    /// `None`: as the backend.
+    pub http2: Option<Http2>,
 }
 
 /// A change that waits for the response.

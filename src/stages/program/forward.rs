@@ -10,7 +10,7 @@ use super::{
 use crate::{
     backend::{
         Cluster,
-        attempt::{self, AttemptConfig, Http2},
+        attempt::{self, AttemptConfig},
     },
     net::tls::client::ClientTls,
     pipeline::{
@@ -230,12 +230,7 @@ fn terms_with(mut terms: AttemptConfig, options: ForwardOptions, context: &Conte
         terms.timeout = timeout;
         terms.connect_timeout = terms.connect_timeout.min(timeout);
     }
-    if options.only_http1 {
-        terms.http2 = Http2::Never;
-    }
-    if options.only_http2 {
-        terms.http2 = Http2::Always;
-    }
+    terms.http2 = options.http2.unwrap_or(terms.http2);
     terms.preserve_host |= context.note::<()>("own-host").is_some();
     terms
 }

@@ -4,7 +4,7 @@ use super::{
     args::Args,
     compiler::{StatementCompiler, done},
     messages::{switch, texts},
-    schema::{Attribute, Kind, attribute, expression, flag, text},
+    schema::{Attribute, Kind, attribute, expression, flag, not_yet, text},
     spec::Spec,
 };
 use crate::{
@@ -24,8 +24,8 @@ const IDENTITIES: &[Attribute] = &[
     text("subject", "The subject."),
     text("dns-name", "A DNS name."),
     text("issuer-subject", "The subject of the issuer."),
-    text("issuer-thumbprint", "Not available: the listener keeps no certificate of issuers."),
-    text("issuer-certificate-id", "Not available: the listener keeps no certificate of issuers."),
+    not_yet("issuer-thumbprint", "The listener keeps no certificates of issuers: use `issuer-subject`."),
+    not_yet("issuer-certificate-id", "The listener keeps no certificates of issuers: use `issuer-subject`."),
 ];
 
 /// The statements of this group.
@@ -236,15 +236,15 @@ fn check_validations(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> O
 fn client_certificate(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<Arc<dyn Statement>> {
     check_validations(args, compiler)?;
     let identities = args.objects("identities").iter();
-    if identities
-        .clone()
-        .any(|identity| identity.has("issuer-thumbprint") || identity.has("issuer-certificate-id"))
-    {
-        compiler.diagnostics.error(
-            codes::POLICY_NOT_YET,
-            args.span,
-            "issuers by thumbprint or certificate are not supported yet",
-        );
+    if let Some(empty) = identities.clone().find(|one| !IDENTITIES.iter().any(|known| one.has(known.name))) {
+        compiler
+            .diagnostics
+            .error(
+                codes::POLICY_ATTRIBUTE,
+                empty.span,
+                "an identity without attributes fits every certificate",
+            )
+            .help("add an attribute such as `thumbprint`, or remove the identity");
         return None;
     }
     let text = |identity: &Args, name: &str| identity.text(name).map(|text| text.to_string());

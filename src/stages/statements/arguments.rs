@@ -113,6 +113,11 @@ impl StatementCompiler<'_, '_> {
                 let all = items.iter().map(|item| self.inner(item, name));
                 Some(Arg::Objects(all.collect::<Option<Vec<_>>>()?))
             }
+            Kind::NotYet => {
+                let message = format!("`{}` is not supported yet", attribute.name);
+                self.diagnostics.error(codes::POLICY_NOT_YET, node.span, message).help(attribute.about);
+                None
+            }
             Kind::Statements => {
                 let NodeValue::Array(items) = &node.value else {
                     self.wrong_type(node, attribute);

@@ -2,7 +2,7 @@
 
 use super::{
     compiler::done,
-    response_cache::{CacheStore, TYPES, check_type, lookup},
+    response_cache::{CLIENT_CACHING, CacheStore, TYPES, check_type, lookup},
     schema::{Attribute, Kind, attribute, expression, text},
     spec::Spec,
     value_cache::{CacheValue, LookupValue, MAX_SECONDS, RemoveValue, StoreValue},
@@ -38,7 +38,7 @@ pub const SPECS: &[Spec] = &[
             TYPE,
             attribute(
                 "downstream-caching-type",
-                Kind::Choice(&["none", "private", "public"]),
+                Kind::Choice(&CLIENT_CACHING),
                 "What clients may keep. Default: `none`.",
             )
             .dynamic(),

@@ -4,7 +4,9 @@ use super::{
     args::Args,
     compiler::{StatementCompiler, done},
     credentials::{Credential, credential},
+    forward::known_backend,
     message_bodies::{BodySource, body_source},
+    messages::word,
     return_response::{InnerHeader, headers},
     schema::{Attribute, Kind, attribute, expression, flag, text},
     spec::Spec,
@@ -27,9 +29,10 @@ use std::{sync::Arc, time::Duration};
 /// The default timeout of a call-out.
 const DEFAULT_TIMEOUT_SECONDS: f64 = 60.0;
 
+const MODES: [&str; 2] = ["new", "copy"];
 const MODE: Attribute = attribute(
     "mode",
-    Kind::Choice(&["new", "copy"]),
+    Kind::Choice(&MODES),
     "`new`, or `copy`: starts from the request as it is now. Default: `new`.",
 )
 .dynamic();
@@ -129,6 +132,7 @@ fn send(
         None => None,
     };
     let credential = inner_credential(args, compiler)?;
+    let headers = headers(args.objects("set-header"), false, compiler)?;
     done(SendRequest {
         delivery,
         mode: args.template("mode"),
@@ -138,7 +142,7 @@ fn send(
         url,
         backend: args.template("backend-id"),
         method: args.template("set-method").or_else(|| args.template("method")),
-        headers: headers(args.objects("set-header")),
+        headers,
         body,
         credential,
     })
@@ -146,10 +150,24 @@ fn send(
 
 fn inner_credential(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<Option<Credential>> {
     let names = ["authentication-basic", "authentication-managed-identity", "authentication-certificate"];
-    match names.iter().find_map(|name| Some((*name, args.object(name)?))) {
-        Some((name, inner)) => credential(name, inner, compiler).map(Some),
-        None => Some(None),
+    let given: Vec<_> = names.iter().filter_map(|name| Some((*name, args.object(name)?))).collect();
+    let [(name, inner)] = given[..] else {
+        if let Some((_, second)) = given.get(1) {
+            let message = "a request has one `authentication-...`";
+            compiler.diagnostics.error(codes::POLICY_ATTRIBUTE, second.span, message);
+            return None;
+        }
+        return Some(None);
+    };
+    if let Some(own) = ["output-token-variable-name", "ignore-error"].into_iter().find(|own| inner.has(own)) {
+        let message = format!("`{own}` is for the statement `{name}` itself, not for that of a request");
+        compiler
+            .diagnostics
+            .error(codes::POLICY_ATTRIBUTE, inner.span_of(own), message)
+            .help("set `ignore-error` of the request");
+        return None;
     }
+    credential(name, inner, compiler).map(Some)
 }
 
 /// The URL of a call-out; `Some(None)`: that of the request or of a backend.
@@ -157,6 +175,14 @@ fn checked_url(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<
     let mode = args.template("mode");
     let is_copy = mode.as_ref().and_then(Template::literal_text).is_some_and(|mode| &*mode == "copy");
     let url = args.template("set-url").or_else(|| args.template("url"));
+    if url.is_some() && args.has("backend-id") {
+        let message = "`invoke-request` has either `url` or `backend-id`";
+        compiler.diagnostics.error(codes::POLICY_ATTRIBUTE, args.span_of("backend-id"), message);
+        return None;
+    }
+    if let Some(id) = args.template("backend-id") {
+        known_backend(&id, args, compiler)?;
+    }
     if url.is_none() && !is_copy && !args.has("backend-id") {
         compiler.diagnostics.error(codes::POLICY_ATTRIBUTE, args.span, "the request needs `set-url`");
         return None;
@@ -200,10 +226,7 @@ struct SendRequest {
 
 impl SendRequest {
     fn call(&self, context: &Context<'_>) -> Result<CallOut, Failure> {
-        let is_copy = match &self.mode {
-            Some(mode) => &*mode.text_or_empty(context)? == "copy",
-            None => false,
-        };
+        let is_copy = word(&self.mode, &MODES, "new", context)? == "copy";
         let url = self.target(context)?;
         let mut call = CallOut::new(context, url, is_copy);
         if let Some(method) = &self.method {
@@ -212,9 +235,6 @@ impl SendRequest {
         }
         for header in &self.headers {
             let (name, action, values) = header.evaluate(context)?;
-            if name.eq_ignore_ascii_case("Content-Length") {
-                continue;
-            }
             call.keeps_host |= name.eq_ignore_ascii_case("Host");
             set_field(&mut call.request, &name, action, &values)?;
         }

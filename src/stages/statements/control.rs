@@ -2,7 +2,7 @@
 
 use super::{
     compiler::done,
-    loops::{LimitConcurrency, retry, wait},
+    loops::{LimitConcurrency, MODES, retry, wait},
     return_response::{MockResponse, return_response},
     schema::{Kind, attribute, expression, text},
     spec::Spec,
@@ -46,7 +46,7 @@ pub const SPECS: &[Spec] = &[
         attributes: &[
             attribute(
                 "for",
-                Kind::Choice(&["all", "any"]),
+                Kind::Choice(&MODES),
                 "`all` statements, or `any` one that ends well. Default: `all`.",
             )
             .dynamic(),

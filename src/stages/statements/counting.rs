@@ -87,6 +87,11 @@ pub(super) fn parts(apis: &[Args], compiler: &mut StatementCompiler<'_, '_>) -> 
 }
 
 fn part_name(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<String> {
+    if args.has("id") && args.has("name") {
+        let message = "a limit has either `id` or `name`";
+        compiler.diagnostics.error(codes::POLICY_ATTRIBUTE, args.span_of("name"), message);
+        return None;
+    }
     let name = args.text("id").or(args.text("name")).map(|name| name.to_lowercase());
     if name.is_none() {
         compiler.diagnostics.error(codes::POLICY_ATTRIBUTE, args.span, "a limit needs `id` or `name`");

@@ -4,10 +4,11 @@ use super::{
     args::Args,
     compiler::{StatementCompiler, done},
     messages::switch,
-    schema::{Kind, attribute, expression, flag},
+    schema::{Kind, attribute, expression, flag, not_yet},
     spec::Spec,
 };
 use crate::{
+    backend::attempt::Http2,
     base::expr::Usage,
     config::codes,
     stages::program::{
@@ -18,6 +19,10 @@ use crate::{
     },
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
+
+const SERVICE_FABRIC: &str = "Name a cluster with a `ServiceFabric` service in `backend-id` instead.";
+
+const DAPR: &str = "Name the URL of the Dapr sidecar in `base-url` instead.";
 
 /// The statements of this group.
 pub const SPECS: &[Spec] = &[
@@ -35,16 +40,14 @@ pub const SPECS: &[Spec] = &[
             )
             .dynamic(),
             attribute("timeout-ms", Kind::Number(1.0, 86_400_000.0), "The same in milliseconds.").dynamic(),
-            attribute(
+            not_yet(
                 "continue-timeout",
-                Kind::Number(0.0, 86_400.0),
-                "Accepted; 100-continue is answered by the gateway.",
-            )
-            .dynamic(),
+                "The gateway answers `Expect: 100-continue` itself, and sends the body to the service at once: remove it.",
+            ),
             attribute(
                 "http-version",
                 Kind::Choice(&["1", "2or1", "2"]),
-                "The HTTP version. Default: that of the backend.",
+                "The HTTP version; `2or1`: as the service negotiates it. Default: that of the backend.",
             ),
             attribute(
                 "follow-redirects",
@@ -52,7 +55,10 @@ pub const SPECS: &[Spec] = &[
                 "Whether redirects are followed, up to 5, to the same host and to those of `Callouts.Allow`. Default: false.",
             )
             .dynamic(),
-            flag("buffer-request-body", "Accepted; a body is kept when a statement needs it."),
+            flag(
+                "buffer-request-body",
+                "Whether the request is held as a whole before it is sent. Default: false.",
+            ),
             flag(
                 "buffer-response",
                 "Whether the response is held as a whole before `outbound`. Default: false.",
@@ -60,16 +66,7 @@ pub const SPECS: &[Spec] = &[
             flag("fail-on-error-status-code", "Whether 400 to 599 leads to `on-error`. Default: false."),
         ],
         about: "Sends the request to the service.",
-        compile: |args, _| {
-            done(ForwardRequest {
-                timeout: args.template("timeout"),
-                timeout_ms: args.template("timeout-ms"),
-                follow_redirects: args.template("follow-redirects"),
-                buffers_response: args.flag("buffer-response", false),
-                fails_on_error_status: args.flag("fail-on-error-status-code", false),
-                http_version: args.text("http-version"),
-            })
-        },
+        compile: forward_request,
     },
     Spec {
         name: "set-backend-service",
@@ -80,6 +77,13 @@ pub const SPECS: &[Spec] = &[
         attributes: &[
             expression("base-url", "The URL of the service."),
             expression("backend-id", "One of `Backends`, else of `Clusters`."),
+            not_yet("sf-resolve-condition", SERVICE_FABRIC),
+            not_yet("sf-service-instance-name", SERVICE_FABRIC),
+            not_yet("sf-partition-key", SERVICE_FABRIC),
+            not_yet("sf-listener-name", SERVICE_FABRIC),
+            not_yet("dapr-app-id", DAPR),
+            not_yet("dapr-method", DAPR),
+            not_yet("dapr-namespace", DAPR),
         ],
         about: "Sends the request to another service.",
         compile: set_backend,
@@ -102,15 +106,37 @@ pub const SPECS: &[Spec] = &[
     },
 ];
 
+fn forward_request(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<Arc<dyn Statement>> {
+    if args.has("timeout") && args.has("timeout-ms") {
+        let message = "`forward-request` has either `timeout` or `timeout-ms`";
+        compiler.diagnostics.error(codes::POLICY_ATTRIBUTE, args.span_of("timeout-ms"), message);
+        return None;
+    }
+    done(ForwardRequest {
+        timeout: args.template("timeout"),
+        timeout_ms: args.template("timeout-ms"),
+        follow_redirects: args.template("follow-redirects"),
+        buffers_request: args.flag("buffer-request-body", false),
+        buffers_response: args.flag("buffer-response", false),
+        fails_on_error_status: args.flag("fail-on-error-status-code", false),
+        http2: args.text("http-version").map(|version| match &*version {
+            "1" => Http2::Never,
+            "2" => Http2::Always,
+            _ => Http2::IfNegotiated,
+        }),
+    })
+}
+
 /// Sends the request; the built-in one has no attributes.
 #[derive(Debug, Default)]
 pub struct ForwardRequest {
     timeout: Option<Template>,
     timeout_ms: Option<Template>,
     follow_redirects: Option<Template>,
+    buffers_request: bool,
     buffers_response: bool,
     fails_on_error_status: bool,
-    http_version: Option<Arc<str>>,
+    http2: Option<Http2>,
 }
 
 impl ForwardRequest {
@@ -120,9 +146,7 @@ impl ForwardRequest {
         let seconds = seconds.or(millis.map(|millis| millis / 1000.0));
         let timeout = seconds.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.001, 86_400.0)));
         let follow_redirects = switch(&self.follow_redirects, false, context)?;
-        let only_http1 = self.http_version.as_deref() == Some("1");
-        let only_http2 = self.http_version.as_deref() == Some("2");
-        Ok(ForwardOptions { timeout, follow_redirects, only_http1, only_http2 })
+        Ok(ForwardOptions { timeout, follow_redirects, http2: self.http2 })
     }
 
     async fn forward(&self, context: &mut Context<'_>) -> Result<Flow, Failure> {
@@ -150,6 +174,7 @@ impl Statement for ForwardRequest {
         let never = |template: &Template| {
             template.literal_text().is_some_and(|text| text.eq_ignore_ascii_case("false"))
         };
+        usage.request_body |= self.buffers_request;
         usage.request_body |= self.follow_redirects.as_ref().is_some_and(|follows| !never(follows));
         usage
     }
@@ -199,7 +224,11 @@ fn set_backend(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<
 }
 
 /// Reports a backend that does not exist.
-fn known_backend(id: &Template, args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<()> {
+pub(super) fn known_backend(
+    id: &Template,
+    args: &Args,
+    compiler: &mut StatementCompiler<'_, '_>,
+) -> Option<()> {
     let Some(name) = id.literal_text() else { return Some(()) };
     if compiler.facts.backends.contains(&name.to_lowercase()) {
         return Some(());

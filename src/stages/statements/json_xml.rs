@@ -2,7 +2,7 @@
 
 use super::{
     compiler::done,
-    messages::switch,
+    messages::{switch, word},
     schema::{Attribute, Kind, attribute, expression, flag},
     spec::Spec,
 };
@@ -24,6 +24,12 @@ const ACCEPT: Attribute = attribute(
 )
 .dynamic();
 
+const FROM_JSON: [&str; 2] = ["always", "content-type-json"];
+
+const FROM_XML: [&str; 2] = ["always", "content-type-xml"];
+
+const KINDS: [&str; 2] = ["direct", "javascript-friendly"];
+
 /// The statements of this group.
 pub const SPECS: &[Spec] = &[
     Spec {
@@ -35,13 +41,16 @@ pub const SPECS: &[Spec] = &[
         attributes: &[
             attribute(
                 "apply",
-                Kind::Choice(&["always", "content-type-json"]),
+                Kind::Choice(&FROM_JSON),
                 "`always`, or `content-type-json`: JSON bodies only.",
             )
             .dynamic()
             .required(),
             ACCEPT,
-            flag("parse-date", "Accepted; dates stay as they are written. Default: true."),
+            flag(
+                "parse-date",
+                "Whether times in texts are written as XML writes them (`2024-05-01T10:00:00.500Z` as `2024-05-01T10:00:00.5Z`, `/Date(0)/` as `1970-01-01T00:00:00Z`). Default: true.",
+            ),
             expression("namespace-separator", "Parts prefix and name in member names. Default: `_`."),
             expression("namespace-prefix", "Members that begin with it are namespace declarations."),
             expression("attribute-block-name", "The member whose members are attributes."),
@@ -49,11 +58,12 @@ pub const SPECS: &[Spec] = &[
         about: "Converts a JSON body to XML.",
         compile: |args, _| {
             done(JsonToXml {
-                apply: args.required("apply"),
+                apply: args.template("apply"),
                 accept: args.template("consider-accept-header"),
                 separator: args.template("namespace-separator"),
                 prefix: args.template("namespace-prefix"),
                 attributes: args.template("attribute-block-name"),
+                parses_dates: args.flag("parse-date", true),
             })
         },
     },
@@ -64,20 +74,12 @@ pub const SPECS: &[Spec] = &[
         is_once: false,
         bare: None,
         attributes: &[
-            attribute(
-                "kind",
-                Kind::Choice(&["direct", "javascript-friendly"]),
-                "`direct` or `javascript-friendly`.",
-            )
-            .dynamic()
-            .required(),
-            attribute(
-                "apply",
-                Kind::Choice(&["always", "content-type-xml"]),
-                "`always`, or `content-type-xml`: XML bodies only.",
-            )
-            .dynamic()
-            .required(),
+            attribute("kind", Kind::Choice(&KINDS), "`direct` or `javascript-friendly`.")
+                .dynamic()
+                .required(),
+            attribute("apply", Kind::Choice(&FROM_XML), "`always`, or `content-type-xml`: XML bodies only.")
+                .dynamic()
+                .required(),
             ACCEPT,
             attribute(
                 "always-array-child-elements",
@@ -89,8 +91,8 @@ pub const SPECS: &[Spec] = &[
         about: "Converts an XML body to JSON.",
         compile: |args, _| {
             done(XmlToJson {
-                kind: args.required("kind"),
-                apply: args.required("apply"),
+                kind: args.template("kind"),
+                apply: args.template("apply"),
                 accept: args.template("consider-accept-header"),
                 lists: args.template("always-array-child-elements"),
             })
@@ -109,7 +111,7 @@ fn is_format(media_type: &str, format: &str) -> bool {
 /// Whether a message is converted.
 fn applies(
     context: &Context<'_>,
-    apply: &Template,
+    (apply, words): (&Option<Template>, &[&'static str]),
     accept: &Option<Template>,
     source: &str,
     wanted: &str,
@@ -126,7 +128,7 @@ fn applies(
             return Ok(false);
         }
     }
-    if &*apply.text_or_empty(context)? == "always" {
+    if word(apply, words, "always", context)? == "always" {
         return Ok(true);
     }
     let head = match context.section.is_response() {
@@ -160,17 +162,18 @@ fn set(context: &mut Context<'_>, text: String, media_type: &str) {
 
 #[derive(Debug)]
 struct JsonToXml {
-    apply: Template,
+    apply: Option<Template>,
     accept: Option<Template>,
     separator: Option<Template>,
     prefix: Option<Template>,
     attributes: Option<Template>,
+    parses_dates: bool,
 }
 
 impl Statement for JsonToXml {
     fn usage(&self) -> Usage {
         let optional = self.accept.iter().chain(&self.separator).chain(&self.prefix).chain(&self.attributes);
-        usage_of(optional.chain([&self.apply]))
+        usage_of(optional.chain(&self.apply))
     }
 
     fn reads_message_body(&self) -> bool {
@@ -178,7 +181,7 @@ impl Statement for JsonToXml {
     }
 
     fn run(&self, context: &mut Context<'_>) -> Result<Flow, Failure> {
-        if !applies(context, &self.apply, &self.accept, "json", "xml")? {
+        if !applies(context, (&self.apply, &FROM_JSON[..]), &self.accept, "json", "xml")? {
             return Ok(Flow::Next);
         }
         let Some(body) = body(context) else { return Ok(Flow::Next) };
@@ -193,6 +196,7 @@ impl Statement for JsonToXml {
             separator: text(&self.separator, "_")?,
             prefix: text(&self.prefix, "")?,
             attributes: text(&self.attributes, "")?,
+            parses_dates: self.parses_dates,
         };
         let document = xml::write_element(&value_to_xml(&json, &options));
         set(context, document, "application/xml; charset=utf-8");
@@ -202,15 +206,15 @@ impl Statement for JsonToXml {
 
 #[derive(Debug)]
 struct XmlToJson {
-    kind: Template,
-    apply: Template,
+    kind: Option<Template>,
+    apply: Option<Template>,
     accept: Option<Template>,
     lists: Option<Template>,
 }
 
 impl Statement for XmlToJson {
     fn usage(&self) -> Usage {
-        usage_of(self.accept.iter().chain(&self.lists).chain([&self.kind, &self.apply]))
+        usage_of(self.accept.iter().chain(&self.lists).chain(&self.kind).chain(&self.apply))
     }
 
     fn reads_message_body(&self) -> bool {
@@ -218,7 +222,7 @@ impl Statement for XmlToJson {
     }
 
     fn run(&self, context: &mut Context<'_>) -> Result<Flow, Failure> {
-        if !applies(context, &self.apply, &self.accept, "xml", "json")? {
+        if !applies(context, (&self.apply, &FROM_XML[..]), &self.accept, "xml", "json")? {
             return Ok(Flow::Next);
         }
         let Some(body) = body(context) else { return Ok(Flow::Next) };
@@ -228,7 +232,7 @@ impl Statement for XmlToJson {
         let root = xml::parse(&text)
             .map_err(|error| Failure::content(section, format!("the body is not valid XML: {error}")))?;
         let options = ToJson {
-            is_javascript_friendly: &*self.kind.text_or_empty(context)? == "javascript-friendly",
+            is_javascript_friendly: word(&self.kind, &KINDS, "direct", context)? == "javascript-friendly",
             always_lists: switch(&self.lists, false, context)?,
             ..ToJson::default()
         };

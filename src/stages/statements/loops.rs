@@ -5,7 +5,7 @@ use super::{
     callouts,
     compiler::{StatementCompiler, done},
     counting::counter_key,
-    messages::switch,
+    messages::{switch, word},
 };
 use crate::{
     base::expr::Usage,
@@ -27,6 +27,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// The words of `for` of `wait`.
+pub(super) const MODES: [&str; 2] = ["all", "any"];
 /// The longest pause between two retries.
 const MAX_PAUSE_SECONDS: f64 = 3600.0;
 
@@ -63,7 +65,8 @@ impl Retry {
         let delta = self.delta.as_ref().map(|delta| delta.number(context)).transpose()?;
         let longest = self.max_interval.as_ref().map(|longest| longest.number(context)).transpose()?;
         let seconds = match (delta, longest) {
-            (None, _) => interval,
+            (None, None) => interval,
+            (None, Some(longest)) => longest.min(interval),
             (Some(delta), None) => interval + f64::from(n - 1) * delta,
             (Some(delta), Some(longest)) => {
                 let random = delta * (0.8 + 0.4 * fastrand::f64());
@@ -167,10 +170,7 @@ struct Wait {
 
 impl Wait {
     async fn all(&self, context: &mut Context<'_>) -> Result<Flow, Failure> {
-        let any = match &self.mode {
-            None => false,
-            Some(mode) => &*mode.text_or_empty(context)? == "any",
-        };
+        let any = word(&self.mode, &MODES, "all", context)? == "any";
         let mut calls = Vec::new();
         let mut at = 0;
         while let Some(instruction) = self.body.get(at) {

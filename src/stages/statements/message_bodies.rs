@@ -34,22 +34,19 @@ pub enum BodySource {
 
 /// The new body of `set-body`.
 pub fn body_source(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<BodySource> {
-    match (args.template("json"), args.template("value"), args.has("template")) {
+    let is_template = args.has("template");
+    let of_templates = ["xsi-nil", "parse-date"].into_iter().find(|name| args.has(name) && !is_template);
+    if let Some(name) = of_templates {
+        let message = format!("`{name}` is about templates");
+        compiler
+            .diagnostics
+            .error(codes::POLICY_ATTRIBUTE, args.span_of(name), message)
+            .help("add \"template\": \"liquid\", or remove the attribute");
+        return None;
+    }
+    match (args.template("json"), args.template("value"), is_template) {
         (Some(json), None, false) => Some(BodySource::Json(json)),
-        (None, Some(value), true) => {
-            let text = value.literal_text().unwrap_or_default();
-            let options = liquid::Options {
-                nil_is_null: args.text("xsi-nil").as_deref() == Some("null"),
-                parses_dates: args.flag("parse-date", true),
-            };
-            match liquid::Template::parse(&text, options) {
-                Ok(template) => Some(BodySource::Liquid(template)),
-                Err(message) => {
-                    compiler.diagnostics.error(codes::POLICY_ATTRIBUTE, args.span_of("value"), message);
-                    None
-                }
-            }
-        }
+        (None, Some(value), true) => liquid_source(&value, args, compiler),
         (None, Some(value), false) => Some(BodySource::Value(value)),
         (None, None, _) => Some(BodySource::Value(Template::default())),
         _ => {
@@ -58,6 +55,29 @@ pub fn body_source(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Opt
                 args.span,
                 "`set-body` has either `value` or `json`, and `template` with `value` only",
             );
+            None
+        }
+    }
+}
+
+/// A template of `set-body`.
+fn liquid_source(
+    value: &Template,
+    args: &Args,
+    compiler: &mut StatementCompiler<'_, '_>,
+) -> Option<BodySource> {
+    let options = liquid::Options {
+        nil_is_null: args.text("xsi-nil").as_deref() == Some("null"),
+        parses_dates: args.flag("parse-date", true),
+    };
+    let parsed = match value.literal_text() {
+        Some(text) => liquid::Template::parse(&text, options),
+        None => Err("a template must be a literal; it reads `body` and `context` itself".to_owned()),
+    };
+    match parsed {
+        Ok(template) => Some(BodySource::Liquid(template)),
+        Err(message) => {
+            compiler.diagnostics.error(codes::POLICY_ATTRIBUTE, args.span_of("value"), message);
             None
         }
     }

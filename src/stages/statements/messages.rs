@@ -12,7 +12,7 @@ use crate::{
         bytes::is_token,
         expr::{Usage, to_bool},
     },
-    config::codes,
+    config::{codes, suggest},
     pipeline::error::reason,
     stages::program::{
         Context, Failure, Flow, Statement, Template,
@@ -164,6 +164,26 @@ fn find_and_replace(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Op
     done(FindAndReplace { from, to: args.required("to") })
 }
 
+/// Reports a literal name of a header that cannot be set.
+pub fn check_header_name(
+    args: &Args,
+    is_response: bool,
+    compiler: &mut StatementCompiler<'_, '_>,
+) -> Option<()> {
+    let Some(literal) = args.required("name").literal_text() else { return Some(()) };
+    let message = if is_gateway_field(&literal) {
+        format!("the header {literal} is written by the gateway alone")
+    } else if literal.eq_ignore_ascii_case("Host") && is_response {
+        "`Host` is a header of requests".to_owned()
+    } else if is_token(literal.as_bytes()) {
+        return Some(());
+    } else {
+        format!("invalid header name \"{literal}\"")
+    };
+    compiler.diagnostics.error(codes::POLICY_ATTRIBUTE, args.span_of("name"), message);
+    None
+}
+
 /// `set-header` and `set-query-parameter`.
 fn named(
     args: &Args,
@@ -173,20 +193,8 @@ fn named(
     let name = args.required("name");
     let action = args.template("exists-action");
     let values = args.templates("value").unwrap_or_default();
-    if is_header && let Some(literal) = name.literal_text() {
-        let message = if is_gateway_field(&literal) {
-            Some(format!("the header {literal} is written by the gateway alone"))
-        } else if literal.eq_ignore_ascii_case("Host") && compiler.section.is_response() {
-            Some("`Host` is a header of requests".to_owned())
-        } else if is_token(literal.as_bytes()) {
-            None
-        } else {
-            Some(format!("invalid header name \"{literal}\""))
-        };
-        if let Some(message) = message {
-            compiler.diagnostics.error(codes::POLICY_ATTRIBUTE, args.span_of("name"), message);
-            return None;
-        }
+    if is_header {
+        check_header_name(args, compiler.section.is_response(), compiler)?;
     }
     let is_delete =
         action.as_ref().and_then(Template::literal_text).is_some_and(|action| &*action == "delete");
@@ -323,6 +331,19 @@ impl Statement for SetVariable {
         context.set_variable(&self.name, value);
         Ok(Flow::Next)
     }
+}
+
+/// The word of an attribute that is one of some; literals were checked with the document.
+pub fn word(
+    template: &Option<Template>,
+    names: &[&'static str],
+    default: &'static str,
+    context: &Context<'_>,
+) -> Result<&'static str, Failure> {
+    let Some(template) = template else { return Ok(default) };
+    let text = template.text_or_empty(context)?;
+    let known = names.iter().find(|name| name.eq_ignore_ascii_case(text.trim()));
+    known.copied().ok_or_else(|| Failure::statement(format!("expected {}", suggest::one_of(names))))
 }
 
 /// Whether a literal or computed switch is on.

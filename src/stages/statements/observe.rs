@@ -25,6 +25,9 @@ use std::{
 /// Longest line of `log-to-eventhub`.
 const MAX_LINE_BYTES: usize = 200 * 1024;
 
+const PARTITION: &str =
+    "Which lines keep their order: a logger keeps the order of all. Not together with the other one.";
+
 const METADATA: &[Attribute] =
     &[text("name", "The name.").required(), expression("value", "The value.").required()];
 
@@ -66,8 +69,8 @@ pub const SPECS: &[Spec] = &[
         bare: None,
         attributes: &[
             text("logger-id", "One of `Loggers`.").required(),
-            text("partition-id", "Accepted; lines have no partitions."),
-            expression("partition-key", "Accepted; lines have no partitions."),
+            text("partition-id", PARTITION),
+            expression("partition-key", PARTITION),
             expression("value", "The line, at most 200 KiB.").required(),
         ],
         about: "Writes a line to a logger.",
@@ -144,6 +147,11 @@ fn event(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<Arc<dy
         };
         return None;
     };
+    if args.has("partition-id") && args.has("partition-key") {
+        let message = "`log-to-eventhub` has either `partition-id` or `partition-key`";
+        compiler.diagnostics.error(codes::POLICY_ATTRIBUTE, args.span_of("partition-key"), message);
+        return None;
+    }
     done(LogEvent { logger: logger.clone(), value: args.required("value") })
 }
 

@@ -3,7 +3,7 @@
 use super::{
     args::Args,
     compiler::{StatementCompiler, done},
-    messages::switch,
+    messages::{switch, word},
     value_cache::seconds,
 };
 use crate::{
@@ -19,6 +19,8 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+
+pub(super) const CLIENT_CACHING: [&str; 3] = ["none", "private", "public"];
 
 pub(super) const TYPES: [&str; 3] = ["internal", "external", "prefer-external"];
 
@@ -70,7 +72,7 @@ struct CacheLookup {
 /// What `cache-lookup` leaves for `cache-store`.
 struct LookupNote {
     key: String,
-    client_caching: String,
+    client_caching: &'static str,
     revalidates: bool,
     is_hit: bool,
 }
@@ -152,10 +154,7 @@ impl Statement for CacheLookup {
             return Ok(Flow::Next);
         }
         let key = self.key(context)?;
-        let client_caching = match &self.client_caching {
-            None => "none".to_owned(),
-            Some(template) => template.text_or_empty(context)?.to_string(),
-        };
+        let client_caching = word(&self.client_caching, &CLIENT_CACHING, "none", context)?;
         let revalidates = switch(&self.revalidate, true, context)?;
         let kept = context.shared.counters.kept(&key);
         let is_hit = kept.is_some();
@@ -171,7 +170,7 @@ impl Statement for CacheLookup {
             response.body = if held.body.is_empty() { Body::Empty } else { Body::Bytes(held.body.clone()) };
             let now = Instant::now();
             let left = kept.expires.saturating_duration_since(now).as_secs_f64().ceil() as u64;
-            mark(&mut response, &client_caching, revalidates, left);
+            mark(&mut response, client_caching, revalidates, left);
             response
                 .head
                 .set(b"Age", now.saturating_duration_since(kept.stored).as_secs().to_string().as_bytes());
@@ -214,8 +213,7 @@ impl CacheStore {
         if note.is_hit {
             return Ok(Flow::Next);
         }
-        let (key, client_caching, revalidates) =
-            (note.key.clone(), note.client_caching.clone(), note.revalidates);
+        let (key, client_caching, revalidates) = (note.key.clone(), note.client_caching, note.revalidates);
         let status = context.response.as_ref().map_or(0, |response| response.head.status);
         let is_wanted = match &self.condition {
             None => status == 200,
@@ -232,7 +230,7 @@ impl CacheStore {
         if let Some(response) = &mut context.response
             && is_wanted
         {
-            mark(response, &client_caching, revalidates, duration.as_secs_f64().ceil() as u64);
+            mark(response, client_caching, revalidates, duration.as_secs_f64().ceil() as u64);
         }
         Ok(Flow::Next)
     }

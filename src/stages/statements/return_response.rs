@@ -4,7 +4,7 @@ use super::{
     args::Args,
     compiler::{StatementCompiler, done},
     message_bodies::{BodySource, body_source},
-    messages::{SetStatus, action, texts},
+    messages::{SetStatus, action, check_header_name, texts},
 };
 use crate::{
     base::expr::{HeldResponse, Usage, Value},
@@ -31,19 +31,26 @@ pub(super) fn return_response(
     done(ReturnResponse {
         variable: args.text("response-variable-name"),
         status,
-        headers: headers(args.objects("set-header")),
+        headers: headers(args.objects("set-header"), true, compiler)?,
         body,
     })
 }
 
-/// The `set-header` members of another statement.
-pub fn headers(all: &[Args]) -> Vec<InnerHeader> {
+/// The `set-header` members of another statement; `None` after a diagnostic.
+pub fn headers(
+    all: &[Args],
+    is_response: bool,
+    compiler: &mut StatementCompiler<'_, '_>,
+) -> Option<Vec<InnerHeader>> {
+    for header in all {
+        check_header_name(header, is_response, compiler)?;
+    }
     let one = |header: &Args| InnerHeader {
         name: header.required("name"),
         action: header.template("exists-action"),
         values: header.templates("value").unwrap_or_default(),
     };
-    all.iter().map(one).collect()
+    Some(all.iter().map(one).collect())
 }
 
 /// Name, action and values.

@@ -23,6 +23,8 @@ pub enum Kind {
     Inner(&'static str),
     /// The same, as a list.
     InnerList(&'static str),
+    /// Refused: the description says why.
+    NotYet,
 }
 
 /// An attribute of a statement.
@@ -53,6 +55,11 @@ pub const fn expression(name: &'static str, about: &'static str) -> Attribute {
 /// A literal boolean.
 pub const fn flag(name: &'static str, about: &'static str) -> Attribute {
     attribute(name, Kind::Bool, about)
+}
+
+/// An attribute of Azure API Management that this version does not have.
+pub const fn not_yet(name: &'static str, about: &'static str) -> Attribute {
+    attribute(name, Kind::NotYet, about)
 }
 
 impl Attribute {

@@ -133,6 +133,7 @@ mod tests {
             Kind::Statements => "list of statements".to_owned(),
             Kind::Inner(name) => format!("`{name}`"),
             Kind::InnerList(name) => format!("list of `{name}`"),
+            Kind::NotYet => "not supported yet".to_owned(),
         }
     }
 

@@ -3,13 +3,14 @@
 use super::{
     args::Args,
     compiler::{StatementCompiler, done},
-    schema::{Attribute, Kind, attribute, expression, flag, text},
+    schema::{Attribute, Kind, attribute, expression, flag, not_yet, text},
     spec::Spec,
     token_keys::{DISCOVERY, Times, TokenKeys, discovery, scheme},
     validate_token::{RequiredClaim, TokenLocation, ValidateToken},
 };
 use crate::{
     config::codes,
+    net::tls::{certificate::public_key_pem, trust},
     stages::{
         authentication::{
             keys::{KeyData, Material},
@@ -40,8 +41,8 @@ const CLAIM: &[Attribute] = &[
 
 const KEY: &[Attribute] = &[
     text("id", "The `kid` of the key."),
-    expression("value", "A secret in base64."),
-    text("certificate-id", "Not available yet: use `n` and `e`."),
+    text("value", "A secret in base64."),
+    text("certificate-id", "One of `Certificates`: its public key."),
     text("n", "The modulus of an RSA key in base64url."),
     text("e", "The exponent of an RSA key in base64url."),
 ];
@@ -100,7 +101,7 @@ pub const SPECS: &[Spec] = &[
             OUTPUT,
             attribute("openid-config", Kind::Objects(CONFIGURATION), "Discovery documents of issuers."),
             attribute("issuer-signing-keys", Kind::Objects(KEY), "Keys."),
-            attribute("decryption-keys", Kind::Objects(KEY), "Not available: encrypted tokens are refused."),
+            not_yet("decryption-keys", "Encrypted tokens are refused."),
             AUDIENCES,
             attribute("issuers", Kind::Texts, "The issuers; one of them must fit. Default: any.").dynamic(),
             CLAIMS,
@@ -177,15 +178,18 @@ pub(super) fn claims(args: &Args) -> Vec<RequiredClaim> {
 
 pub(super) fn jwt(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<Arc<dyn Statement>> {
     let place = place(args, None, compiler)?;
-    if !args.flag("require-signed-tokens", true) || args.has("decryption-keys") {
+    if !args.flag("require-signed-tokens", true) {
         compiler
             .diagnostics
-            .error(codes::POLICY_ATTRIBUTE, args.span, "tokens must be signed, and are not decrypted")
-            .help("remove `require-signed-tokens` and `decryption-keys`");
+            .error(codes::POLICY_ATTRIBUTE, args.span_of("require-signed-tokens"), "tokens must be signed")
+            .help("remove `require-signed-tokens`");
         return None;
     }
     let sources = match args.text("scheme") {
-        Some(name) => vec![TokenKeys::Scheme(named_scheme(&name, args, compiler)?)],
+        Some(name) => {
+            check_only_scheme(args, compiler)?;
+            vec![TokenKeys::Scheme(named_scheme(&name, args, compiler)?)]
+        }
         None => sources(args, compiler)?,
     };
     done(ValidateToken {
@@ -201,6 +205,18 @@ pub(super) fn jwt(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Opti
         applications: None,
         claims: claims(args),
     })
+}
+
+/// Reports attributes that a scheme decides.
+fn check_only_scheme(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<()> {
+    let decided = ["issuer-signing-keys", "openid-config", "require-expiration-time", "clock-skew"];
+    let Some(name) = decided.into_iter().find(|name| args.has(name)) else { return Some(()) };
+    let message = format!("`{name}` together with `scheme`, which decides it");
+    compiler
+        .diagnostics
+        .error(codes::POLICY_ATTRIBUTE, args.span_of(name), message)
+        .help("remove it, or `scheme`");
+    None
 }
 
 fn named_scheme(
@@ -266,7 +282,13 @@ fn times(args: &Args) -> Times {
 
 fn signing_key(key: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<KeyData> {
     let kid = key.text("id").map(|id| id.to_string());
+    let certificate = match key.text("certificate-id") {
+        Some(id) => Some(certificate_key(&id, key, compiler)?),
+        None => None,
+    };
     let material = match (key.text("value"), key.text("n"), key.text("e")) {
+        (None, None, None) => certificate,
+        (Some(_), _, _) | (_, Some(_), _) if certificate.is_some() => None,
         (Some(secret), None, None) => STANDARD.decode(secret.trim()).ok().map(Material::Secret),
         (None, Some(n), Some(e)) => {
             match (URL_SAFE_NO_PAD.decode(n.trim()), URL_SAFE_NO_PAD.decode(e.trim())) {
@@ -281,9 +303,33 @@ fn signing_key(key: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<K
         compiler
             .diagnostics
             .error(codes::POLICY_ATTRIBUTE, key.span, "invalid signing key")
-            .help("must be a secret of at least 32 bytes in base64 as `value`, or `n` and `e` of an RSA key in base64url");
+            .help("must be a secret of at least 32 bytes in base64 as `value`, `n` and `e` of an RSA key in base64url, or `certificate-id`");
     }
     Some(KeyData { kid, material: usable?, algorithm: None })
+}
+
+/// The public key of one of `Certificates`.
+fn certificate_key(id: &str, key: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<Material> {
+    let span = key.span_of("certificate-id");
+    let known = compiler.facts.certificates.get(&id.to_lowercase());
+    let Some(certificate) = known else {
+        let message = format!("no entry of Certificates is \"{id}\"");
+        compiler
+            .diagnostics
+            .error(codes::POLICY_BACKEND, span, message)
+            .help("add \"Certificates\": { \"ID\": { \"CertificateFile\": ..., \"KeyFile\": ... } }");
+        return None;
+    };
+    let first = trust::certificates(&certificate.pair.chain).ok().and_then(|all| all.into_iter().next());
+    let public = first.and_then(|first| public_key_pem(&first)).unwrap_or_default();
+    match KeyData::pem(public.as_bytes()) {
+        Ok(keys) => keys.into_iter().next().map(|key| key.material),
+        Err(why) => {
+            let message = format!("the key of the certificate \"{id}\" verifies no tokens: {why}");
+            compiler.diagnostics.error(codes::POLICY_ATTRIBUTE, span, message);
+            None
+        }
+    }
 }
 
 fn checked_discovery(url: &str, args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<KeySource> {

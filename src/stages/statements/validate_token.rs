@@ -128,7 +128,10 @@ impl ValidateToken {
             failure.error.detail = message.text_or_empty(context)?.to_string().into();
         }
         let status = match &self.status {
-            Some(status) => u16::try_from(status.int(context)?).unwrap_or(401),
+            Some(status) => {
+                let code = u16::try_from(status.int(context)?).ok().filter(|code| (200..600).contains(code));
+                code.ok_or_else(|| Failure::statement("the status must be 200 to 599"))?
+            }
             None if failure.error.code == ErrorCode::AccessClaim => 401,
             None => failure.error.status(false),
         };
@@ -294,12 +297,13 @@ impl Statement for ValidateToken {
             TokenKeys::Tenant { tenant, .. } => own.and(tenant.usage()),
             TokenKeys::Scheme(_) => own,
         });
+        let claims = self.claims.iter().flat_map(|claim| &claim.values);
         let lists = [&self.audiences, &self.issuers, &self.applications].into_iter().flatten().flatten();
         let place = match &self.place {
             TokenLocation::Value(value) => value.usage(),
             _ => Usage::default(),
         };
-        own.and(usage_of(lists)).and(place)
+        own.and(usage_of(lists)).and(usage_of(claims)).and(place)
     }
 
     fn waits(&self) -> bool {

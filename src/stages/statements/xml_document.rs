@@ -138,7 +138,7 @@ impl XmlConverter {
             let span = self.of(arm);
             let body = self.list(arm, self.statements(&arm.children));
             let condition = arm.attributes.iter().find(|one| one.name == "condition");
-            let members = match (arm.name.as_str(), condition) {
+            let mut members = match (arm.name.as_str(), condition) {
                 ("when", Some(condition)) => {
                     let at = self.span(condition.start, condition.end);
                     let text = NodeValue::String(condition.value.as_str().into());
@@ -147,6 +147,8 @@ impl XmlConverter {
                 ("when", None) => vec![self.member("do", span, body)],
                 (name, _) => vec![self.member(name, span, body)],
             };
+            self.add_attributes(arm, &mut members);
+            members.retain(|member| &*member.key.value != "condition");
             Node::new(span, NodeValue::Object(members))
         };
         self.list(element, element.children.iter().map(arm).collect())
@@ -170,14 +172,8 @@ impl XmlConverter {
         attributes: &'static [Attribute],
         bare: Option<&'static str>,
     ) -> Vec<Member> {
-        let mut members: Vec<Member> = element
-            .attributes
-            .iter()
-            .map(|one| {
-                let at = self.span(one.start, one.end);
-                self.member(&one.name, at, Node::new(at, NodeValue::String(one.value.as_str().into())))
-            })
-            .collect();
+        let mut members = Vec::new();
+        self.add_attributes(element, &mut members);
         if !element.text.is_empty() {
             let name = bare.or_else(|| find(attributes, "value").map(|attribute| attribute.name));
             members.push(self.member(name.unwrap_or("text"), self.of(element), self.text(element)));
@@ -187,7 +183,7 @@ impl XmlConverter {
         for child in &element.children {
             match (named(attributes, &child.name), body) {
                 (Some((attribute, is_item)), _) => {
-                    self.add_child(child, attribute, is_item, attributes, &mut members);
+                    self.add_child(child, attribute, is_item, &mut members);
                 }
                 (None, Some(_)) => statements.push(self.statement(child)),
                 (None, None) => members.push(self.member(&child.name, self.of(child), self.text(child))),
@@ -200,22 +196,32 @@ impl XmlConverter {
         members
     }
 
+    fn add_attributes(&self, element: &Element, members: &mut Vec<Member>) {
+        for one in &element.attributes {
+            let at = self.span(one.start, one.end);
+            let value = Node::new(at, NodeValue::String(one.value.as_str().into()));
+            members.push(self.member(&one.name, at, value));
+        }
+    }
+
     /// Adds a child that stands for an attribute, or for an item of one.
     fn add_child(
         &self,
         child: &Element,
         attribute: &'static Attribute,
         is_item: bool,
-        attributes: &'static [Attribute],
         members: &mut Vec<Member>,
     ) {
-        // `<allowed-methods preflight-result-max-age="60">`: the attribute belongs to the statement.
-        if !is_item && matches!(attribute.kind, Kind::Texts | Kind::Objects(_)) {
-            for one in child.attributes.iter().filter(|one| find(attributes, &one.name).is_some()) {
-                let at = self.span(one.start, one.end);
-                let value = Node::new(at, NodeValue::String(one.value.as_str().into()));
-                members.push(self.member(&one.name, at, value));
-            }
+        // `<openid-config url="..."/>`: an element without container is an item.
+        let is_item = is_item || matches!(attribute.kind, Kind::Objects(inner) if is_item_of(child, inner));
+        // `<allowed-methods preflight-result-max-age="60">`: attributes of a container belong to the statement.
+        let has_attributes = is_item && matches!(attribute.kind, Kind::Objects(_))
+            || matches!(attribute.kind, Kind::Inner(_) | Kind::InnerList(_) | Kind::Object(_));
+        if !has_attributes {
+            self.add_attributes(child, members);
+        }
+        if matches!(attribute.kind, Kind::Texts) {
+            child.children.iter().for_each(|item| self.add_attributes(item, members));
         }
         let Some(items) = self.items(child, attribute, is_item) else {
             let value = match attribute.kind {
@@ -248,6 +254,11 @@ impl XmlConverter {
     fn item(&self, element: &Element, attributes: &'static [Attribute]) -> Node {
         Node::new(self.of(element), NodeValue::Object(self.object(element, attributes, None)))
     }
+}
+
+/// Whether an element is an item of a list of objects rather than their container.
+fn is_item_of(element: &Element, attributes: &'static [Attribute]) -> bool {
+    element.children.is_empty() && element.attributes.iter().any(|one| find(attributes, &one.name).is_some())
 }
 
 /// The attribute that a child element stands for, and whether the child is one item of it.

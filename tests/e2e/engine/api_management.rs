@@ -8,10 +8,10 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-const KEY: (&str, &str) = ("Ocp-Apim-Subscription-Key", "primary-0000-aaaa-1111");
+pub(super) const KEY: (&str, &str) = ("Ocp-Apim-Subscription-Key", "primary-0000-aaaa-1111");
 
 /// An API `orders` with a product, a subscription, and a document.
-fn setup(origin: &Origin, durability: &str, name: &str, document: &Value) -> Setup {
+pub(super) fn setup(origin: &Origin, durability: &str, name: &str, document: &Value) -> Setup {
     let gateway = json!({
         "Apis": { "orders": {
             "ServiceUrl": format!("http://127.0.0.1:{}", origin.port()),
@@ -25,7 +25,7 @@ fn setup(origin: &Origin, durability: &str, name: &str, document: &Value) -> Set
     Setup::json(&gateway).file(name, &document.to_string()).threads(2)
 }
 
-fn call() -> Request {
+pub(super) fn call() -> Request {
     Request::get("/orders/1").header(KEY.0, KEY.1)
 }
 

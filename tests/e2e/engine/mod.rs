@@ -5,6 +5,8 @@ mod access_log;
 mod admission;
 mod aggregate;
 mod api_management;
+mod api_management_documents;
+mod api_management_store;
 mod attempts;
 mod authentication_live;
 mod balance;

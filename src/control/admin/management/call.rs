@@ -1,11 +1,11 @@
 //! A call of the management tree, and its responses.
 
 use super::super::{context::AdminContext, error::AdminError, extract::RawBody};
-use super::failure::bad_body;
+use super::failure::{bad_body, unknown_property};
 use crate::pipeline::internal::{Request, Response};
 use axum::extract::FromRequest;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// The provider in the path of Azure's resource manager.
@@ -32,6 +32,8 @@ pub fn tree_path(path: &str) -> Option<&str> {
 pub struct Call {
     pub context: AdminContext,
     pub method: Method,
+    /// The path of the root of the tree.
+    pub root: String,
     /// Decoded segments of the path.
     pub path: Vec<String>,
     pub query: BTreeMap<String, String>,
@@ -47,7 +49,10 @@ impl Call {
             let bytes = crate::base::percent::percent_decoded(text.as_bytes(), false).into_owned();
             String::from_utf8(bytes).map_err(|_| AdminError::query("the path is not UTF-8"))
         };
-        let path = tree_path(request.uri().path()).unwrap_or_default().trim_end_matches('/').to_owned();
+        let whole = request.uri().path();
+        let path = tree_path(whole).unwrap_or_default();
+        let root = whole.strip_suffix(path).unwrap_or_default().to_owned();
+        let path = path.trim_end_matches('/').to_owned();
         let path = path.split('/').map(decode).collect::<Result<Vec<String>, _>>()?;
         let query = query_of(request.uri().query().unwrap_or_default());
         let (method, headers) = (request.method().clone(), request.headers().clone());
@@ -63,12 +68,28 @@ impl Call {
             false => serde_json::from_slice(&bytes)
                 .map_err(|error| bad_body(format!("the body is no JSON: {error}")))?,
         };
-        Ok(Call { context, method, path, query, headers, body })
+        Ok(Call { context, method, root, path, query, headers, body })
     }
 
     /// The properties of the body.
     pub fn properties(&self) -> Value {
         self.body.get("properties").cloned().unwrap_or(Value::Null)
+    }
+
+    /// The properties of a body that has no other members than those of a resource.
+    ///
+    /// # Errors
+    /// 400 with the name of the member.
+    pub fn own_properties(&self) -> Result<Map<String, Value>, AdminError> {
+        let known = ["properties", "id", "name", "type"];
+        let mut members = self.body.as_object().into_iter().flatten();
+        if let Some((name, _)) = members.find(|(name, _)| !known.contains(&name.as_str())) {
+            return Err(unknown_property(name, known.into_iter()));
+        }
+        match self.properties() {
+            Value::Object(properties) => Ok(properties),
+            _ => Err(bad_body("expected an object in `properties`")),
+        }
     }
 }
 
@@ -103,6 +124,14 @@ pub fn json_response(status: StatusCode, value: &Value, tag: Option<&str>) -> Re
         response.headers_mut().insert(header::ETAG, tag);
     }
     response
+}
+
+impl Call {
+    /// The response to a removal: clients of Azure's resource manager expect one without content.
+    pub fn removed(&self) -> Response {
+        let is_own = self.root == "/management/";
+        empty_response(if is_own { StatusCode::OK } else { StatusCode::NO_CONTENT })
+    }
 }
 
 /// A response without a body.

@@ -3,10 +3,10 @@
 use super::super::error::AdminError;
 use super::{
     call::{Call, empty_response, json_response, no_method},
-    failure::{bad_body, conflict, of_change, read_only},
+    failure::{bad_body, bad_property, conflict, of_change, read_only, unknown_property},
     kinds::{Form, Kind, get, with_first},
     shown::{OPERATION_PROPERTIES, shown, shown_operation},
-    tree::{Entity, Tree},
+    tree::{Entity, Tree, tag_of},
 };
 use crate::{
     control::entities::{EntityData, new_key},
@@ -14,6 +14,9 @@ use crate::{
 };
 use http::{HeaderMap, Method, StatusCode, header};
 use serde_json::{Map, Value};
+
+/// Clients of Azure declare the names of the template; they follow from it.
+const TEMPLATE_PARAMETERS: &str = "templateParameters";
 
 /// The moves of the state of a subscription.
 const MOVES: [(&str, &[&str]); 3] = [
@@ -49,9 +52,14 @@ fn write(
     check_tag(&call.headers, existing.as_ref(), merges)?;
     let is_new = existing.is_none();
     let old = existing.as_ref().map(|entity| entity.settings.clone());
-    let settings = settings(kind, &call.properties(), old.as_ref(), merges)?;
+    let given = call.own_properties()?;
+    check_properties(kind, existing.as_ref().map_or(id, |entity| &entity.id), &given)?;
+    let mut settings = settings(kind, &given, old.as_ref(), merges)?;
     if kind.name == "subscriptions" {
         check_move(old.as_ref(), &settings)?;
+        if is_new {
+            check_new_subscription(call, &mut settings)?;
+        }
     }
     let id = existing.map_or_else(|| id.to_owned(), |entity| entity.id);
     change(call, |data| {
@@ -74,14 +82,61 @@ fn check_id(id: &str) -> Result<(), AdminError> {
     }
 }
 
+/// Reports properties that the kind does not have, and others than those that are fixed.
+fn check_properties(kind: &Kind, id: &str, given: &Map<String, Value>) -> Result<(), AdminError> {
+    let fixed = kind.fixed(id);
+    for (name, value) in given {
+        if !kind.names().any(|known| known == name) {
+            return Err(unknown_property(name, kind.names()));
+        }
+        let is_same = |known: &Value| value.to_string().eq_ignore_ascii_case(&known.to_string());
+        match fixed.iter().find(|(known, _)| known == name) {
+            Some((_, known)) if !value.is_null() && !is_same(known) => {
+                return Err(bad_property(name, format!("must be {known}")));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The limit of a product, and its approval, for a new subscription of a user.
+fn check_new_subscription(call: &Call, settings: &mut Map<String, Value>) -> Result<(), AdminError> {
+    let (Some(owner), Some(product)) = (settings.get("Owner"), settings.get("Product")) else {
+        return Ok(());
+    };
+    let tree = Tree::of(&call.context)?;
+    let Some(found) = product.as_str().and_then(|id| tree.entity("Products", id)) else { return Ok(()) };
+    let same = |one: &Entity, name: &str, value: &Value| {
+        let own = get(&one.settings, name).and_then(Value::as_str);
+        own.zip(value.as_str()).is_some_and(|(own, value)| own.eq_ignore_ascii_case(value))
+    };
+    let counts = |one: &Entity| {
+        let state = get(&one.settings, "State").and_then(Value::as_str).unwrap_or("Active");
+        same(one, "Owner", owner)
+            && same(one, "Product", product)
+            && ["Submitted", "Active", "Suspended"].contains(&state)
+    };
+    let used = tree.entities("Subscriptions").iter().filter(|one| counts(one)).count();
+    let limit = get(&found.settings, "SubscriptionsLimit").and_then(Value::as_u64);
+    if limit.is_some_and(|limit| used as u64 >= limit) {
+        return Err(conflict(format!(
+            "the user has {used} subscriptions of the product, as many as it permits"
+        )));
+    }
+    if get(&found.settings, "ApprovalRequired").and_then(Value::as_bool) == Some(true) {
+        settings.entry("State").or_insert_with(|| Value::from("Submitted"));
+    }
+    Ok(())
+}
+
 /// The settings that properties mean.
 fn settings(
     kind: &Kind,
-    properties: &Value,
+    given: &Map<String, Value>,
     old: Option<&Value>,
     merges: bool,
 ) -> Result<Map<String, Value>, AdminError> {
-    let given = properties.as_object().ok_or_else(|| bad_body("expected an object in `properties`"))?;
     let kept = |name: &str| {
         let is_secret =
             kind.properties.iter().any(|(_, known, form)| *form == Form::Secret && name == *known);
@@ -192,37 +247,64 @@ fn remove(call: &Call, kind: &'static Kind, id: &str, tree: &Tree) -> Result<Res
         data.remove(kind.section, &entity.id);
         Ok(())
     })?;
-    Ok(empty_response(StatusCode::OK))
+    Ok(call.removed())
 }
 
 /// An operation of an API of the store, or a look at one of the files.
 pub fn operation(call: &Call, api: &str, id: &str) -> Result<Response, AdminError> {
     let owner = Tree::of(&call.context)?.require("Apis", api)?;
     let existing = get(&owner.settings, "Operations").and_then(|operations| get(operations, id)).cloned();
+    let tag = existing.as_ref().map(|one| tag_of(&one.to_string()));
+    let missing = || AdminError::not_found("the API has no operation with this id");
     match call.method {
         Method::GET | Method::HEAD => {
-            let missing = || AdminError::not_found("the API has no operation with this id");
             let found = existing.ok_or_else(missing)?;
-            Ok(json_response(StatusCode::OK, &shown_operation(&owner.id, id, &found), None))
+            Ok(json_response(StatusCode::OK, &shown_operation(&owner.id, id, &found), tag.as_deref()))
         }
-        Method::PUT => {
+        Method::PUT | Method::PATCH => {
+            let merges = call.method == Method::PATCH;
+            if merges && existing.is_none() {
+                return Err(missing());
+            }
             check_id(id)?;
-            let properties = call.properties();
-            let pairs = OPERATION_PROPERTIES
-                .iter()
-                .filter_map(|(name, setting)| Some(((*setting).to_owned(), properties.get(*name)?.clone())));
-            let settings = Value::Object(pairs.collect());
+            check_match(&call.headers, tag, merges)?;
+            let settings = operation_settings(call, existing.as_ref().filter(|_| merges))?;
+            let tag = tag_of(&settings.to_string());
             set_operation(call, &owner, id, Some(settings.clone()))?;
             let status = if existing.is_some() { StatusCode::OK } else { StatusCode::CREATED };
-            Ok(json_response(status, &shown_operation(&owner.id, id, &settings), None))
+            Ok(json_response(status, &shown_operation(&owner.id, id, &settings), Some(&tag)))
         }
         Method::DELETE if existing.is_none() => Ok(empty_response(StatusCode::NO_CONTENT)),
         Method::DELETE => {
+            check_match(&call.headers, tag, true)?;
             set_operation(call, &owner, id, None)?;
-            Ok(empty_response(StatusCode::OK))
+            Ok(call.removed())
         }
         _ => Err(no_method()),
     }
+}
+
+/// The settings of an operation; the template parameters repeat the names in the template.
+fn operation_settings(call: &Call, old: Option<&Value>) -> Result<Value, AdminError> {
+    let given = call.own_properties()?;
+    let mut settings = old.and_then(Value::as_object).cloned().unwrap_or_default();
+    for (name, value) in given.iter().filter(|(name, _)| *name != TEMPLATE_PARAMETERS) {
+        let Some((_, setting)) = OPERATION_PROPERTIES.iter().find(|(known, _)| known == name) else {
+            return Err(unknown_property(name, OPERATION_PROPERTIES.iter().map(|(known, _)| *known)));
+        };
+        match value {
+            Value::Null => drop(settings.remove(*setting)),
+            value => drop(settings.insert((*setting).to_owned(), value.clone())),
+        }
+    }
+    let template = settings.get("UrlTemplate").and_then(Value::as_str).unwrap_or_default();
+    for parameter in given.get(TEMPLATE_PARAMETERS).and_then(Value::as_array).into_iter().flatten() {
+        let name = parameter["name"].as_str().unwrap_or_default();
+        if !template.contains(&format!("{{{name}}}")) && !template.contains(&format!("{{*{name}}}")) {
+            return Err(bad_property(TEMPLATE_PARAMETERS, format!("`urlTemplate` has no `{{{name}}}`")));
+        }
+    }
+    Ok(Value::Object(settings))
 }
 
 fn set_operation(call: &Call, owner: &Entity, id: &str, settings: Option<Value>) -> Result<(), AdminError> {

@@ -2,7 +2,7 @@
 
 use super::super::error::AdminError;
 use crate::{
-    config::Severity,
+    config::{Severity, suggest},
     control::{candidate::Candidate, entities::EntityError},
 };
 use http::StatusCode;
@@ -11,6 +11,26 @@ use serde_json::{Value, json};
 /// The body of a request is invalid.
 pub fn bad_body(detail: impl Into<String>) -> AdminError {
     AdminError::new(StatusCode::BAD_REQUEST, "management.invalid", detail.into())
+}
+
+/// A property of the body is unknown, or has a value that it cannot have.
+pub fn bad_property(name: &str, message: impl Into<String>) -> AdminError {
+    let message = message.into();
+    let details = json!([{ "code": "ValidationError", "target": name, "message": message }]);
+    let error = json!({
+        "code": "ValidationError",
+        "message": "One or more fields contain incorrect values:",
+        "details": details,
+    });
+    bad_body(format!("`{name}`: {message}")).with_member("error", error)
+}
+
+/// A name that is not one of some.
+pub fn unknown_property<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> AdminError {
+    match suggest::closest_match(name, known) {
+        Some(near) => bad_property(name, format!("unknown property; did you mean `{near}`?")),
+        None => bad_property(name, "unknown property"),
+    }
 }
 
 /// The entity is one of the files.

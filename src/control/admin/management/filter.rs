@@ -38,6 +38,17 @@ impl Filter {
         }
     }
 
+    /// The properties that it compares.
+    pub fn names(&self) -> Vec<&str> {
+        match self {
+            Filter::And(one, other) | Filter::Or(one, other) => {
+                one.names().into_iter().chain(other.names()).collect()
+            }
+            Filter::Not(one) => one.names(),
+            Filter::Text(_, name, _) | Filter::Compare(name, ..) => vec![name.as_str()],
+        }
+    }
+
     /// Whether an entity fits.
     pub fn holds(&self, entity: &Value) -> bool {
         match self {
@@ -55,6 +66,10 @@ impl Filter {
             }
             Filter::Compare(name, operator, value) => {
                 let found = property(entity, name).cloned().unwrap_or_default();
+                if found.is_null() != value.is_null() {
+                    // Without a value nothing is above or below.
+                    return *operator == "ne";
+                }
                 let order = match (&found, value) {
                     (Value::Number(one), Value::Number(other)) => {
                         one.as_f64().partial_cmp(&other.as_f64()).unwrap_or(std::cmp::Ordering::Less)
@@ -204,6 +219,8 @@ mod tests {
             ("contains(displayName, 's go') or name eq 'x'", true),
             ("startswith(displayName,'It''s')", true),
             ("name ne 'gold'", false),
+            ("missing ge 0 or missing lt 'a'", false),
+            ("missing ne 0 and missing eq null", true),
         ] {
             assert_eq!(Filter::parse(filter).unwrap().holds(&entity), holds, "{filter}");
         }

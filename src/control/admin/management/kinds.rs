@@ -10,6 +10,8 @@ pub enum Form {
     Word,
     /// The last part of the id of another entity.
     Id(&'static str),
+    /// An object, whose members begin with small letters in the tree.
+    Object,
     /// Never shown.
     Secret,
 }
@@ -111,6 +113,12 @@ static KINDS: [Kind; 8] = [
             ("path", "Path", Form::Plain),
             ("serviceUrl", "ServiceUrl", Form::Plain),
             ("subscriptionRequired", "SubscriptionRequired", Form::Plain),
+            ("subscriptionKeyParameterNames", "SubscriptionKeyParameterNames", Form::Object),
+            ("termsOfServiceUrl", "TermsOfServiceUrl", Form::Plain),
+            ("contact", "Contact", Form::Object),
+            ("license", "License", Form::Object),
+            ("isOnline", "IsOnline", Form::Plain),
+            ("apiRevisionDescription", "RevisionDescription", Form::Plain),
             ("apiVersion", "Version", Form::Plain),
             ("apiVersionSetId", "VersionSet", Form::Id("apiVersionSets")),
         ],
@@ -133,6 +141,9 @@ impl Kind {
                 (_, Form::Secret) | (None, _) => {}
                 (Some(value), Form::Plain) => {
                     shown.insert((*name).to_owned(), value.clone());
+                }
+                (Some(value), Form::Object) => {
+                    shown.insert((*name).to_owned(), with_small_names(value));
                 }
                 (Some(value), Form::Word) => {
                     let word = value.as_str().unwrap_or_default();
@@ -179,12 +190,41 @@ impl Kind {
             "apis" => {
                 default("path", Value::from(id));
                 default("subscriptionRequired", Value::from(true));
-                default("apiRevision", Value::from(id.split_once(";rev=").map_or("1", |(_, rev)| rev)));
-                default("isCurrent", Value::from(!id.contains(";rev=")));
             }
             _ => {}
         }
+        self.fixed(id).into_iter().for_each(|(name, value)| default(name, value));
     }
+
+    /// Properties that follow from the id, or have one value.
+    pub fn fixed(&self, id: &str) -> Vec<(&'static str, Value)> {
+        let done = ("provisioningState", Value::from("Succeeded"));
+        match self.name {
+            "namedValues" => vec![("displayName", Value::from(id)), done],
+            "backends" => vec![("protocol", Value::from("http"))],
+            "apis" => vec![
+                ("apiRevision", Value::from(id.split_once(";rev=").map_or("1", |(_, revision)| revision))),
+                ("isCurrent", Value::from(!id.contains(";rev="))),
+                ("type", Value::from("http")),
+                done,
+            ],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The names of its properties.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        let scope = (self.name == "subscriptions").then_some("scope");
+        let fixed = self.fixed("").into_iter().map(|(name, _)| name);
+        self.properties.iter().map(|(name, ..)| *name).chain(scope).chain(fixed)
+    }
+}
+
+/// An object whose members begin with small letters.
+fn with_small_names(value: &Value) -> Value {
+    let Value::Object(members) = value else { return value.clone() };
+    let small = members.iter().map(|(name, value)| (with_first(name, char::to_lowercase), value.clone()));
+    Value::Object(small.collect())
 }
 
 /// The scope of a subscription.

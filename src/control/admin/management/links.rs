@@ -43,7 +43,11 @@ pub fn list(call: &Call, kind: &Kind, id: &str, linked: &str) -> Result<Response
             (other, tree.entities(other.section).into_iter().filter(is_linked).collect::<Vec<_>>())
         }
     };
-    page(call, entities.iter().map(|entity| shown(other, entity)).collect())
+    page(
+        call,
+        &other.names().collect::<Vec<_>>(),
+        entities.iter().map(|entity| shown(other, entity)).collect(),
+    )
 }
 
 fn with(tree: &Tree, kind: &Kind, setting: &str, owner: &Entity) -> Vec<Entity> {
@@ -100,7 +104,7 @@ pub fn link(
             let Some(at) = at else { return Ok(empty_response(StatusCode::NO_CONTENT)) };
             own.remove(at);
             set_links(call, kind, &owner, setting, own)?;
-            Ok(empty_response(StatusCode::OK))
+            Ok(call.removed())
         }
         _ => Err(no_method()),
     }

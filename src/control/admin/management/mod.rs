@@ -44,6 +44,7 @@ fn respond(call: &Call) -> Result<Response, AdminError> {
     match path[..] {
         [.., "policies"] => policy::list(call, &path[..path.len() - 1]),
         [.., "policies", _] => policy::document(call, policy::scope_name(&path[..path.len() - 2])?),
+        ["policyFragments"] => policy::fragments(call),
         ["policyFragments", id] => policy::document(call, format!("fragments/{id}")),
         ["quotas", key] => quota::counter(call, key),
         ["quotas", key, "periods", _] => quota::counter(call, key),

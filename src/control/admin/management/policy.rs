@@ -4,7 +4,8 @@ use super::super::error::AdminError;
 use super::{
     call::{Call, empty_response, json_response, no_method, no_page},
     entity::{change, check_match},
-    failure::{bad_body, read_only},
+    failure::{bad_property, read_only, unknown_property},
+    list::page,
     tree::{Tree, tag_of},
 };
 use crate::{control::entities::POLICIES, pipeline::internal::Response};
@@ -27,11 +28,19 @@ pub fn scope_name(path: &[&str]) -> Result<String, AdminError> {
 }
 
 fn shown(name: &str, text: &str, is_xml: bool) -> Value {
+    let (id, kind, own) = match name.strip_prefix("fragments/") {
+        Some(id) => (format!("/policyFragments/{id}"), "policyFragments", id),
+        None => (format!("/{name}/policies/policy"), "policies", "policy"),
+    };
     json!({
-        "id": format!("/{name}/policies/policy"),
-        "type": "Microsoft.ApiManagement/service/policies",
-        "name": "policy",
-        "properties": { "format": if is_xml { "rawxml" } else { "json" }, "value": text },
+        "id": id,
+        "type": format!("Microsoft.ApiManagement/service/{kind}"),
+        "name": own,
+        "properties": {
+            "format": if is_xml { "rawxml" } else { "json" },
+            "value": text,
+            "provisioningState": "Succeeded",
+        },
     })
 }
 
@@ -44,6 +53,19 @@ pub fn list(call: &Call, path: &[&str]) -> Result<Response, AdminError> {
     let found = Tree::of(&call.context)?.document(&name);
     let all: Vec<Value> = found.iter().map(|(text, is_xml, _)| shown(&name, text, *is_xml)).collect();
     Ok(json_response(StatusCode::OK, &json!({ "count": all.len(), "value": all }), None))
+}
+
+/// All fragments.
+pub fn fragments(call: &Call) -> Result<Response, AdminError> {
+    if call.method != Method::GET {
+        return Err(no_method());
+    }
+    let all = Tree::of(&call.context)?.documents("fragments/");
+    page(
+        call,
+        &["format", "value"],
+        all.iter().map(|(name, text, is_xml)| shown(name, text, *is_xml)).collect(),
+    )
 }
 
 /// Responds to a request for a document.
@@ -80,17 +102,21 @@ fn remove(call: &Call, name: &str) -> Result<Response, AdminError> {
         data.remove(POLICIES, &format!("{name}.xml"));
         Ok(())
     })?;
-    Ok(empty_response(StatusCode::OK))
+    Ok(call.removed())
 }
 
 fn put(call: &Call, name: &str, is_new: bool) -> Result<Response, AdminError> {
-    let properties = call.properties();
-    let text =
-        properties["value"].as_str().ok_or_else(|| bad_body("expected a text in `properties.value`"))?;
-    let is_xml = match properties["format"].as_str().unwrap_or("xml") {
+    let properties = call.own_properties()?;
+    let known = ["format", "value", "provisioningState"];
+    if let Some(name) = properties.keys().find(|name| !known.contains(&name.as_str())) {
+        return Err(unknown_property(name, known.into_iter()));
+    }
+    let text = properties.get("value").and_then(Value::as_str);
+    let text = text.ok_or_else(|| bad_property("value", "expected a text"))?;
+    let is_xml = match properties.get("format").and_then(Value::as_str).unwrap_or("xml") {
         "xml" | "rawxml" => true,
         "json" => false,
-        other => return Err(bad_body(format!("unknown format \"{other}\": expected xml, rawxml or json"))),
+        _ => return Err(bad_property("format", "expected xml, rawxml or json")),
     };
     let (kept, dropped) = match is_xml {
         true => (format!("{name}.xml"), name.to_owned()),

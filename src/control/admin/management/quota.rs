@@ -20,6 +20,11 @@ pub fn counter(call: &Call, key: &str) -> Result<Response, AdminError> {
     let name = format!("key\n{key}");
     let missing = || AdminError::not_found("nothing was counted with this key");
     let mut count = counters.quota_count(&name).ok_or_else(missing)?;
+    if let Some(period) = call.path.get(3)
+        && *period != count.start.to_string()
+    {
+        return Err(AdminError::not_found("the counter has another period"));
+    }
     match call.method {
         Method::GET | Method::HEAD => {}
         Method::PATCH | Method::PUT => {

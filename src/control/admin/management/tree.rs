@@ -73,6 +73,14 @@ impl Tree {
         self.entity(section, id).ok_or_else(missing)
     }
 
+    /// The policy documents below a folder: their names, their texts, and whether they are XML.
+    pub fn documents(&self, folder: &str) -> Vec<(String, String, bool)> {
+        let loaded = &self.0.loaded;
+        let all = loaded.policies.documents.iter().filter(|one| one.name.starts_with(folder));
+        let text = |file| loaded.sources.get(file).map(|source| source.text.clone()).unwrap_or_default();
+        all.map(|one| (one.name.to_string(), text(one.file), one.is_xml)).collect()
+    }
+
     /// A policy document: its text, whether it is XML, and its place in the files.
     pub fn document(&self, name: &str) -> Option<(String, bool, Option<String>)> {
         let loaded = &self.0.loaded;

@@ -5,6 +5,7 @@ use super::{Exit, output, settings, test};
 use crate::config::{Severity, render};
 use crate::control::candidate::Candidate;
 use crate::control::dry_run::run_tests;
+use crate::plan::blueprint::Blueprint;
 use crate::plan::route_tests::TestResult;
 use crate::stages::custom::StageRegistry;
 use serde_json::json;
@@ -58,10 +59,22 @@ fn as_json(candidate: &Candidate, valid: bool, tests: Option<&Vec<TestResult>>) 
 
 fn summary(candidate: &Candidate) -> String {
     let Some(blueprint) = &candidate.blueprint else { return String::new() };
-    let (n, s) = (blueprint.routes.len(), if blueprint.routes.len() == 1 { "" } else { "s" });
-    let mut text = format!("{}: valid, {n} route{s}\n", files(candidate).join(", "));
+    let mut text = format!("{}: valid, {}\n", files(candidate).join(", "), contents(blueprint));
     text.extend(candidate.variables_line());
     text
+}
+
+/// What the configuration contains: routes, and what else there is.
+fn contents(blueprint: &Blueprint) -> String {
+    let counted = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let mut parts = vec![counted(blueprint.routes.len(), "route")];
+    let others = [
+        (blueprint.transport_routes.len(), "TCP or UDP route"),
+        (blueprint.apis.as_ref().map_or(0, |apis| apis.apis.len()), "API"),
+        (blueprint.hubs.services.len(), "hub service"),
+    ];
+    parts.extend(others.iter().filter(|(n, _)| *n > 0).map(|(n, what)| counted(*n, what)));
+    parts.join(", ")
 }
 
 /// The files of the configuration; not the list of environment variables.

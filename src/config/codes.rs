@@ -269,6 +269,7 @@ codes! {
     WAF_RULES = "MG1310", "Rules of the firewall cannot be loaded", "A rule file is missing, older than version 3.3, or has a directive that is not supported; the message contains file and line.";
     WAF_RULES_WARNING = "MG1311", "Rules of the firewall", "A directive of a rule file has no effect, or the rule set is old.";
     WAF_COUNTRY_FILE = "MG1312", "Country database cannot be read", "WafEngine.CountryFile is a MaxMind DB file with countries.";
+    WAF_SETTING_UNUSED = "MG1313", "WAF setting without effect", "The policy does not inspect what the setting describes; RequestBody.Inspect or ResponseBody.Inspect switches the inspection on.";
     TRANSPORT_OPTION = "MG1401", "Invalid transport option", "TransportOptions: a timeout or a limit is out of its range, or has no effect on the transport of the listener. HalfCloseTimeout is at most IdleTimeout; the PROXY protocol is not sent to UDP services.";
     ACCESS_RULE = "MG1402", "Invalid access rule", "An entry of AccessRules has a unique Order (0 to 65535), an Action (Permit or Deny) and a Remote (an address or a network). AccessRules and SecurityOptions are not set together.";
     UNREACHABLE_RULE = "MG1403", "Access rule that never decides", "A rule with a lower Order contains all addresses of this one.";

@@ -6,6 +6,7 @@
 pub mod base_rules;
 pub mod bodies;
 pub mod bytes;
+pub mod decisions;
 pub mod language;
 pub mod library;
 pub mod policy;

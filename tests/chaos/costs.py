@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What margay holds: bytes of memory (PSS) for an idle client connection of each kind, and for a route.
+"""What margay holds: bytes of memory (PSS) for an idle client connection of each kind, for a route and for an operation of an API.
 
     tests/chaos/costs.py MARGAY_BINARY [--connections 5000] [--routes 10000] [--only PATTERN]
 
@@ -29,7 +29,7 @@ from gateways import free_port
 KIB = 1024
 # Bytes for one of each; docs/limits.md lists them.
 BOUNDS = {"HTTP/1.1": 3 * KIB, "HTTP/1.1 over TLS": 12 * KIB, "HTTP/2": 28 * KIB, "HTTP/2 over TLS": 36 * KIB,
-          "WebSocket": 7 * KIB, "route": 12 * KIB}
+          "WebSocket": 7 * KIB, "route": 12 * KIB, "operation": 4 * KIB}
 
 
 def pss(pid):
@@ -196,11 +196,20 @@ def routes_config(port, count):
     return lambda _: {"Listeners": [{"Address": f"127.0.0.1:{port}"}], "Routes": [route(n) for n in range(count)]}
 
 
-def cost_of_routes(binary, count):
+def apis_config(port, operations):
+    def api(number):
+        own = {f"op-{n}": {"Method": "GET", "UrlTemplate": f"/things-{n}/{{id}}"} for n in range(10)}
+        return {"ServiceUrl": f"http://127.0.0.1:{9000 + number % 1000}/base", "Operations": own}
+    apis = {f"api-{n}": api(n) for n in range(operations // 10)}
+    return lambda _: {"Listeners": [{"Address": f"127.0.0.1:{port}"}], "Apis": apis}
+
+
+def cost_of(binary, config, count):
+    """The memory of one entry of a configuration that has 100, then `count` of them."""
     figures = []
-    for routes in (100, count):
+    for entries in (100, count):
         port = free_port()
-        with running(binary, routes_config(port, routes), (port,)) as pid:
+        with running(binary, config(port, entries), (port,)) as pid:
             # What only the start needs is returned to the kernel two seconds later.
             time.sleep(4)
             figures.append(settled_pss(pid))
@@ -219,7 +228,9 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     backend = start_backend()
     rows = {kind: lambda kind=kind: cost_of_connections(binary, options.connections, backend, KINDS[kind]) for kind in KINDS}
-    rows["route"] = lambda: cost_of_routes(binary, options.routes)
+    rows["route"] = lambda: cost_of(binary, routes_config, options.routes)
+    # 10,000 APIs of 10 operations.
+    rows["operation"] = lambda: cost_of(binary, apis_config, 10 * options.routes)
     print("| held | KiB | bound |\n|---|---|---|")
     above = []
     for name, measure in rows.items():

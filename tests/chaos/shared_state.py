@@ -3,7 +3,7 @@
 
 With "OnFailure": "Local" no request fails, a request waits at most for `Timeout`, and after the circuit has opened nothing
 waits; the gateways use Redis again without a restart. Also measures how many requests pass in a window during a restart of
-Redis.
+Redis and a failover by Sentinel, for each algorithm, with exact limits and with leases.
 
     tests/chaos/shared_state.py target/release/margay [--seconds 30]
 """
@@ -28,20 +28,47 @@ SLACK_MS = 60
 
 
 class Redis:
-    def __init__(self):
+    def __init__(self, *options):
         self.port = free_port()
+        self.options = [str(option) for option in options]
         self.process = None
         self.start()
 
     def start(self):
         self.process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--dir", tempfile.mkdtemp(prefix="state-redis-")],
+            ["redis-server", "--port", str(self.port), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1",
+             "--dir", tempfile.mkdtemp(prefix="state-redis-"), *self.options],
             stdout=subprocess.DEVNULL)
         wait_port(self.port)
+
+    def command(self, *words):
+        return subprocess.run(["redis-cli", "-p", str(self.port), *words], capture_output=True, text=True, check=True).stdout
 
     def kill(self):
         self.process.kill()
         self.process.wait()
+
+
+class Sentinel(Redis):
+    """Watches a primary, and knows its replica."""
+
+    def __init__(self, primary):
+        path = os.path.join(tempfile.mkdtemp(prefix="state-sentinel-"), "sentinel.conf")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f"sentinel monitor mymaster 127.0.0.1 {primary} 1\n"
+                       "sentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 2000\n")
+        self.path = path
+        super().__init__()
+        until = time.monotonic() + 20
+        while "slave" not in self.command("SENTINEL", "replicas", "mymaster"):
+            if time.monotonic() > until:
+                raise RuntimeError("the Sentinel does not know the replica after 20 s")
+            time.sleep(0.2)
+
+    def start(self):
+        self.process = subprocess.Popen(
+            ["redis-server", self.path, "--sentinel", "--port", str(self.port), "--bind", "127.0.0.1"], stdout=subprocess.DEVNULL)
+        wait_port(self.port)
 
 
 def wait_port(port):
@@ -105,14 +132,14 @@ def origin():
 
 
 class Gateway:
-    def __init__(self, binary, backend, redis_port, limit):
+    def __init__(self, binary, backend, redis_port, limit, options=None, state=None):
         self.port, self.admin = free_port(), free_port()
         document = {
-            "SharedState": {"Url": f"redis://127.0.0.1:{redis_port}", "Timeout": f"{TIMEOUT_MS}ms"},
+            "SharedState": {"Url": f"redis://127.0.0.1:{redis_port}", "Timeout": f"{TIMEOUT_MS}ms", **(state or {})},
             "Routes": [{
                 "UpstreamPathTemplate": "/{everything}", "DownstreamPathTemplate": "/{everything}", "DownstreamScheme": "http",
                 "DownstreamHostAndPorts": [{"Host": "127.0.0.1", "Port": backend}],
-                "RateLimitOptions": {"Limit": limit, "Period": "1h", "PartitionBy": ["Route"], "Scope": "Shared", "Lease": 1},
+                "RateLimitOptions": {"Limit": limit, "Period": "1h", "PartitionBy": ["Route"], "Scope": "Shared", "Lease": 1, **(options or {})},
             }],
         }
         self.dir = tempfile.mkdtemp(prefix="state-gateway-")
@@ -198,28 +225,49 @@ def scenario(name, gateways, seconds, begin, end):
     return faults
 
 
-def restart_in_a_window(binary, backend):
-    """How many requests pass while Redis restarts empty: at most a limit before and one after."""
-    redis, limit = Redis(), 500
-    gateways = [Gateway(binary, backend, redis.port, limit) for _ in range(2)]
-    passed = 0
+def disturbed_window(binary, backend, event, options):
+    """How many requests pass in a window while Redis restarts empty, or fails over to its replica."""
+    primary, limit, others, state = Redis(), 500, [], {}
+    if event == "failover":
+        others = [Redis("--replicaof", "127.0.0.1", primary.port)]
+        primary.command("SET", "ready", "1")
+        until = time.monotonic() + 20
+        while others[0].command("GET", "ready").strip() != "1":
+            if time.monotonic() > until:
+                raise RuntimeError("the replica is not synchronized after 20 s")
+            time.sleep(0.1)
+        others.append(Sentinel(primary.port))
+        state = {"Mode": "sentinel", "Url": [f"redis://127.0.0.1:{others[-1].port}"]}
+    gateways = [Gateway(binary, backend, primary.port, limit, options, state) for _ in range(2)]
     connections = [http.client.HTTPConnection("127.0.0.1", gateway.port) for gateway in gateways]
-    for at in range(3000):
-        if at == 400:
-            redis.kill()
-        if at == 600:
-            redis.start()
-        connection = connections[at % 2]
-        connection.request("GET", "/a")
-        response = connection.getresponse()
-        response.read()
-        passed += response.status == 200
-    print(f"{'restart of Redis, empty':28} {passed} passed with a limit of {limit}: {passed - limit} more")
+    passed = 0
+
+    def requests(count):
+        nonlocal passed
+        for at in range(count):
+            connection = connections[at % 2]
+            connection.request("GET", "/a")
+            response = connection.getresponse()
+            response.read()
+            passed += response.status == 200
+
+    requests(400)
+    primary.kill()
+    requests(200)
+    if event == "restart":
+        primary.start()
+    for gateway in gateways:
+        gateway.wait(True)
+    requests(2400)
+    name = f"{event}, {options['Algorithm']}, lease {options['Lease']}"
+    print(f"{name:40} {passed} passed with a limit of {limit}: {passed - limit} more")
     for gateway in gateways:
         gateway.process.kill()
-    redis.kill()
-    # The counter before, the counters of two gateways, the counter after.
-    return [] if passed <= 4 * limit else [f"{passed} requests passed with a limit of {limit}"]
+    for redis in [primary, *others]:
+        redis.kill()
+    # A restart: the counter before, those of two gateways, the counter after. A failover keeps the counter.
+    bound = (4 if event == "restart" else 3) * limit
+    return [] if limit <= passed <= bound else [f"{name}: {passed} requests passed with a limit of {limit}"]
 
 
 def main():
@@ -241,7 +289,10 @@ def main():
     faults = scenario("SIGSTOP", gateways, options.seconds, lambda: redis.process.send_signal(signal.SIGSTOP), lambda: redis.process.send_signal(signal.SIGCONT))
     faults += scenario("a delay of 200 ms", gateways, options.seconds, lambda: set_delay(0.2), lambda: set_delay(0.0))
     faults += scenario("killed", gateways, options.seconds, redis.kill, redis.start)
-    faults += restart_in_a_window(binary, backend)
+    for event in ("restart", "failover"):
+        for algorithm in ("FixedWindow", "TokenBucket"):
+            for lease in (1, "Adaptive"):
+                faults += disturbed_window(binary, backend, event, {"Algorithm": algorithm, "Lease": lease})
     for gateway in gateways:
         gateway.process.kill()
     redis.kill()

@@ -1,9 +1,12 @@
-//! `margay waf rules`: which managed rules are in force, or those of another directory.
+//! `margay waf rules`: which managed rules are in force, or those of another directory and their decisions.
 
 use super::args::WafRules;
 use crate::cli::{Exit, output};
-use crate::stages::waf::rule_source::{ExtraRules, find_directory, load};
+use crate::stages::waf::compile::default_policy;
+use crate::stages::waf::rule_source::{ExtraRules, LoadedRules, find_directory, load};
+use crate::waf::decisions::failed_cases;
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// Prints the rules.
 pub(super) fn run(arguments: &WafRules) -> Exit {
@@ -22,6 +25,20 @@ pub(super) fn run(arguments: &WafRules) -> Exit {
             let _ = writeln!(text, "{:>6}  level {}  {message}", rule.id, rule.level().unwrap_or(1));
         }
     }
+    let failed = if arguments.check.is_some() { check_decisions(&loaded, &mut text) } else { 0 };
     output::write_stdout(&text);
-    Exit::Done
+    if failed == 0 { Exit::Done } else { Exit::Failed }
+}
+
+/// Runs the decision cases of the binary; returns the number of those that are decided otherwise, which are listed.
+pub(super) fn check_decisions(loaded: &LoadedRules, text: &mut String) -> usize {
+    let policy = Arc::new(default_policy(loaded));
+    let (count, failed) = failed_cases(&policy, loaded.directory.is_none());
+    let _ = writeln!(text, "{count} decisions, {} as expected", count - failed.len());
+    for found in &failed {
+        let (decision, expected) =
+            if found.case.rule.is_some() { ("passes", "blocked") } else { ("is blocked", "pass") };
+        let _ = writeln!(text, "{} {:?} {decision}, expected: {expected}", found.place, found.case.value);
+    }
+    failed.len()
 }

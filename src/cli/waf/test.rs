@@ -1,15 +1,13 @@
 //! `margay waf test`: requests with the expected decisions of the firewall, the regression test of its operator.
 
 use super::args::WafTest;
-use crate::cli::{Exit, output, settings};
-use crate::control::candidate::Candidate;
+use super::evaluation::{decide, exchange, read_candidate};
+use crate::cli::{Exit, output};
 use crate::control::dry_run::DryRun;
 use crate::pipeline::exchange::Exchange;
-use crate::plan::explain::{add_body, parse_request_from};
 use crate::stages::custom::StageRegistry;
 use serde_json::Value;
 use std::fmt::Write;
-use std::net::{IpAddr, Ipv4Addr};
 
 /// Evaluates every line of the file, and prints those with another decision.
 pub(super) fn run(arguments: &WafTest, stages: &StageRegistry) -> Exit {
@@ -17,11 +15,10 @@ pub(super) fn run(arguments: &WafTest, stages: &StageRegistry) -> Exit {
         Ok(text) => text,
         Err(error) => return Exit::failed(&format!("{}: {error}", arguments.file.display())),
     };
-    let candidate = Candidate::read(&settings::request(&arguments.configuration), stages);
-    if candidate.blueprint.is_none() {
-        output::write_stderr(&candidate.report(settings::color_style()));
-        return Exit::Invalid;
-    }
+    let candidate = match read_candidate(&arguments.configuration, stages) {
+        Ok(candidate) => candidate,
+        Err(exit) => return exit,
+    };
     let dry_run = match DryRun::new(&candidate) {
         Ok(dry_run) => dry_run,
         Err(error) => return Exit::failed(&error),
@@ -44,16 +41,13 @@ pub(super) fn run(arguments: &WafTest, stages: &StageRegistry) -> Exit {
 /// Evaluates one line; the error is a sentence.
 fn run_line(line: &str, dry_run: &DryRun<'_>) -> Result<(), String> {
     let test: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
-    let explanation = dry_run.explain(request(&test)?)?;
-    let rejection = explanation.response.as_ref().filter(|response| response.code.starts_with("waf."));
-    let (status, code) =
-        rejection.map_or((0, ""), |rejection| (u64::from(rejection.status), rejection.code.as_str()));
+    let decision = decide(dry_run, request(&test)?)?;
     let is_expected = match &test["expect"] {
-        Value::Number(expected) => expected.as_u64() == Some(status),
+        Value::Number(expected) => expected.as_u64() == Some(decision.status.into()),
         Value::String(expected) => match expected.as_str() {
-            "pass" => rejection.is_none(),
-            "block" => rejection.is_some(),
-            expected => expected == code,
+            "pass" => decision.status == 0,
+            "block" => decision.status != 0,
+            expected => expected == decision.code,
         },
         _ => {
             return Err(
@@ -61,9 +55,8 @@ fn run_line(line: &str, dry_run: &DryRun<'_>) -> Result<(), String> {
             );
         }
     };
-    let (method, path) = (explanation.method.as_str(), explanation.target.as_str());
-    let detail = rejection.map_or("passes".to_owned(), |rejection| format!("{code}: {}", rejection.detail));
-    is_expected.then_some(()).ok_or_else(|| format!("{method} {path}: expected {}, {detail}", test["expect"]))
+    let (method, path, text) = (&decision.method, &decision.target, &decision.text);
+    is_expected.then_some(()).ok_or_else(|| format!("{method} {path}: expected {}, {text}", test["expect"]))
 }
 
 /// The request of a line: `method`, `path`, `headers` as an object or a list of pairs, `body`.
@@ -80,10 +73,7 @@ fn request(test: &Value) -> Result<Exchange, String> {
         _ => None,
     };
     let headers = headers.ok_or("invalid `headers`: expected an object or a list of pairs")?;
-    let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let mut exchange = parse_request_from(method, path, &headers, IpAddr::V4(Ipv4Addr::LOCALHOST), None)?;
-    add_body(&mut exchange, test["body"].as_str().unwrap_or_default().as_bytes().to_vec());
-    Ok(exchange)
+    exchange(method, path, &headers, test["body"].as_str().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -95,6 +95,8 @@ fn tokens(documents: &[Spanned<AdminTokenDocument>], diagnostics: &mut Diagnosti
 }
 
 fn token(document: &Spanned<AdminTokenDocument>, diagnostics: &mut Diagnostics) -> Option<AdminToken> {
+    const EMPTY_HELP: &str =
+        "TOKEN was not set: TOKEN=$(openssl rand -hex 32), then printf %s \"$TOKEN\" | sha256sum";
     const HELP: &str = "set Hash to sha256: and 64 hexadecimal digits: printf %s \"$TOKEN\" | sha256sum";
     let Some(name) = non_blank(&document.name) else {
         diagnostics
@@ -107,12 +109,16 @@ fn token(document: &Spanned<AdminTokenDocument>, diagnostics: &mut Diagnostics) 
         diagnostics.error(codes::BAD_ADMIN_TOKEN, document.span, message).help(HELP);
         return None;
     };
-    let hash = text.trim().strip_prefix(SHA256).and_then(parse_hash);
-    let Some(hash) = hash.filter(|hash| *hash != <[u8; 32]>::from(Sha256::digest(b""))) else {
+    let Some(hash) = text.trim().strip_prefix(SHA256).and_then(parse_hash) else {
         let message = format!("invalid Hash of the token \"{}\"", name.value);
         diagnostics.error(codes::BAD_ADMIN_TOKEN, text.span, message).help(HELP);
         return None;
     };
+    if hash == <[u8; 32]>::from(Sha256::digest(b"")) {
+        let message = format!("the Hash of the token \"{}\" is that of an empty text", name.value);
+        diagnostics.error(codes::BAD_ADMIN_TOKEN, text.span, message).help(EMPTY_HELP);
+        return None;
+    }
     Some(AdminToken { name: name.trim().into(), hash, role: value_or_default(&document.role) })
 }
 

@@ -122,9 +122,11 @@ fn servers(
         match parse_url(text.trim(), mode) {
             Ok(url) => urls.push(url),
             Err(reason) => {
-                // A URL may contain a password.
-                let shown = if text.contains('@') { "" } else { text.value.as_str() };
-                let message = format!("invalid SharedState.Url \"{shown}\": {reason}");
+                let message = match text.contains('@') {
+                    // It may contain a password.
+                    true => format!("invalid SharedState.Url: {reason}"),
+                    false => format!("invalid SharedState.Url \"{}\": {reason}", text.value),
+                };
                 diagnostics.error(codes::BAD_SHARED_STATE, text.span, message).help(URL_HELP);
             }
         }

@@ -31,7 +31,7 @@ pub(in crate::state) fn must_reconnect(error: &StateError) -> bool {
 
 /// What an operator can do, by the code of an error reply or the text of a failed connection.
 pub(in crate::state) fn cure(text: &str) -> &'static str {
-    const CURES: [(&str, &str); 16] = [
+    const CURES: [(&str, &str); 17] = [
         ("WRONGPASS", "check SharedState.User and SharedState.Password"),
         ("uthentication failed", "check SharedState.User and SharedState.Password"),
         ("NOAUTH", "set SharedState.Password, and SharedState.User if the server has users"),
@@ -53,6 +53,10 @@ pub(in crate::state) fn cure(text: &str) -> &'static str {
             "another version of the gateway wrote the value: complete the update, or set another SharedState.Prefix",
         ),
         ("parse", "the address does not belong to a Redis server: check SharedState.Url"),
+        (
+            "CertificateRequired",
+            "the server requires a client certificate: set SharedState.Tls.CertificateFile and KeyFile",
+        ),
         ("ertificate", "check SharedState.Tls: CaFile and ServerName"),
     ];
     let found = CURES.iter().find(|(code, _)| text.contains(code));
@@ -71,6 +75,8 @@ mod tests {
             ("OOM command not allowed when used memory > 'maxmemory'.", "maxmemory"),
             ("MOVED 3999 127.0.0.1:6381", "cluster"),
             ("READONLY You can't write against a read only replica.", "sentinel"),
+            ("received fatal alert: CertificateRequired", "KeyFile"),
+            ("invalid peer certificate: UnknownIssuer", "CaFile"),
             ("Connection refused", "Url"),
         ] {
             assert!(cure(text).contains(expected), "{text}: {}", cure(text));

@@ -1,7 +1,7 @@
 //! The built-in rules: each one matches its attacks, and ordinary traffic passes.
 
 use crate::waf::base_rules;
-use crate::waf::bodies::reader::{BodyReader, BodySettings};
+use crate::waf::decisions::{Sample, cases, evaluate};
 use crate::waf::language::parser::RuleText;
 use crate::waf::library::Library;
 use crate::waf::policy::compiled::{Policy, PolicySettings};
@@ -10,100 +10,22 @@ use crate::waf::transaction::run::Transaction;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-const ATTACKS: &str = include_str!("attacks.txt");
-const BENIGN: &str = include_str!("benign.txt");
-
 fn policy() -> Arc<Policy> {
     let mut text = RuleText::default();
     base_rules::add_to(&mut text).unwrap();
     Arc::new(Policy::new(Arc::new(Library::new(text)), PolicySettings::default()))
 }
 
-/// The lines of a list, without comments; `\r`, `\n`, `\t` and `\\` are escapes.
-fn lines(text: &str) -> impl Iterator<Item = String> {
-    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-    lines.map(|line| {
-        line.replace("\\\\", "\u{1}")
-            .replace("\\r", "\r")
-            .replace("\\n", "\n")
-            .replace("\\t", "\t")
-            .replace('\u{1}', "\\")
-    })
-}
-
-fn escape(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02x}")).collect()
-}
-
-struct Sent<'s> {
-    method: &'s str,
-    target: String,
-    headers: Vec<(&'s str, String)>,
-    body: String,
-}
-
-/// The same argument in a query, a form and a JSON member.
-fn places(value: &str) -> Vec<Sent<'static>> {
-    let post = |content_type: &str, body: String| Sent {
-        method: "POST",
-        target: "/api/items".to_owned(),
-        headers: vec![("Content-Type", content_type.to_owned()), ("Content-Length", body.len().to_string())],
-        body,
-    };
-    let query = Sent {
-        method: "GET",
-        target: format!("/search?q={}", escape(value)),
-        headers: Vec::new(),
-        body: String::new(),
-    };
-    let json = serde_json::json!({ "a": [{ "q": value }] }).to_string();
-    vec![
-        query,
-        post("application/x-www-form-urlencoded", format!("q={}", escape(value))),
-        post("application/json", json),
-    ]
-}
-
-/// The rules that a request matches, and whether it is blocked.
-fn evaluate(policy: &Arc<Policy>, sent: &Sent<'_>) -> (BTreeSet<u32>, bool) {
-    let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
-    let fixed = [("Host", "shop.example"), ("User-Agent", agent), ("Accept", "*/*")];
-    let own = sent.headers.iter().map(|(name, value)| (*name, value.as_str()));
-    let names: BTreeSet<&str> = sent.headers.iter().map(|(name, _)| *name).collect();
-    let fixed = fixed.into_iter().filter(|(name, _)| !names.contains(name));
-    let headers: Vec<(&[u8], &[u8])> =
-        fixed.chain(own).map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
-    let head = RequestHead {
-        method: sent.method.as_bytes(),
-        target: sent.target.as_bytes(),
-        protocol: b"HTTP/1.1",
-        headers: &headers,
-        remote_address: [192, 0, 2, 1].into(),
-        id: b"1",
-    };
-    let mut transaction = Transaction::new(policy.clone(), &head, true);
-    transaction.run_head();
-    let settings = BodySettings { inspect_limit: 1 << 17, is_guessing: true };
-    let mut reader = BodyReader::new(transaction.request_mut(), settings);
-    reader.push(sent.body.as_bytes(), transaction.request_mut());
-    let raw = reader.finish(transaction.request_mut());
-    transaction.add_raw_body(&raw);
-    transaction.run_body();
-    let rules = transaction.matches().iter().map(|found| found.rule).collect();
-    (rules, transaction.denial().is_some())
-}
-
 #[test]
 fn each_rule_matches_its_attacks_in_queries_forms_and_json() {
     let policy = policy();
     let mut missed = Vec::new();
-    for line in lines(ATTACKS) {
-        let (rule, value) = line.split_once('\t').unwrap();
-        let rule: u32 = rule.parse().unwrap();
-        for sent in places(value) {
-            let (rules, is_blocked) = evaluate(&policy, &sent);
-            if !is_blocked || (!rules.contains(&rule) && sent.method == "GET") {
-                missed.push(format!("{rule} {value:?} {} {rules:?}", sent.method));
+    for case in cases() {
+        let Some(rule) = case.rule else { continue };
+        for sample in Sample::places(&case.value) {
+            let (rules, is_blocked) = evaluate(&policy, &sample);
+            if !is_blocked || (!rules.contains(&rule) && sample.place == "query") {
+                missed.push(format!("{rule} {:?} {} {rules:?}", case.value, sample.place));
             }
         }
     }
@@ -114,11 +36,11 @@ fn each_rule_matches_its_attacks_in_queries_forms_and_json() {
 fn ordinary_traffic_passes() {
     let policy = policy();
     let mut blocked = Vec::new();
-    for value in lines(BENIGN) {
-        for sent in places(&value) {
-            let (rules, _) = evaluate(&policy, &sent);
+    for case in cases().iter().filter(|case| case.rule.is_none()) {
+        for sample in Sample::places(&case.value) {
+            let (rules, _) = evaluate(&policy, &sample);
             if !rules.is_empty() {
-                blocked.push(format!("{value:?} {} {rules:?}", sent.method));
+                blocked.push(format!("{:?} {} {rules:?}", case.value, sample.place));
             }
         }
     }
@@ -128,8 +50,8 @@ fn ordinary_traffic_passes() {
 /// A request, and the rule that blocks it.
 fn check(rule: u32, method: &str, target: &str, headers: &[(&str, &str)], body: &str) {
     let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-    let sent = Sent { method, target: target.to_owned(), headers, body: body.to_owned() };
-    let (rules, is_blocked) = evaluate(&policy(), &sent);
+    let sample = Sample { place: "", method, target: target.to_owned(), headers, body: body.to_owned() };
+    let (rules, is_blocked) = evaluate(&policy(), &sample);
     assert!(is_blocked && rules.contains(&rule), "{rule} {target}: {rules:?}");
 }
 

@@ -5,6 +5,7 @@ use crate::support::client::{Request, Response, once};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::origin::Origin;
 use crate::support::redis::Redis;
+use crate::support::tls::Authority;
 use crate::support::{announce, measures_time, until};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -204,6 +205,56 @@ fn a_wrong_password_is_logged_with_its_cure_and_no_request_fails() {
         || gateway.process.stderr().contains("check SharedState.User and SharedState.Password").then_some(());
     until(Duration::from_secs(5), logged).expect("a log line with the cure");
     assert!(!gateway.process.stderr().contains("wrong\""));
+}
+
+#[test]
+fn redis_over_tls_is_verified_and_may_require_a_client_certificate() {
+    let (origin, authority, other) = (Origin::hello(), Authority::new("redis"), Authority::new("other"));
+    let (redis, port) = Redis::secure(&authority);
+    let own = authority.issue(&["gateway.internal"]);
+    let start = |tls: Value| {
+        let limit = json!({ "RateLimitOptions": { "Limit": 2, "Period": "1h", "Scope": "Shared", "Lease": "1",
+            "PartitionBy": ["Route"] } });
+        let state = json!({ "Url": format!("rediss://127.0.0.1:{port}"), "Prefix": "tls", "Timeout": "1s", "Tls": tls });
+        let setup = Setup::json(&document(origin.port(), &limit, &json!({ "SharedState": state })));
+        Gateway::start(
+            &setup
+                .file("ca.pem", &authority.pem())
+                .file("other.pem", &other.pem())
+                .file("own.pem", &own.chain)
+                .file("own.key", &own.key),
+        )
+    };
+    let logs = |gateway: &Gateway, cure: &str| {
+        assert_eq!(gateway.get("/a").status, 200, "each gateway decides by itself");
+        let logged = || gateway.process.stderr().contains(cure).then_some(());
+        until(Duration::from_secs(5), logged).unwrap_or_else(|| panic!("{}", gateway.process.stderr()));
+    };
+    let named = |ca: &str| json!({ "CaFile": ca, "ServerName": "redis.internal" });
+    let certified = |tls: Value| {
+        let mut tls = tls;
+        (tls["CertificateFile"], tls["KeyFile"]) = ("own.pem".into(), "own.key".into());
+        tls
+    };
+    logs(&start(certified(named("other.pem"))), "check SharedState.Tls: CaFile and ServerName");
+    logs(&start(certified(json!({ "CaFile": "ca.pem" }))), "check SharedState.Tls: CaFile and ServerName");
+    logs(&start(named("ca.pem")), "set SharedState.Tls.CertificateFile and KeyFile");
+    assert_eq!(redis.command(&["DBSIZE"]), ":0", "nothing was counted there");
+    let gateway = start(certified(named("ca.pem")));
+    wait_for(&gateway, true);
+    assert_eq!([200, 200, 429], [(); 3].map(|()| gateway.get("/a").status));
+    assert_eq!(redis.command(&["DBSIZE"]), ":1");
+}
+
+#[test]
+fn a_server_that_is_no_redis_is_logged_with_its_cure_and_no_request_fails() {
+    let (origin, stranger) = (Origin::hello(), Origin::hello());
+    let limit = json!({ "RateLimitOptions": { "Limit": 5, "Period": "1h", "Scope": "Shared", "PartitionBy": ["IP"] } });
+    let state = json!({ "Url": format!("redis://127.0.0.1:{}", stranger.port()) });
+    let gateway = Gateway::with(&document(origin.port(), &limit, &json!({ "SharedState": state })));
+    assert_eq!(gateway.get("/a").status, 200);
+    let logged = || gateway.process.stderr().contains("SharedState.Url").then_some(());
+    until(Duration::from_secs(5), logged).unwrap_or_else(|| panic!("{}", gateway.process.stderr()));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Redis: real `redis-server` processes that store nothing on disk.
 
 use super::ports;
+use super::tls::Authority;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -34,6 +35,30 @@ impl Redis {
         let redis = Redis { port, directory, options, process };
         redis.wait();
         redis
+    }
+
+    /// A server with a port for TLS, which requires client certificates of the same authority.
+    pub fn secure(authority: &Authority) -> (Redis, u16) {
+        let (directory, port) = (TempDir::new().expect("a directory"), ports::free());
+        let issued = authority.issue(&["redis.internal"]);
+        let path = |name: &str| directory.path().join(name).to_str().expect("UTF-8").to_owned();
+        for (name, text) in [("ca", authority.pem()), ("cert", issued.chain), ("key", issued.key)] {
+            std::fs::write(path(name), text).expect("write a certificate");
+        }
+        let (ca, certificate, key, tls_port) = (path("ca"), path("cert"), path("key"), port.to_string());
+        let redis = Redis::with(&[
+            "--tls-port",
+            &tls_port,
+            "--tls-auth-clients",
+            "yes",
+            "--tls-ca-cert-file",
+            &ca,
+            "--tls-cert-file",
+            &certificate,
+            "--tls-key-file",
+            &key,
+        ]);
+        (redis, port)
     }
 
     /// Three nodes of a cluster that serves all slots.

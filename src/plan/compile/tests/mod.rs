@@ -5,6 +5,7 @@ use crate::config::{Environment, InMemoryFiles, Loaded, Severity};
 use crate::plan::blueprint::Blueprint;
 use crate::plan::document::load_texts;
 
+mod administration;
 mod admission;
 mod aggregates;
 mod arbitrary;

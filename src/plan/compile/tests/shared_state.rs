@@ -54,7 +54,10 @@ fn invalid_settings_are_reported_without_the_password() {
     for (settings, expected) in [
         ("", "SharedState has no Url"),
         (r#""Url": "http://a""#, "its scheme is unknown"),
-        (r#""Url": "redis://u:hunter2@a""#, "set User and Password"),
+        (
+            r#""Url": "redis://u:hunter2@a""#,
+            "invalid SharedState.Url: it contains a user or a password; set User and Password",
+        ),
         (r#""Url": "redis://a:0""#, "its port must be 1 to 65535"),
         (r#""Url": "redis://a/x""#, "the number of a database"),
         (r#""Url": "redis://a/1", "Mode": "cluster""#, "a cluster has only database 0"),

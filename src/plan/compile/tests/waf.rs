@@ -84,6 +84,36 @@ fn settings_of_custom_rules_that_have_no_effect_are_refused() {
 }
 
 #[test]
+fn settings_of_what_is_not_inspected_are_reported() {
+    let cure = |section: &str| format!("set {section}.Inspect to true, or remove");
+    let limit = r#""ResponseBody": { "InspectLimit": "64KiB" }"#;
+    let expected =
+        r#"MG1313 "64KiB": ResponseBody.InspectLimit has no effect: responses are not inspected; "#
+            .to_owned();
+    assert_fault(limit, &(expected + &cure("ResponseBody")));
+    let types = r#""ResponseBody": { "Inspect": false, "ContentTypes": ["text/html"] }"#;
+    assert_fault(types, r#"MG1313 ["text/html"]: ResponseBody.ContentTypes has no effect"#);
+    let threshold = r#""OutboundThreshold": 4"#;
+    assert_fault(threshold, "MG1313 4: OutboundThreshold has no effect: responses are not inspected");
+    let oversize = r#""RequestBody": { "Inspect": false, "Oversize": "InspectBeginning" }"#;
+    let expected = r#"MG1313 "InspectBeginning": RequestBody.Oversize has no effect: request bodies are not inspected; "#;
+    assert_fault(oversize, &(expected.to_owned() + &cure("RequestBody")));
+    let inspected = format!(r#"{threshold}, "ResponseBody": {{ "Inspect": true, "InspectLimit": "64KiB" }}"#);
+    assert_eq!(faults(&policy(&inspected)), [""; 0]);
+    assert_eq!(reported(&policy(threshold), true), ["(MG1313) 4"]);
+}
+
+#[test]
+fn missing_rule_files_are_watched() {
+    let settings = r#""RuleFiles": ["nope.conf"], "Plugins": ["nope-plugin"]"#;
+    let mut loaded = load(&policy(settings), false);
+    compile(&mut loaded);
+    for name in ["nope.conf", "nope-plugin"] {
+        assert!(loaded.watched.iter().any(|path| path.ends_with(name)), "{:?}", loaded.watched);
+    }
+}
+
+#[test]
 fn selectors_that_have_no_effect_are_refused() {
     let exclusion = |settings: &str| format!(r#""Exclusions": [{{ {settings} }}]"#);
     assert_fault(

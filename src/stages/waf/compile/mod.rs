@@ -8,7 +8,9 @@ mod exclusions;
 mod policy;
 mod rule_settings;
 mod set;
+mod unused;
 mod variables;
 
 pub use engine::{EngineFiles, compile_engine};
+pub use policy::default_policy;
 pub use set::{WafPolicySet, WafScope};

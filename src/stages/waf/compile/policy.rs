@@ -4,6 +4,7 @@ use super::bots;
 use super::choice::choose;
 use super::custom_rules::CustomRuleCompiler;
 use super::exclusions::{KnownRules, exclusions, report_rule, scrubbing};
+use super::unused::report_unused;
 use super::variables::variables;
 use crate::base::bytes::{is_field_value, is_token};
 use crate::config::ranges::RangeChecker;
@@ -46,6 +47,7 @@ impl PolicyCompiler<'_> {
         let mode = choose("Mode", document.mode.as_ref(), &modes, self.diagnostics);
         let (levels, thresholds) = self.numbers();
         let (body, response) = (self.body(mode), self.response());
+        report_unused(document, body.is_inspected, response.is_some(), self.diagnostics);
         let rules = self.managed_rules(levels, thresholds, response.is_some());
         let custom_rules = CustomRuleCompiler {
             policy: self.name,
@@ -201,6 +203,17 @@ impl PolicyCompiler<'_> {
         let headers = headers.map(|(name, value)| (name.value.clone(), value.value.clone())).collect();
         BlockReply { status, headers, body: reply.body.as_ref().map(|body| body.value.clone()) }
     }
+}
+
+/// The rules of a policy without settings: level 1, threshold 5.
+pub fn default_policy(rules: &LoadedRules) -> Policy {
+    let is_running = |rule: &Rule| rule.level().is_none_or(|level| level == 1);
+    let settings = PolicySettings {
+        variables: variables(&WafPolicyDocument::default(), (1, 1), (5, 4), rules.directory.is_none()),
+        mode: Some(Box::new(move |rule| if is_running(rule) { RuleMode::Score } else { RuleMode::Off })),
+        ..PolicySettings::default()
+    };
+    Policy::new(rules.library.clone(), settings)
 }
 
 /// What a policy does with rules and groups.

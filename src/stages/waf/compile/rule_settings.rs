@@ -26,6 +26,11 @@ impl RuleSettings {
         }
     }
 
+    /// The files and directories that the settings name, whether they exist or not.
+    pub fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        self.files.iter().chain(&self.plugins).map(|(path, _)| path.clone())
+    }
+
     /// What is read in addition to the managed rules, without what is missing.
     pub fn extra(&self) -> ExtraRules {
         let found = |list: &[(PathBuf, Span)]| {

@@ -7,7 +7,7 @@ use crate::config::values::Setting;
 use crate::config::{Diagnostics, ReferencedFiles, Spanned, SpannedMap, codes, suggest};
 use crate::stages::waf::config::{WafEngineConfig, WafMode, WafPolicyConfig};
 use crate::stages::waf::options::WafPolicyDocument;
-use crate::stages::waf::rule_source::{self, LoadedRules};
+use crate::stages::waf::rule_source;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -108,6 +108,7 @@ impl WafPolicySet {
     ) -> Option<Arc<WafPolicyConfig>> {
         let settings = RuleSettings::new(&self.folder, &self.files, document);
         settings.report_missing(diagnostics);
+        self.watch(settings.paths().chain(self.files.rules.as_ref().map(|rules| rules.join("rules"))));
         let rules = match rule_source::load(self.files.rules.as_deref(), &settings.extra()) {
             Ok(rules) => rules,
             Err(error) => {
@@ -115,7 +116,7 @@ impl WafPolicySet {
                 return None;
             }
         };
-        self.watch(&rules);
+        self.watch(rules.files.iter().cloned());
         settings.report_warnings(&rules, diagnostics);
         let engine = Arc::new(WafEngineConfig { rules: rules.describe(), ..(*self.engine).clone() });
         let compiler = PolicyCompiler {
@@ -130,11 +131,9 @@ impl WafPolicySet {
         Some(Arc::new(compiler.compile()))
     }
 
-    fn watch(&self, rules: &LoadedRules) {
-        let mut state = self.lock();
-        let directory = rules.directory.as_ref().map(|directory| directory.join("rules"));
-        state.watched.extend(directory);
-        state.watched.extend(rules.files.iter().cloned());
+    /// Adds files and directories whose changes make a new plan, also those that do not exist yet.
+    fn watch(&self, paths: impl Iterator<Item = PathBuf>) {
+        self.lock().watched.extend(paths);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, SetState> {

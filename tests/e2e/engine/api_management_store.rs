@@ -7,6 +7,7 @@ use crate::support::gateway::{Gateway, Setup, binary};
 use crate::support::origin::Origin;
 use crate::support::{announce, becomes_true};
 use serde_json::{Value, json};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -126,6 +127,24 @@ fn store(gateway: &Gateway, arguments: &[&str]) -> (bool, String) {
     (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
+/// Makes a backup while requests are counted; the number of their responses.
+fn back_up_under_load(gateway: &Gateway, backup: &Path) -> usize {
+    let address = gateway.address;
+    std::thread::scope(|scope| {
+        let load = scope.spawn(move || {
+            let mut client = Client::connect(address);
+            let began = Instant::now();
+            (0..)
+                .take_while(|_| client.must(&call()).status == 200 && began.elapsed().as_millis() < 400)
+                .count()
+        });
+        std::thread::sleep(Duration::from_millis(200));
+        let (is_done, report) = store(gateway, &["backup", backup.to_str().expect("UTF-8")]);
+        assert!(is_done, "{report}");
+        load.join().expect("the load")
+    })
+}
+
 #[test]
 fn a_damaged_store_is_refused_and_a_backup_taken_under_load_is_restored() {
     let origin = Origin::hello();
@@ -143,21 +162,7 @@ fn a_damaged_store_is_refused_and_a_backup_taken_under_load_is_restored() {
     let keys = manage(&gateway, "POST", "subscriptions/kept/listSecrets", &json!({})).expect("an answer").1;
     let folder = gateway.config().parent().expect("a directory").to_owned();
     let backup = folder.join("backup.db");
-    let mut answered = 0;
-    let address = gateway.address;
-    std::thread::scope(|scope| {
-        let load = scope.spawn(move || {
-            let mut client = Client::connect(address);
-            let began = Instant::now();
-            (0..)
-                .take_while(|_| client.must(&call()).status == 200 && began.elapsed().as_millis() < 400)
-                .count()
-        });
-        std::thread::sleep(Duration::from_millis(200));
-        let (is_done, report) = store(&gateway, &["backup", backup.to_str().expect("UTF-8")]);
-        assert!(is_done, "{report}");
-        answered = load.join().expect("the load");
-    });
+    let answered = back_up_under_load(&gateway, &backup);
     assert!(answered > 0);
     gateway.process.signal("KILL");
     gateway.process.ends_within(Duration::from_secs(20)).expect("the gateway ends");

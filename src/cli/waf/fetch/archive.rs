@@ -7,7 +7,7 @@ use std::io::Read;
 const MAX_UNPACKED_BYTES: u64 = 128 << 20;
 
 /// A block of a tar archive.
-const BLOCK_BYTES: usize = 512;
+pub(super) const BLOCK_BYTES: usize = 512;
 
 /// A file of a rule set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub fn read(archive: &[u8]) -> Result<Vec<ArchiveFile>, String> {
     if tar.len() as u64 > MAX_UNPACKED_BYTES {
         return Err(format!("the archive is larger than {} MiB", MAX_UNPACKED_BYTES >> 20));
     }
-    let files = Reader { rest: &tar, long_name: None }.read()?;
+    let files = TarEntries { rest: &tar, long_name: None }.read()?;
     if !files.iter().any(|file| file.name.starts_with("rules/") && file.name.ends_with(".conf")) {
         return Err("the archive contains no rules: expected files NAME/rules/*.conf".to_owned());
     }
@@ -40,12 +40,12 @@ pub fn read(archive: &[u8]) -> Result<Vec<ArchiveFile>, String> {
 }
 
 /// The entries of a tar archive (POSIX 1003.1, pax interchange format), and the long names of GNU tar.
-struct Reader<'a> {
+struct TarEntries<'a> {
     rest: &'a [u8],
     long_name: Option<Vec<u8>>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> TarEntries<'a> {
     fn read(mut self) -> Result<Vec<ArchiveFile>, String> {
         let mut files = Vec::new();
         while let Some(header) =
@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The sum of the bytes of a header, those of the checksum counted as spaces.
-fn checksum(header: &[u8]) -> Option<u64> {
+pub(super) fn checksum(header: &[u8]) -> Option<u64> {
     let bytes = header.iter().enumerate();
     Some(bytes.map(|(at, byte)| u64::from(if (148..156).contains(&at) { b' ' } else { *byte })).sum())
 }
@@ -140,35 +140,9 @@ fn rule_set_name(path: &[u8]) -> Option<String> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
+    use super::super::testing::{archive, compress, entry};
     use super::*;
-    use std::io::Write;
-
-    fn entry(kind: u8, name: &str, content: &[u8]) -> Vec<u8> {
-        let mut header = vec![0; BLOCK_BYTES];
-        header[..name.len()].copy_from_slice(name.as_bytes());
-        header[124..135].copy_from_slice(format!("{:011o}", content.len()).as_bytes());
-        header[156] = kind;
-        header[257..262].copy_from_slice(b"ustar");
-        let sum = checksum(&header).unwrap();
-        header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
-        header.extend_from_slice(content);
-        header.resize(header.len().next_multiple_of(BLOCK_BYTES), 0);
-        header
-    }
-
-    /// A `.tar.gz` with these files.
-    pub fn archive(files: &[(&str, &str)]) -> Vec<u8> {
-        let entries: Vec<u8> =
-            files.iter().flat_map(|(name, content)| entry(b'0', name, content.as_bytes())).collect();
-        compress(&[entries, vec![0; 2 * BLOCK_BYTES]].concat())
-    }
-
-    fn compress(tar: &[u8]) -> Vec<u8> {
-        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        gzip.write_all(tar).unwrap();
-        gzip.finish().unwrap()
-    }
 
     fn names(archive: &[u8]) -> Vec<String> {
         read(archive).unwrap().into_iter().map(|file| file.name).collect()

@@ -4,6 +4,8 @@ mod archive;
 mod download;
 mod install;
 mod releases;
+#[cfg(test)]
+mod testing;
 
 use super::args::WafFetch;
 use super::rules::check_decisions;
@@ -117,7 +119,7 @@ mod tests {
     fn a_release_is_installed_if_its_checksum_is_right() {
         let folder = tempfile::tempdir().unwrap();
         let (file, target) = (folder.path().join("crs.tar.gz"), folder.path().join("crs"));
-        let archive = archive::tests::archive(&[("crs/rules/a.conf", RULES)]);
+        let archive = testing::archive(&[("crs/rules/a.conf", RULES)]);
         std::fs::write(&file, &archive).unwrap();
         let error = fetch(&arguments(&file, &target, None)).unwrap_err();
         assert!(error.contains("no known release") && error.contains("--sha256"), "{error}");
@@ -136,7 +138,7 @@ mod tests {
     fn rules_that_cannot_be_loaded_replace_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let (file, target) = (folder.path().join("crs.tar.gz"), folder.path().join("crs"));
-        let archive = archive::tests::archive(&[("crs/rules/a.conf", "SecNope On\n")]);
+        let archive = testing::archive(&[("crs/rules/a.conf", "SecNope On\n")]);
         std::fs::write(&file, &archive).unwrap();
         std::fs::create_dir_all(target.join("rules")).unwrap();
         let sum = hex::encode(&Sha256::digest(&archive));

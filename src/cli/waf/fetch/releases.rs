@@ -86,7 +86,7 @@ mod tests {
         let (a, b) = (file("rules/a.conf", "1"), file("rules/b.data", "2"));
         let sum = checksum(&[a.clone(), b.clone()]);
         assert_eq!(sum, checksum(&[b.clone(), file("LICENSE", "3"), a.clone()]));
-        assert_ne!(sum, checksum(&[a.clone()]));
+        assert_ne!(sum, checksum(std::slice::from_ref(&a)));
         assert_ne!(sum, checksum(&[file("rules/a.conf", "12"), b]));
         assert!(verify(&[a], None).unwrap_err().contains("no known release"));
     }

@@ -13,21 +13,24 @@ demo: ## start margay on gateway.json with its sample backends
 	cargo run --profile demo --locked -- demo
 
 test: ## run every test: units, architecture, engine, cases, the README's tour
-	@.ci/need cargo cmake cc curl wrk h2load nghttp haproxy nginx node npm node20 chromium ps python3 venv promtool faketime prlimit redis-server redis-cli openssl dig socat
-	@echo "1/6: build. From a clean clone about 420 crates are compiled once; the first two steps take about twenty minutes on two cores."
+	@.ci/need cargo cmake cc curl wrk h2load nghttp haproxy nginx node npm node20 chromium ps python3 venv promtool faketime prlimit redis-server redis-cli openssl dig socat ssh scp ssh-keygen sshd
+	@echo "1/7: build. From a clean clone about 420 crates are compiled once; the first two steps take about twenty minutes on two cores."
 	cargo test --locked --no-run
-	@echo "2/6: run. Each dot is a test; the end-to-end tests take a few minutes."
+	@echo "2/7: run. Each dot is a test; the end-to-end tests take a few minutes."
 	cargo test --locked --quiet
-	@echo "3/6: chaos: slow clients, lost backends, exhausted descriptors; under a minute."
+	@echo "3/7: chaos: slow clients, lost backends, exhausted descriptors; under a minute."
 	tests/chaos/run.py target/debug/margay
-	@echo "4/6: the OpenAPI document of the administration, a client generated from it, and Azure's client of API management; their tools are installed once."
+	@echo "4/7: the OpenAPI document of the administration, a client generated from it, and Azure's client of API management; their tools are installed once."
 	tests/admin/run.py target/debug/margay
 	tests/admin/azure_sdk.py target/debug/margay
-	@echo "5/6: the official clients and server libraries of Azure Web PubSub and SignalR; they are installed once."
+	@echo "5/7: the official clients and server libraries of Azure Web PubSub and SignalR; they are installed once."
 	tests/realtime/run.py target/debug/margay
 	tests/realtime/nodes.py target/debug/margay
-	@echo "6/6: sign-in sessions with a certified OpenID provider and a browser; the provider is installed once."
+	@echo "6/7: sign-in sessions with a certified OpenID provider and a browser; the provider is installed once."
 	tests/sessions/run.py target/debug/margay cookies
+	CASE="without Redis" tests/sessions/run.py target/debug/margay redis
+	@echo "7/7: tunnels with OpenSSH, curl, an MQTT library and a WebSocket library; the libraries are installed once."
+	tests/tunnels/run.py target/debug/margay
 
 soak: ## the long runs: 1,000 reloads under load, 20 watched changes of each kind, 2 GiB up and down, a minute of each chaos scenario, the memory of idle connections and routes, Redis stopped, slow and lost, TCP and UDP under failover and reloads, hubs with slow readers, cut sockets and reloads
 	@.ci/need cargo cmake cc ps python3 venv node npm node20 chromium faketime prlimit nginx haproxy openssl redis-server redis-cli

@@ -19,6 +19,7 @@ pub mod data_directory;
 pub mod data_rate;
 pub mod date;
 pub mod escaped_separators;
+pub mod failure_log;
 pub mod from_text;
 pub mod ip_set;
 pub mod memory;

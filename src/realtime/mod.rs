@@ -17,7 +17,7 @@
 //! | `events/` | event handlers: requests to backends |
 //! | `rest/` | the data plane |
 //! | `signalr/` | clients of SignalR over three transports |
-//! | `user_groups.rs` | groups of users, which later connections join |
+//! | `user_groups.rs`, `shared_groups.rs` | groups of users, which later connections join: of one node, and of all nodes |
 //! | `negotiate/` | tokens that a route issues |
 //! | `backplane/` | several nodes |
 //! | `service/` | the entry point: a request of a route becomes a handshake, a call of the data plane or a negotiation |
@@ -28,6 +28,7 @@ pub mod context;
 pub mod engine;
 pub mod events;
 pub mod filter;
+pub mod hub_user;
 pub mod json_text;
 pub mod message;
 pub mod names;
@@ -39,6 +40,7 @@ pub mod protocols;
 pub mod rest;
 pub mod service;
 pub mod session;
+pub mod shared_groups;
 pub mod signalr;
 pub mod tokens;
 pub mod user_groups;

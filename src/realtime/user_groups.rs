@@ -1,5 +1,9 @@
-//! Groups of users: every connection of the user is a member, later ones included, until the membership expires.
+//! Groups of users: every connection of the user is a member, later ones included, until the membership expires. Several nodes
+//! keep the memberships in the shared state, one node in this process.
 
+use super::{hub_user::HubUser, shared_groups::SharedGroups};
+use crate::state::StateError;
+use arc_swap::ArcSwapOption;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -8,18 +12,19 @@ use std::{
 use tokio::task::AbortHandle;
 
 /// Most memberships of all users together.
-const MAX_MEMBERSHIPS: usize = 1_000_000;
-
-/// Service, hub in lower case, and user.
-type UserKey = (Arc<str>, Arc<str>, Arc<str>);
+pub const MAX_MEMBERSHIPS: usize = 1_000_000;
 
 /// The memberships of all users.
 #[derive(Debug, Default)]
-pub struct UserGroups(Mutex<Memberships>);
+pub struct UserGroups {
+    own: Mutex<Memberships>,
+    /// Those of all nodes; `None`: there is one node.
+    shared: ArcSwapOption<SharedGroups>,
+}
 
 #[derive(Debug, Default)]
 struct Memberships {
-    by_user: HashMap<UserKey, BTreeMap<Arc<str>, Membership>>,
+    by_user: HashMap<HubUser, BTreeMap<Arc<str>, Membership>>,
     count: usize,
 }
 
@@ -44,26 +49,22 @@ impl Drop for Membership {
     }
 }
 
-/// The user of a hub.
-#[derive(Clone, Debug)]
-pub struct HubUser {
-    pub service: Arc<str>,
-    pub hub: Arc<str>,
-    pub user: Arc<str>,
-}
-
-impl HubUser {
-    fn key(&self) -> UserKey {
-        (self.service.clone(), self.hub.clone(), self.user.clone())
-    }
-}
-
 impl UserGroups {
     fn lock(&self) -> MutexGuard<'_, Memberships> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a membership; `expiry` ends it after this time. False: there are too many.
+    /// Keeps the memberships in the shared state; `None`: in this process.
+    pub fn share(&self, shared: Option<Arc<SharedGroups>>) {
+        self.shared.store(shared);
+    }
+
+    /// The memberships of all nodes; `None`: there is one node.
+    pub fn shared(&self) -> Option<Arc<SharedGroups>> {
+        self.shared.load_full()
+    }
+
+    /// Adds a membership of this process; `expiry` ends it after this time. False: there are too many.
     pub fn add(&self, user: &HubUser, group: Arc<str>, expiry: Option<(Duration, AbortHandle)>) -> bool {
         let (ttl, expiry) = expiry.unzip();
         let membership = Membership { expires_at: ttl.map(|ttl| Instant::now() + ttl), expiry };
@@ -71,18 +72,32 @@ impl UserGroups {
         if memberships.count >= MAX_MEMBERSHIPS {
             return false;
         }
-        let groups = memberships.by_user.entry(user.key()).or_default();
+        let groups = memberships.by_user.entry(user.clone()).or_default();
         let is_new = groups.insert(group, membership).is_none();
         memberships.count += usize::from(is_new);
         true
     }
 
     /// Removes a membership; `None`: all of the user.
-    pub fn remove(&self, user: &HubUser, group: Option<&str>) {
+    ///
+    /// # Errors
+    ///
+    /// Without a reply of the shared state, as all functions that use it.
+    pub async fn remove(&self, user: &HubUser, group: Option<&str>) -> Result<(), StateError> {
+        match self.shared() {
+            Some(shared) => shared.remove(user, group).await,
+            None => {
+                self.remove_own(user, group);
+                Ok(())
+            }
+        }
+    }
+
+    /// Removes a membership of this process; `None`: all of the user.
+    pub fn remove_own(&self, user: &HubUser, group: Option<&str>) {
         let mut memberships = self.lock();
         let memberships = &mut *memberships;
-        let key = user.key();
-        let Some(groups) = memberships.by_user.get_mut(&key) else { return };
+        let Some(groups) = memberships.by_user.get_mut(user) else { return };
         let before = groups.len();
         match group {
             Some(group) => drop(groups.remove(group)),
@@ -90,24 +105,27 @@ impl UserGroups {
         }
         memberships.count -= before - groups.len();
         if groups.is_empty() {
-            memberships.by_user.remove(&key);
+            memberships.by_user.remove(user);
         }
     }
 
     /// Whether the user is a member.
-    pub fn contains(&self, user: &HubUser, group: &str) -> bool {
-        let now = Instant::now();
-        let memberships = self.lock();
-        let groups = memberships.by_user.get(&user.key());
-        groups.and_then(|groups| groups.get(group)).is_some_and(|membership| membership.is_valid(now))
+    pub async fn contains(&self, user: &HubUser, group: &str) -> Result<bool, StateError> {
+        let groups = match self.shared() {
+            Some(shared) => shared.of(user).await?,
+            None => self.own(user),
+        };
+        Ok(groups.iter().any(|known| **known == *group))
     }
 
-    /// The groups of a new connection.
-    pub fn of(&self, service: &Arc<str>, hub: &Arc<str>, user: Option<&str>) -> Vec<Arc<str>> {
-        let Some(user) = user else { return Vec::new() };
+    /// The groups of a user in this process; none if the memberships are shared.
+    pub fn own(&self, user: &HubUser) -> Vec<Arc<str>> {
         let now = Instant::now();
+        if self.shared.load().is_some() {
+            return Vec::new();
+        }
         let memberships = self.lock();
-        let groups = memberships.by_user.get(&(service.clone(), hub.clone(), user.into()));
+        let groups = memberships.by_user.get(user);
         let valid = groups.into_iter().flatten().filter(|(_, membership)| membership.is_valid(now));
         valid.map(|(group, _)| group.clone()).collect()
     }
@@ -117,19 +135,23 @@ impl UserGroups {
 mod tests {
     use super::*;
 
-    #[test]
-    fn memberships_apply_to_their_user_and_hub_until_they_are_removed() {
+    fn user(name: &str) -> HubUser {
+        HubUser { service: "s".into(), hub: "h".into(), user: name.into() }
+    }
+
+    #[tokio::test]
+    async fn memberships_apply_to_their_user_and_hub_until_they_are_removed() {
         let groups = UserGroups::default();
-        let user = |name: &str| HubUser { service: "s".into(), hub: "h".into(), user: name.into() };
-        let of = |name| groups.of(&"s".into(), &"h".into(), name).len();
+        let of = |name| groups.own(&user(name)).len();
         assert!(groups.add(&user("a"), "g1".into(), None) && groups.add(&user("a"), "g2".into(), None));
         assert!(groups.add(&user("a"), "g2".into(), None));
-        assert_eq!((of(Some("a")), of(Some("b")), of(None), groups.lock().count), (2, 0, 0, 2));
-        assert!(groups.contains(&user("a"), "g1") && !groups.contains(&user("b"), "g1"));
-        groups.remove(&user("a"), Some("g1"));
-        assert!(!groups.contains(&user("a"), "g1"));
-        groups.remove(&user("a"), None);
-        assert_eq!(of(Some("a")), 0);
+        assert_eq!((of("a"), of("b"), groups.lock().count), (2, 0, 2));
+        assert!(groups.contains(&user("a"), "g1").await.unwrap());
+        assert!(!groups.contains(&user("b"), "g1").await.unwrap());
+        groups.remove(&user("a"), Some("g1")).await.unwrap();
+        assert!(!groups.contains(&user("a"), "g1").await.unwrap());
+        groups.remove(&user("a"), None).await.unwrap();
+        assert_eq!(of("a"), 0);
         let rest = groups.lock();
         assert_eq!((rest.count, rest.by_user.len()), (0, 0));
     }
@@ -137,12 +159,12 @@ mod tests {
     #[tokio::test]
     async fn an_expired_membership_does_not_apply() {
         let groups = UserGroups::default();
-        let user = HubUser { service: "s".into(), hub: "h".into(), user: "a".into() };
+        let user = user("a");
         let expiry = tokio::spawn(std::future::pending::<()>()).abort_handle();
         groups.add(&user, "g".into(), Some((Duration::ZERO, expiry.clone())));
-        assert!(!groups.contains(&user, "g"));
-        assert!(groups.of(&user.service, &user.hub, Some("a")).is_empty());
-        groups.remove(&user, None);
+        assert!(!groups.contains(&user, "g").await.unwrap());
+        assert!(groups.own(&user).is_empty());
+        groups.remove(&user, None).await.unwrap();
         tokio::task::yield_now().await;
         assert!(expiry.is_finished());
     }

@@ -34,13 +34,16 @@ pub async fn call(
         return Ok(response);
     }
     let origin = exchange.request.get(b"Origin").filter(|_| !target.has_cors).map(<[u8]>::to_vec);
-    let mut result = serve(target, exchange, hop, client).await;
-    if let (Some(origin), Ok(response)) = (origin, &mut result)
-        && response.status() != 101
-    {
-        cors::allow_origin(&mut response.head, &origin);
+    let result = serve(target, exchange, hop, client).await;
+    let Some(origin) = origin else { return result };
+    match result {
+        Ok(mut response) if response.status() != 101 => {
+            cors::allow_origin(&mut response.head, &origin);
+            Ok(response)
+        }
+        Ok(response) => Ok(response),
+        Err(error) => Err(cors::allow_origin_of_error(error, &origin)),
     }
-    result
 }
 
 async fn serve(

@@ -28,6 +28,7 @@ RELIABLE = "json.reliable.webpubsub.azure.v1"
 PLAIN = "json.webpubsub.azure.v1"
 ROLES = ["webpubsub.joinLeaveGroup", "webpubsub.sendToGroup"]
 VERSION = "api-version=2024-12-01"
+HELLO = b'{"protocol":"json","version":1}\x1e'
 
 
 def free_port():
@@ -54,8 +55,14 @@ class Gateway:
             "SharedState": {"Type": "Redis", "Url": f"redis://127.0.0.1:{redis_port}/0"},
             "Limits": {"DrainTimeout": "6s"},
             "Realtime": {"NodeName": name},
-            "HubServices": {"rt": {"Type": "WebPubSub", "Keys": [KEY.decode()], "PublicUrls": ["http://hubs.test"], "Hubs": {"*": {}}}},
-            "Routes": [{"UpstreamPathTemplate": "/{everything}", "DownstreamHubService": "rt"}],
+            "HubServices": {
+                "rt": {"Type": "WebPubSub", "Keys": [KEY.decode()], "PublicUrls": ["http://hubs.test"], "Hubs": {"*": {}}},
+                "sr": {"Type": "SignalR", "Keys": [KEY.decode()], "PublicUrls": ["http://sr.test"], "Hubs": {"*": {}}},
+            },
+            "Routes": [
+                {"UpstreamPathTemplate": "/{everything}", "DownstreamHubService": "rt"},
+                {"UpstreamPathTemplate": "/{everything}", "UpstreamHost": "sr.test", "DownstreamHubService": "sr"},
+            ],
         }
         self.file = Path(folder) / f"{name}.json"
         self.file.write_text(json.dumps(config))
@@ -73,21 +80,39 @@ class Gateway:
         raise RuntimeError(f"{self.name} is not ready")
 
 
-async def request(port, method, path, body=b"", audience=""):
+async def request(port, method, path, body=b"", audience="", host="hubs.test", **claims):
+    """`audience`: of the token, without it the path; `None`: no token."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     fields = ""
-    if audience is not None:
-        fields = f"Authorization: Bearer {token('http://hubs.test' + path.split('?')[0])}\r\nContent-Type: text/plain\r\n"
-    host = "hubs.test" if audience is not None else "localhost"
+    if audience is None:
+        host = "localhost"
+    else:
+        access = token(audience or f"http://{host}{path.split('?')[0]}", **claims)
+        fields = f"Authorization: Bearer {access}\r\nContent-Type: text/plain\r\n"
     head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
-    writer.write(head.encode() + body)
-    response = await reader.read()
-    writer.close()
+    try:
+        writer.write(head.encode() + body)
+        response = await reader.read()
+    finally:
+        writer.close()
     return int(response.split()[1]), response.partition(b"\r\n\r\n")[2]
 
 
 def api(port, method, hub, path, body=b"", query=""):
     return request(port, method, f"/api/hubs/{hub}{path}?{VERSION}{query}", body)
+
+
+def signalr_api(port, method, hub, path, body=b"", query=""):
+    return request(port, method, f"/api/hubs/{hub}{path}?{VERSION}{query}", body, host="sr.test")
+
+
+def note(number):
+    """The body of a message to SignalR clients."""
+    return json.dumps({"target": "note", "arguments": [number]}).encode()
+
+
+def notes(messages):
+    return [m["arguments"][0] for m in messages if m.get("target") == "note"]
 
 
 class Client:
@@ -112,6 +137,9 @@ class Client:
                 self.hello = await self.wait(lambda m: m.get("event") == "connected")
         return self
 
+    def parse(self, text):
+        return [json.loads(text)]
+
     async def receive(self):
         try:
             while True:
@@ -123,7 +151,7 @@ class Client:
                     (length,) = struct.unpack(">Q", await self.reader.readexactly(8))
                 body = await self.reader.readexactly(length)
                 if first & 15 == 1:
-                    self.frames.append(json.loads(body))
+                    self.frames.extend(self.parse(body))
                 elif first & 15 == 9:
                     self.send_frame(10, body)
                 elif first & 15 == 8:
@@ -167,6 +195,30 @@ class Client:
 
     def recovery(self):
         return f"&awps_connection_id={self.hello['connectionId']}&awps_reconnection_token={self.hello['reconnectionToken']}"
+
+
+class SignalRClient(Client):
+    """A WebSocket of a SignalR client, without a negotiation."""
+
+    def parse(self, text):
+        return [json.loads(part) for part in text.split(b"\x1e") if part]
+
+    async def open(self, port, hub, user):
+        access = token(f"http://sr.test/client/?hub={hub}", sub=user)
+        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
+        self.writer.write(
+            f"GET /client/?hub={hub}&access_token={access} HTTP/1.1\r\nHost: sr.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        )
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        assert head.split()[1] == b"101", head
+        self.task = asyncio.create_task(self.receive())
+        self.send_frame(1, HELLO)
+        await until(lambda: {} in self.frames, "the response to the handshake")
+        return self
+
+    def notes(self):
+        return notes(self.frames)
 
 
 async def until(test, what, seconds=8):
@@ -300,6 +352,57 @@ class Cases:
         await until(lambda: member.data() == [str(n) for n in range(sent)], "nothing is lost on the other nodes")
         again = await Client().open(self.b.port, "kill", RELIABLE, client.recovery())
         await until(lambda: again.closed == 1008, "1008: the client opens a new session")
+
+    async def a_group_of_a_user_has_the_connections_of_all_nodes(self):
+        hub, group = "users", "/users/u/groups/g"
+        early = [await SignalRClient().open(port, hub, "u") for port in (self.a.port, self.b.port)]
+        assert (await signalr_api(self.a.port, "HEAD", hub, group))[0] == 404
+        assert (await signalr_api(self.b.port, "PUT", hub, group))[0] == 200
+        assert (await signalr_api(self.a.port, "HEAD", hub, group))[0] == 200
+        late = [await SignalRClient().open(port, hub, "u") for port in (self.a.port, self.b.port)]
+        other = await SignalRClient().open(self.a.port, hub, "v")
+        assert (await signalr_api(self.a.port, "POST", hub, "/groups/g/:send", note(1)))[0] == 202
+        await until(lambda: all(client.notes() == [1] for client in early + late), "every connection of the user")
+        assert (await signalr_api(self.a.port, "DELETE", hub, group))[0] == 204
+        assert (await signalr_api(self.b.port, "HEAD", hub, group))[0] == 404
+        assert (await signalr_api(self.b.port, "POST", hub, "/groups/g/:send", note(2)))[0] == 202
+        assert (await signalr_api(self.b.port, "POST", hub, "/:send", note(3)))[0] == 202
+        await until(lambda: all(client.notes() == [1, 3] for client in early + late), "nothing of the group any more")
+        assert other.notes() == [3]
+
+    async def a_group_of_a_user_ends_although_its_node_was_killed(self):
+        node = await Gateway(self.binary, self.folder, "e", self.redis_port).ready()
+        member, hub = await SignalRClient().open(self.a.port, "ttl", "u"), "ttl"
+        assert (await signalr_api(node.port, "PUT", hub, "/users/u/groups/g", query="&ttl=2"))[0] == 200
+        assert (await signalr_api(self.b.port, "POST", hub, "/groups/g/:send", note(0)))[0] == 202
+        await until(lambda: member.notes() == [0], "the member")
+        node.process.kill()
+        await asyncio.sleep(2.1)
+        assert (await signalr_api(self.b.port, "HEAD", hub, "/users/u/groups/g"))[0] == 404
+        end, received, sent = time.monotonic() + 6, True, 0
+        while received:
+            assert time.monotonic() < end, "the connection leaves the group"
+            sent += 1
+            await signalr_api(self.a.port, "POST", hub, "/groups/g/:send", note(sent))
+            await asyncio.sleep(0.2)
+            received = sent in member.notes()
+        assert member.closed is None
+
+    async def a_connection_that_opens_while_redis_hangs_joins_the_groups_of_its_user(self):
+        hub = "hang"
+        assert (await signalr_api(self.a.port, "PUT", hub, "/users/u/groups/g"))[0] == 200
+        self.redis.send_signal(signal.SIGSTOP)
+        try:
+            late = await SignalRClient().open(self.b.port, hub, "u")
+            status, _ = await signalr_api(self.b.port, "PUT", hub, "/users/u/groups/other")
+            assert status == 503, status
+        finally:
+            self.redis.send_signal(signal.SIGCONT)
+        end = time.monotonic() + 10
+        while not late.notes():
+            assert time.monotonic() < end, "the connection joins the group"
+            await signalr_api(self.b.port, "POST", hub, "/groups/g/:send", note(1))
+            await asyncio.sleep(0.1)
 
     async def an_outage_of_redis_is_reported_and_ends(self):
         reliable = await Client().open(self.a.port, "out", RELIABLE, **{"webpubsub.group": "g"})

@@ -1,7 +1,7 @@
 //! `margay agent`: keeps outbound connections to gateways, and connects their streams to services near it (rathole and frp:
 //! the client; cloudflared).
 //!
-//! Entry point: [`run`]. [`connections`] keeps the connections to one gateway, [`settings`] reads the command line and the
+//! Entry points: [`run`], and [`start`] for an agent within another command. [`connections`] keeps the connections to one gateway, [`settings`] reads the command line and the
 //! file, [`health`] serves the health address. The protocol is in `net::agents`.
 
 pub mod arguments;
@@ -10,9 +10,20 @@ mod health;
 mod reload;
 mod settings;
 
-use super::{Exit, tunnel::gateway::AttemptError};
+use super::{
+    Exit,
+    tunnel::{
+        arguments::GatewayOptions,
+        credentials::Credentials,
+        gateway::{AttemptError, GatewayClient},
+    },
+};
 use crate::{
-    net::agents::agent_side::{AgentContext, AgentStop},
+    net::agents::{
+        agent_side::{AgentContext, AgentStop},
+        service_target::ServiceTarget,
+    },
+    pipeline::sas::SasKey,
     telemetry::process_log::notice,
 };
 use arguments::AgentCommand;
@@ -43,6 +54,32 @@ pub fn run(command: &AgentCommand) -> Exit {
             false => run_until_stopped(command, settings).await,
         }
     })
+}
+
+/// Starts an agent with one service on a separate thread, for the rest of the process.
+///
+/// # Errors
+///
+/// The gateway or the service is invalid, or the thread cannot start.
+pub fn start(id: &str, gateway: &str, service: &str, key: SasKey) -> Result<(), String> {
+    let gateway = GatewayClient::new(gateway, &GatewayOptions::default())?;
+    let settings = AgentSettings {
+        id: id.to_owned(),
+        gateways: vec![gateway.clone()],
+        services: vec![ServiceTarget::parse(service)?],
+        credentials: Credentials::Key { key, policy: None },
+        allowed_clients: None,
+    };
+    let failed = |error: std::io::Error| format!("the agent {id} cannot start: {error}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let keep = move || {
+        // Dropping the sender would stop the agent.
+        let (_stop, stopped) = watch::channel(AgentStop::No);
+        let context = context(&settings);
+        let connections = GatewayConnections::new(&settings, &gateway, &context, &instance(), 1, &stopped);
+        runtime.block_on(connections.keep());
+    };
+    std::thread::Builder::new().name("agent".into()).spawn(keep).map(drop).map_err(failed)
 }
 
 /// What the connections of all gateways share.

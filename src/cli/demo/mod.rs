@@ -2,16 +2,17 @@
 //!
 //! Entry point: `run`; `start` without the gateway. Each service is an axum router, served as an internal service
 //! on its own listener by the ordinary gateway engine, all on one separate worker; two more are an echo over TCP and one
-//! over UDP. They live until the process ends.
+//! over UDP. An agent connects to the gateway, so that routes reach one of them by name. They live until the process ends.
 
 mod echo;
 mod identity;
 mod live;
 mod services;
+mod shop;
 mod sign_in;
 
 use super::args::Demo;
-use super::{Exit, output};
+use super::{Exit, output, run_settings};
 use crate::net::listener::Address;
 use crate::pipeline::internal::{InternalService, ServiceRegistry};
 use crate::plan::ListenerPlan;
@@ -51,7 +52,7 @@ impl DemoService {
     }
 }
 
-const SERVICES: [DemoService; 8] = [
+const SERVICES: [DemoService; 9] = [
     DemoService::new("catalog-1", "CATALOG_PORT", 9101, || Ok(services::catalog(1))),
     DemoService::new("catalog-2", "CATALOG2_PORT", 9102, || Ok(services::catalog(2))),
     DemoService::new("orders", "ORDERS_PORT", 9103, || Ok(services::orders())),
@@ -60,7 +61,12 @@ const SERVICES: [DemoService; 8] = [
     DemoService::new("flaky", "FLAKY_PORT", 9106, || Ok(services::flaky())),
     DemoService::new("events", "EVENTS_PORT", 9107, || Ok(services::events())),
     DemoService::new("live", "LIVE_PORT", 9108, || Ok(live::router())),
+    // Only the agent has to know the port.
+    DemoService::new(TILL, "TILL_PORT", 0, || Ok(shop::router())),
 ];
+
+/// The service behind the agent.
+const TILL: &str = "till";
 
 /// The services without HTTP: name, variable and default port.
 const ECHO_TCP: (&str, &str, u16) = ("echo-tcp", "ECHO_TCP_PORT", 9110);
@@ -88,11 +94,25 @@ pub(super) fn run(demo: &Demo, stages: &StageRegistry) -> Exit {
     for (name, address) in &running.services {
         output::write_stderr(&format!("margay: sample service {name} on {address}\n"));
     }
-    if demo.services_only { wait() } else { super::run::run(&demo.run, stages) }
+    if demo.services_only {
+        wait();
+    }
+    match start_agent(demo, &running) {
+        Ok(()) => super::run::run(&demo.run, stages),
+        Err(error) => Exit::failed(&error),
+    }
+}
+
+/// Starts the agent in front of the till.
+fn start_agent(demo: &Demo, running: &Running) -> Result<(), String> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let till = running.services.iter().find(|(name, _)| *name == TILL).map(|(_, url)| url.as_str());
+    let listen = run_settings::addresses(&demo.run, environment)?.listen;
+    shop::start_agent(till.unwrap_or_default(), &listen, environment)
 }
 
 /// Waits until a signal ends the process.
-fn wait() -> Exit {
+fn wait() -> ! {
     loop {
         std::thread::park();
     }
@@ -197,6 +217,7 @@ mod tests {
                 "flaky",
                 "events",
                 "live",
+                "till",
                 "echo-tcp",
                 "echo-udp"
             ]

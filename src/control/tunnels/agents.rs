@@ -12,6 +12,7 @@ use crate::{
             access::{AccessError, admit_agent, check_policy},
             connection,
             connector::{self, ConnectorCaller},
+            device_streams::DeviceStreams,
             entry::AgentHello,
             keepalive::HEARTBEAT,
             names::{
@@ -59,7 +60,10 @@ async fn serve(State(gateway): State<GatewayHandle>, request: Request) -> Respon
     };
     match requested_upgrade(request.headers()) {
         Some(upgrade) if upgrade.is_agent => accept_agent(&registry, &request, &caller, upgrade),
-        Some(upgrade) => accept_connector(&registry, &request, &caller, upgrade),
+        Some(upgrade) => {
+            let devices = Arc::new(gateway.shared_state.devices.clone());
+            accept_connector((&registry, devices), &request, &caller, upgrade)
+        }
         None if request.method() == Method::GET && accepts_json(request.headers()) => {
             list(&registry, &request, &caller)
         }
@@ -159,7 +163,7 @@ fn accept_agent(
 }
 
 fn accept_connector(
-    registry: &Arc<AgentRegistry>,
+    (registry, devices): (&Arc<AgentRegistry>, Arc<dyn DeviceStreams>),
     request: &Request,
     caller: &Caller,
     upgrade: RequestedUpgrade,
@@ -176,6 +180,7 @@ fn accept_connector(
         subject: caller.subject.clone(),
         peer: caller.peer,
         host: caller.host.clone(),
+        devices,
     });
     let served = registry.clone();
     let protocol = (CONNECT_PROTOCOL, CONNECT_SUBPROTOCOL);

@@ -1,8 +1,9 @@
 //! The connection of a connector (`margay connect`) on the side of the gateway: each `CONNECT` is joined to a stream of the
-//! agent that it names.
+//! agent that it names, or of a device.
 
 use super::{
     access::{AccessError, Requester, check_policy},
+    device_streams::DeviceStreams,
     duplex::{DuplexEnd, copy_duplex},
     keepalive::Heartbeat,
     names::{AGENT_FIELD, is_agent_id, is_service_name},
@@ -44,6 +45,7 @@ pub struct ConnectorCaller {
     pub peer: SocketAddr,
     /// The host of the request, for which tokens may be signed.
     pub host: Box<str>,
+    pub devices: Arc<dyn DeviceStreams>,
 }
 
 impl ConnectorCaller {
@@ -145,6 +147,9 @@ async fn serve_stream(
         client: Some(caller.peer),
         timeout: OPEN_TIMEOUT,
     };
+    if !registry.is_connected(&agent) && caller.devices.is_listening(&agent) {
+        return serve_device_stream(request, respond, (registry, caller), stream).await;
+    }
     let mut opened = match registry.open(stream).await {
         Ok(opened) => opened,
         Err(error) => return refuse(&mut respond, registry, &error.into_gateway_error(&agent, &service)),
@@ -155,6 +160,27 @@ async fn serve_stream(
         DuplexEnd::Closed => {}
         DuplexEnd::FirstFailed => opened.reset().await,
         DuplexEnd::SecondFailed => connector.sender.reset().await,
+    }
+}
+
+/// Joins a `CONNECT` to the bridge of a device, whose connection can only end as a whole.
+async fn serve_device_stream(
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    (registry, caller): (&AgentRegistry, &ConnectorCaller),
+    stream: StreamRequest<'_>,
+) {
+    let mut opened = match caller.devices.open(stream).await {
+        Ok(opened) => opened,
+        Err(error) => {
+            let error = error.into_gateway_error(stream.agent, stream.service);
+            return refuse(&mut respond, registry, &error);
+        }
+    };
+    let Ok(sender) = respond.send_response(Response::new(()), false) else { return };
+    let mut connector = TunnelStream::new(sender, request.into_body());
+    if copy_duplex(&mut connector, &mut opened).await.0 == DuplexEnd::SecondFailed {
+        connector.sender.reset().await;
     }
 }
 

@@ -16,6 +16,7 @@ pub mod connection;
 pub mod connector;
 pub mod connector_side;
 
+pub mod device_streams;
 pub mod dial;
 pub mod duplex;
 pub mod endpoint;

@@ -5,6 +5,7 @@ use crate::{base::hex, net::agents::virtual_stream::AgentStream};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::{
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -44,13 +45,24 @@ pub enum Arrival {
     Second(oneshot::Sender<SecondSocket>),
 }
 
+/// What a bridge connects, for whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BridgeRequest {
+    pub device: Box<str>,
+    /// The name of the stream.
+    pub name: Box<str>,
+    /// Who requested it, as [`crate::net::agents::access::Requester::label`] has it.
+    pub connector: String,
+    pub client: SocketAddr,
+}
+
 /// One bridge.
 #[derive(Debug)]
 pub struct Bridge {
     /// 32 hexadecimal digits.
     pub id: String,
-    pub device: Box<str>,
-    pub name: Box<str>,
+    pub request: BridgeRequest,
+    pub requested_at: Instant,
     pub service_token: String,
     pub device_token: String,
     /// By when both sides must be connected.
@@ -60,6 +72,8 @@ pub struct Bridge {
     /// The stream of an agent in the place of a device.
     agent: Mutex<Option<AgentStream>>,
     stop: watch::Sender<BridgeStop>,
+    /// When both sides had connected.
+    paired: watch::Sender<Option<Instant>>,
 }
 
 /// Random bytes for ids and tokens.
@@ -71,17 +85,12 @@ fn random<const N: usize>() -> Option<[u8; N]> {
 impl Bridge {
     /// A bridge without connections; with the stream of an agent, only the service connects.
     /// `None`: the system has no random numbers.
-    pub fn new(
-        device: &str,
-        name: &str,
-        deadline: Instant,
-        agent: Option<AgentStream>,
-    ) -> Option<Arc<Bridge>> {
+    pub fn new(request: BridgeRequest, deadline: Instant, agent: Option<AgentStream>) -> Option<Arc<Bridge>> {
         let token = || random::<32>().map(|bytes| URL_SAFE_NO_PAD.encode(bytes));
         Some(Arc::new(Bridge {
             id: hex::encode(&random::<16>()?),
-            device: device.into(),
-            name: name.into(),
+            request,
+            requested_at: Instant::now(),
             service_token: token()?,
             device_token: token()?,
             deadline,
@@ -89,6 +98,7 @@ impl Bridge {
             has_agent: agent.is_some(),
             agent: Mutex::new(agent),
             stop: watch::Sender::default(),
+            paired: watch::Sender::default(),
         }))
     }
 
@@ -105,6 +115,16 @@ impl Bridge {
     /// The requested end, if there is one.
     pub(super) fn stopped(&self) -> watch::Receiver<BridgeStop> {
         self.stop.subscribe()
+    }
+
+    /// Both sides have connected.
+    pub(super) fn pair(&self) {
+        self.paired.send_replace(Some(Instant::now()));
+    }
+
+    /// When both sides had connected, once they have.
+    pub(super) fn paired(&self) -> watch::Receiver<Option<Instant>> {
+        self.paired.subscribe()
     }
 
     /// The stream of an agent, once.

@@ -151,6 +151,18 @@ async fn close_both(service: &mut BridgeSocket, device: &mut BridgeSocket, code:
     tokio::join!(close(service, code), close(device, code));
 }
 
+/// Passes on the status of a connection that has ended. What the other one sends before its own close frame still arrives.
+async fn finish_closed(rest: &mut CopyDirection, ended: &mut BridgeSocket, other: &mut BridgeSocket) {
+    let code = passed_code(ended);
+    other.queue_close(code);
+    let copied = poll_fn(|cx| {
+        let _ = Pin::new(&mut *other).poll_flush(cx);
+        rest.poll(cx, other, ended)
+    });
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, copied).await;
+    close(ended, code).await;
+}
+
 /// Joins two WebSocket connections until one of them ends.
 pub async fn relay(
     mut service: BridgeSocket,
@@ -167,13 +179,11 @@ pub async fn relay(
                 continue;
             }
             Event::ServiceClosed => {
-                let code = passed_code(&service);
-                close_both(&mut service, &mut device, code).await;
+                finish_closed(&mut copy.to_service, &mut service, &mut device).await;
                 "service.closed"
             }
             Event::DeviceClosed => {
-                let code = passed_code(&device);
-                close_both(&mut service, &mut device, code).await;
+                finish_closed(&mut copy.to_device, &mut device, &mut service).await;
                 "device.closed"
             }
             Event::ServiceFailed => {
@@ -210,10 +220,10 @@ pub async fn relay_agent(
     mut service: BridgeSocket,
     mut agent: AgentStream,
     mut stop: watch::Receiver<BridgeStop>,
-) -> BridgeEnd {
+) {
     let mut copy = BridgeCopy::new();
     loop {
-        let reason = match copy.next(&mut service, &mut agent, &mut stop).await {
+        match copy.next(&mut service, &mut agent, &mut stop).await {
             Event::Silence => {
                 service.queue_ping();
                 copy.active_at = Instant::now();
@@ -223,25 +233,12 @@ pub async fn relay_agent(
                 let _ = agent.shutdown().await;
                 let code = passed_code(&service);
                 close(&mut service, code).await;
-                "service.closed"
             }
-            Event::DeviceClosed => {
-                finish_upload(&mut copy, &mut service, &mut agent).await;
-                "device.closed"
-            }
-            Event::ServiceFailed => {
-                agent.reset().await;
-                "service.reset"
-            }
-            Event::DeviceFailed => {
-                close(&mut service, close_code::INTERNAL_ERROR).await;
-                "device.reset"
-            }
-            Event::Stopped(stop) => {
-                close(&mut service, close_code::GOING_AWAY).await;
-                stop_reason(stop)
-            }
-        };
-        return copy.end(reason);
+            Event::DeviceClosed => finish_upload(&mut copy, &mut service, &mut agent).await,
+            Event::ServiceFailed => agent.reset().await,
+            Event::DeviceFailed => close(&mut service, close_code::INTERNAL_ERROR).await,
+            Event::Stopped(_) => close(&mut service, close_code::GOING_AWAY).await,
+        }
+        return;
     }
 }

@@ -240,15 +240,18 @@ impl DeviceHub {
         }
         let bridges: Vec<_> = lock(&self.bridges).values().cloned().collect();
         for bridge in bridges {
-            if config.agent(&bridge.device).is_none_or(|agent| !agent.is_enabled) {
+            if config.agent(&bridge.request.device).is_none_or(|agent| !agent.is_enabled) {
                 bridge.revoke();
             }
         }
     }
 
     fn end_bridges(&self, device: &str) {
-        let bridges: Vec<_> =
-            lock(&self.bridges).values().filter(|bridge| *bridge.device == *device).cloned().collect();
+        let bridges: Vec<_> = lock(&self.bridges)
+            .values()
+            .filter(|bridge| *bridge.request.device == *device)
+            .cloned()
+            .collect();
         bridges.iter().for_each(|bridge| bridge.revoke());
     }
 

@@ -5,7 +5,10 @@ use super::{
     bridge_relay::{BridgeEnd, BridgeSocket, BridgeStop, close, relay, relay_agent},
     hub::DeviceHub,
 };
-use crate::{net::websocket::close_code, telemetry::agents::AgentStreamEnd};
+use crate::{
+    net::{agents::names::loggable, websocket::close_code},
+    telemetry::agents::AgentStreamEnd,
+};
 use std::{
     future::poll_fn,
     pin::Pin,
@@ -27,28 +30,33 @@ pub fn admit(hub: &DeviceHub, id: &str, token: &str) -> Result<(Arc<Bridge>, Bri
 /// Serves the connection of a side until the bridge ends.
 pub async fn join(hub: Arc<DeviceHub>, bridge: Arc<Bridge>, side: BridgeSide, mut socket: BridgeSocket) {
     if let Some(agent) = bridge.take_agent().filter(|_| side == BridgeSide::Service) {
-        let end = relay_agent(socket, agent, bridge.stopped()).await;
-        return finish(&hub, &bridge, end);
+        // The stream of the agent counts and logs itself.
+        relay_agent(socket, agent, bridge.stopped()).await;
+        return hub.remove_bridge(&bridge.id);
     }
     let second = match bridge.arrive() {
         Arrival::First(second) => second,
         Arrival::Second(first) => {
             let (ended, end) = oneshot::channel();
             // The task of the first connection copies.
-            if first.send((socket, ended)).is_ok() {
-                let _ = end.await;
+            match first.send((socket, ended)) {
+                Ok(()) => drop(end.await),
+                // The first connection ended while this one connected.
+                Err((mut socket, _)) => close(&mut socket, close_code::GOING_AWAY).await,
             }
             return;
         }
     };
     let Some((other, ended)) = park(&bridge, &mut socket, second).await else {
         hub.remove_bridge(&bridge.id);
-        return;
+        let code = socket.close_code().unwrap_or(close_code::GOING_AWAY);
+        return close(&mut socket, code).await;
     };
     let (service, device) = match side {
         BridgeSide::Service => (socket, other),
         BridgeSide::Device => (other, socket),
     };
+    bridge.pair();
     let end = relay(service, device, bridge.stopped()).await;
     finish(&hub, &bridge, end);
     let _ = ended.send(());
@@ -73,18 +81,13 @@ async fn park(
         }
         Poll::Pending
     });
-    let joined = tokio::select! {
+    tokio::select! {
         biased;
         second = second => second.ok(),
         () = tokio::time::sleep_until(bridge.deadline.into()) => None,
         _ = stop.wait_for(|stop| *stop != BridgeStop::No) => None,
         () = control_frames => None,
-    };
-    if joined.is_none() {
-        let code = socket.close_code().unwrap_or(close_code::GOING_AWAY);
-        close(socket, code).await;
     }
-    joined
 }
 
 fn finish(hub: &DeviceHub, bridge: &Bridge, end: BridgeEnd) {
@@ -98,9 +101,30 @@ fn finish(hub: &DeviceHub, bridge: &Bridge, end: BridgeEnd) {
     let metrics = hub.registry.metrics();
     metrics.bytes_to_service.fetch_add(end.to_device, Relaxed);
     metrics.bytes_to_client.fetch_add(end.to_service, Relaxed);
-    let line = serde_json::json!({
-        "id": bridge.id, "protocol": "stream", "agent": &*bridge.device, "service": &*bridge.name,
-        "connector": "device stream", "bytes_in": end.to_device, "bytes_out": end.to_service, "end": end.reason,
-    });
-    log::info!("{line}");
+    if log::log_enabled!(log::Level::Info) {
+        log::info!("{}", line(bridge, end));
+    }
 }
+
+fn line(bridge: &Bridge, end: BridgeEnd) -> serde_json::Value {
+    let request = &bridge.request;
+    let paired_at = (*bridge.paired().borrow()).unwrap_or(bridge.requested_at);
+    let connect_time = paired_at.saturating_duration_since(bridge.requested_at);
+    serde_json::json!({
+        "id": bridge.id,
+        "protocol": "stream",
+        "agent": &*request.device,
+        "service": &*request.name,
+        "connector": loggable(&request.connector),
+        "client": request.client.ip().to_string(),
+        "bytes_in": end.to_device,
+        "bytes_out": end.to_service,
+        "ms_connect": connect_time.as_millis() as u64,
+        "ms_total": bridge.requested_at.elapsed().as_millis() as u64,
+        "end": end.reason,
+    })
+}
+
+#[cfg(test)]
+#[path = "join_tests.rs"]
+mod tests;

@@ -7,6 +7,7 @@
 
 pub mod bridge;
 mod bridge_relay;
+mod connector;
 pub mod hub;
 pub mod join;
 pub mod names;

@@ -1,7 +1,7 @@
 //! The request of a service application for a stream: to a device over MQTT, or to an agent.
 
 use super::{
-    bridge::Bridge,
+    bridge::{Bridge, BridgeRequest},
     hub::{DeviceHub, DeviceSession},
     names::{DeviceError, is_stream_name, request_topic},
 };
@@ -35,6 +35,17 @@ pub struct DeviceRequest<'r> {
     pub client: SocketAddr,
     pub connect_timeout: Duration,
     pub response_timeout: Duration,
+}
+
+impl DeviceRequest<'_> {
+    fn bridge(&self) -> BridgeRequest {
+        BridgeRequest {
+            device: self.device.into(),
+            name: self.name.into(),
+            connector: self.requester.label(),
+            client: self.client,
+        }
+    }
 }
 
 /// Where the service application connects.
@@ -167,8 +178,7 @@ impl DeviceHub {
         let deadline = Instant::now() + settings.handshake_timeout;
         // The bridge ends at its deadline, so a later answer has no use.
         let timeout = request.response_timeout.min(settings.handshake_timeout);
-        let bridge =
-            Bridge::new(request.device, request.name, deadline, None).ok_or(DeviceError::Throttled)?;
+        let bridge = Bridge::new(request.bridge(), deadline, None).ok_or(DeviceError::Throttled)?;
         // The bridge exists before the request is sent: some devices connect before they answer.
         self.add_bridge(&bridge);
         let mut open = OpenRequest { hub: self, session, rid, bridge: Some(bridge.clone()) };
@@ -209,7 +219,7 @@ impl DeviceHub {
             Err(_) => return Ok(None),
         };
         let deadline = Instant::now() + settings.handshake_timeout;
-        let bridge = Bridge::new(request.device, request.name, deadline, Some(stream));
+        let bridge = Bridge::new(request.bridge(), deadline, Some(stream));
         let bridge = bridge.ok_or(DeviceError::Throttled)?;
         self.add_bridge(&bridge);
         let url = format!("{}/bridges/{}", settings.public_url, bridge.id);

@@ -59,7 +59,11 @@ pub fn compile(
     }
     let values = NamedValues::read(document, diagnostics);
     let entities = Entities::read(document, root, diagnostics);
-    let facts = Facts { apis: Some(entities.api_names()), ..services::facts(scope, &values, diagnostics) };
+    let facts = Facts {
+        apis: Some(entities.api_names()),
+        operations: entities.operation_names(),
+        ..services::facts(scope, &values, diagnostics)
+    };
     let (owners, sources) = (&entities.owners, scope.sources);
     let compiler = DocumentCompiler { policies, sources, owners, facts: &facts, named_values: &values };
     let documents = compiler.compile(diagnostics);
@@ -109,6 +113,19 @@ impl Entities {
             [Some(api.base_id.as_str()), name].into_iter().flatten()
         });
         Ids::new(names)
+    }
+
+    /// The operations by the ids and the display names of their APIs, in lower case; those of revisions too.
+    fn operation_names(&self) -> HashMap<String, Vec<Arc<Operation>>> {
+        let mut all: HashMap<String, Vec<Arc<Operation>>> = HashMap::new();
+        for (api, operations) in self.sources.iter().zip(&self.operations) {
+            let name = api.own.display_name.as_ref().map(|name| name.value.as_str());
+            for known in [Some(api.base_id.as_str()), name].into_iter().flatten() {
+                let of_api = all.entry(known.to_lowercase()).or_default();
+                of_api.extend(operations.iter().cloned());
+            }
+        }
+        all
     }
 
     fn read(document: &Document, root: Option<&Node>, diagnostics: &mut Diagnostics) -> Entities {

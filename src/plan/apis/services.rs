@@ -347,6 +347,7 @@ pub fn facts(scope: &CheckContext, values: &NamedValues, diagnostics: &mut Diagn
         certificates: certificates(scope, diagnostics),
         loggers: loggers(scope, &folder, diagnostics),
         apis: None,
+        operations: std::collections::HashMap::new(),
         has_callout_rules: !allow.is_empty(),
         entra_authority: management
             .and_then(|api| api.entra_authority.as_ref())

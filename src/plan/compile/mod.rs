@@ -177,7 +177,7 @@ fn with_routes(
     let Routes { routes, table, rules, dynamic, resolvers, hubs, apis, transport_routes, roles } = routes;
     Blueprint {
         ocelot: scope.ocelot,
-        tunnels: tunnels::compile(document.tunnels.as_ref(), &routes, &listeners, diagnostics),
+        tunnels: tunnels::compile(scope, &routes, &listeners, diagnostics),
         stages: gateway_stages::gateway_stages(scope, &listeners, diagnostics),
         tests: route_tests::compile(document, &routes, &listeners, dynamic.is_some(), diagnostics),
         listeners,

@@ -23,7 +23,7 @@ use crate::plan::clusters::http_handler::{self, ResolvedHttpHandler};
 use crate::plan::document::RouteDocument;
 use crate::plan::hubs::{HubRouteBlueprint, RouteSettings};
 use crate::plan::inherit;
-use crate::plan::routing::{RouteSpec, RoutingRules};
+use crate::plan::routing::{EscapedSeparators, RouteSpec, RoutingRules};
 use crate::stages::StageConfigs;
 use crate::stages::authentication::options::ResolvedAuthentication;
 use crate::stages::feature::RouteFacts;
@@ -137,6 +137,7 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             service: backend.service,
             naming: backend.naming,
             fabric: backend.fabric,
+            escaped_separators: self.escaped_separators(backend.hub.is_some()),
             hub: backend.hub,
             service_fabric_path: backend.service_fabric_path,
             state_key,
@@ -145,7 +146,6 @@ impl<'s> RouteCompiler<'s, '_, '_> {
             attempts: tried.attempts,
             fallback: tried.fallback,
             preserve_host: self.preserve_host(),
-            escaped_separators: self.document.path_with_escaped_separators.as_ref().map(|set| set.value),
             policies: items(&self.document.policies).iter().map(|name| name.value.clone()).collect(),
             metadata: metadata(self.scope, self.document),
             broken: self.unservable,
@@ -212,6 +212,12 @@ impl<'s> RouteCompiler<'s, '_, '_> {
         let version = self.http_version(&mut effective.newer_http);
         let fabric = fabric.map(Box::new);
         Backend { path, method, cluster, service, naming, fabric, hub, service_fabric_path, version }
+    }
+
+    /// The paths of a hub service are split at `/` before each segment is decoded: its names may contain separators.
+    fn escaped_separators(&self, is_hub: bool) -> Option<EscapedSeparators> {
+        let own = self.document.path_with_escaped_separators.as_ref().map(|set| set.value);
+        own.or(is_hub.then_some(EscapedSeparators::Keep))
     }
 
     /// The hub service of the route, if it has one.

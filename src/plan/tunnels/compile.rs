@@ -2,7 +2,7 @@
 
 use super::{
     agents::{agent, keys},
-    checks::{check_listeners, check_routes},
+    checks::{check_entrances, check_listeners, check_routes, warn_written_keys},
     device_streams::device_streams,
     limits::limits,
 };
@@ -12,18 +12,24 @@ use crate::net::agents::config::{
 };
 use crate::pipeline::sas::SasKey;
 use crate::plan::blueprint::{Listener, RouteBlueprint};
+use crate::plan::check::CheckContext;
 use crate::plan::document::{TunnelRight, TunnelsDocument};
 use std::sync::Arc;
 
 /// The settings, with the checks of routes and listeners that use them.
 pub fn compile(
-    document: Option<&Spanned<TunnelsDocument>>,
+    scope: &CheckContext,
     routes: &[RouteBlueprint],
     listeners: &[Listener],
     diagnostics: &mut Diagnostics,
 ) -> Arc<TunnelsConfig> {
+    let document = scope.document.tunnels.as_ref();
     check_listeners(document, listeners, diagnostics);
     check_routes(document, routes, listeners, diagnostics);
+    if let Some(document) = document {
+        check_entrances(document, routes, listeners, diagnostics);
+        warn_written_keys(document, scope.sources, diagnostics);
+    }
     Arc::new(document.map_or_else(TunnelsConfig::default, |document| config(document, diagnostics)))
 }
 

@@ -22,6 +22,7 @@ mod tests;
 mod summary;
 mod timers;
 
+pub use apply::JoinResult;
 pub use inbox::{TimerKind, TimerTarget, current_worker};
 pub use summary::{ConnectionPage, ConnectionSummary, GroupSummary, HubSummary};
 
@@ -37,6 +38,8 @@ use super::{
     operation::{BackplaneUnavailable, Operation, OperationFuture, Operations},
     rest::DataPlane,
     session::RECOVERY_KEY_BYTES,
+    shared_groups::{self, SharedGroups},
+    user_groups::MAX_MEMBERSHIPS,
 };
 use crate::net::websocket::close_code;
 use crate::state::SharedState;
@@ -173,10 +176,21 @@ impl Engine {
             return;
         }
         *current = state.cloned();
+        self.share_groups(state);
         let local: Weak<dyn LocalNode> = Arc::downgrade(self) as Weak<dyn LocalNode>;
         let node = state.map(|state| Node::start(&self.shared.node, state, local));
         self.shared.metrics.set_backplane_up(node.is_none());
         self.shared.set_backplane(node.map(|node| Arc::new(node) as Arc<dyn Backplane>));
+    }
+
+    /// Keeps the groups of users in the shared state; `None`: in this process.
+    fn share_groups(self: &Arc<Self>, state: Option<&Arc<SharedState>>) {
+        let groups = state.map(|state| Arc::new(SharedGroups::new(state.clone(), MAX_MEMBERSHIPS)));
+        if let (Some(state), Some(groups)) = (state, &groups) {
+            let operations: Weak<dyn Operations> = Arc::downgrade(self) as Weak<dyn Operations>;
+            state.spawn(shared_groups::end_expired(Arc::downgrade(groups), operations));
+        }
+        self.data_plane.user_groups.share(groups);
     }
 
     /// Waits until other nodes have taken the sessions over, or the clients are gone; then the node leaves the others.

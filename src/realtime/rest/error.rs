@@ -3,6 +3,7 @@
 use crate::{
     pipeline::error::ErrorCode,
     realtime::{filter::FilterError, operation::BackplaneUnavailable, tokens::TokenError},
+    state::StateError,
 };
 use axum::{
     body::Body,
@@ -71,6 +72,12 @@ impl From<BackplaneUnavailable> for DataPlaneError {
             false => format!("These nodes did not respond: {}.", error.nodes.join(", ")),
         };
         DataPlaneError::new(ErrorCode::HubBackplaneUnavailable, message)
+    }
+}
+
+impl From<StateError> for DataPlaneError {
+    fn from(_: StateError) -> DataPlaneError {
+        BackplaneUnavailable { nodes: Vec::new() }.into()
     }
 }
 

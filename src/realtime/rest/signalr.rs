@@ -9,10 +9,10 @@ use super::{
 use crate::{
     pipeline::error::ErrorCode,
     realtime::{
+        hub_user::HubUser,
         json_text::{MAX_JSON_DEPTH, depth},
         message::{Origin, Payload, Publication},
         operation::{Operation, Recipients, Selection},
-        user_groups::HubUser,
     },
 };
 use axum::{Extension, body::Body};
@@ -93,10 +93,7 @@ pub async fn user_group(method: Method, Extension(call): CallExtension, names: P
     let groups: Arc<[Arc<str>]> = Arc::from([group.clone()]);
     match method {
         Method::PUT => {
-            let ttl = call.integer("ttl", 0, MAX_TTL_SECONDS)?.filter(|ttl| *ttl > 0);
-            let expiry = ttl.map(|ttl| Duration::from_secs(ttl.into()));
-            let expiry = expiry.map(|ttl| (ttl, expire_later(&call, &user, &group, ttl)));
-            if !call.user_groups.add(&user, group, expiry) {
+            if !add_group(&call, &user, &group).await? {
                 let message = "There are too many groups of users.";
                 return Err(DataPlaneError::new(ErrorCode::HubTooManyGroups, message));
             }
@@ -104,18 +101,29 @@ pub async fn user_group(method: Method, Extension(call): CallExtension, names: P
             Ok(StatusCode::OK)
         }
         Method::DELETE => {
-            call.user_groups.remove(&user, Some(&group));
+            call.user_groups.remove(&user, Some(&group)).await?;
             call.execute(Operation::Leave { whom, groups: Some(groups) }).await?;
             Ok(StatusCode::NO_CONTENT)
         }
-        _ if call.user_groups.contains(&user, &group) => Ok(StatusCode::OK),
+        _ if call.user_groups.contains(&user, &group).await? => Ok(StatusCode::OK),
         _ => Err(DataPlaneError::new(ErrorCode::HubNotFound, "The user is not in the group.")),
     }
 }
 
+/// Adds a membership for the time of `ttl`; false: there are too many.
+async fn add_group(call: &Call, user: &HubUser, group: &Arc<str>) -> Result<bool, DataPlaneError> {
+    let ttl = call.integer("ttl", 0, MAX_TTL_SECONDS)?.filter(|ttl| *ttl > 0);
+    let ttl = ttl.map(|ttl| Duration::from_secs(ttl.into()));
+    if let Some(shared) = call.user_groups.shared() {
+        return Ok(shared.add(user, group, ttl).await?);
+    }
+    let expiry = ttl.map(|ttl| (ttl, expire_later(call, user, group, ttl)));
+    Ok(call.user_groups.add(user, group.clone(), expiry))
+}
+
 /// `DELETE /users/{user}/groups`
 pub async fn user_groups(Extension(call): CallExtension, names: PathNames) -> StatusResult {
-    call.user_groups.remove(&hub_user(&call, &names), None);
+    call.user_groups.remove(&hub_user(&call, &names), None).await?;
     leave_all_groups(Extension(call), names).await
 }
 
@@ -137,7 +145,7 @@ fn expire_later(call: &Call, user: &HubUser, group: &Arc<str>, ttl: Duration) ->
         let leave = Operation::Leave { whom, groups: Some(Arc::from([group.clone()])) };
         let _ = operations.execute(&user.service, &user.hub, leave).await;
         // The last step: it drops this task.
-        user_groups.remove(&user, Some(&group));
+        user_groups.remove_own(&user, Some(&group));
     };
     tokio::spawn(expiry).abort_handle()
 }

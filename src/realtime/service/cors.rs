@@ -27,9 +27,26 @@ pub fn preflight(exchange: &Exchange) -> Option<Response> {
 
 /// Allows the origin of a request to read the response, with credentials.
 pub fn allow_origin(response: &mut Head, origin: &[u8]) {
-    response.append(b"Access-Control-Allow-Origin", origin);
-    response.append(b"Access-Control-Allow-Credentials", b"true");
-    response.append(b"Vary", b"Origin");
+    for (name, value) in fields(origin) {
+        response.append(name.as_bytes(), value);
+    }
+}
+
+/// Allows the origin of a request to read the response to an error, such as the status of an expired token.
+pub fn allow_origin_of_error(error: GatewayError, origin: &[u8]) -> GatewayError {
+    error.with_details(|details| {
+        for (name, value) in fields(origin) {
+            details.headers.push((name.into(), String::from_utf8_lossy(value).into_owned()));
+        }
+    })
+}
+
+fn fields(origin: &[u8]) -> [(&'static str, &[u8]); 3] {
+    [
+        ("Access-Control-Allow-Origin", origin),
+        ("Access-Control-Allow-Credentials", b"true"),
+        ("Vary", b"Origin"),
+    ]
 }
 
 /// Rejects a handshake from an origin that the `CorsOptions` of the route do not allow.

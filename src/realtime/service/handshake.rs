@@ -4,17 +4,16 @@ use super::{
     HubTarget, cors,
     fields::{checked_groups, grouped, headers, offered_subprotocols},
     path::{PathError, QueryPairs, parameter},
-    rejection::{RejectedConnection, registration_error, token_error},
+    rejection::{RejectedConnection, backplane_error, check_hub_name, registration_error, token_error},
+    upgrade::{self, check_draining, switch},
 };
-use crate::base::websocket::{accept_key, is_valid_key};
 use crate::pipeline::{
     body::ClientBody,
     cancel::until_client_closes,
     error::{ErrorCode, GatewayError},
     exchange::Exchange,
-    head::Head,
-    response::{Response, RouteResult},
-    upgrade::{ConnectionService, Upgrade, UpgradePeer},
+    response::RouteResult,
+    upgrade::ConnectionService,
 };
 use crate::realtime::{
     backplane::wire::Take,
@@ -25,18 +24,14 @@ use crate::realtime::{
         socket::HubSocket,
     },
     events::{ConnectError, ConnectReply, ConnectRequest, EventSource},
-    names::{is_group_name, is_hub_name, is_user_id},
+    names::{is_group_name, is_user_id},
     permissions::Permissions,
     protocols::Subprotocol,
     session::RECOVERY_KEY_BYTES,
     tokens::{ClientToken, TokenError, TokenRequest, verify_client},
 };
 use crate::telemetry::hubs::{HubHandshake, HubRecovery};
-use smallvec::SmallVec;
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::SystemTime,
-};
+use std::{sync::Arc, time::SystemTime};
 
 /// Accepts or refuses a client; `hub` and `query` are those of the request, `service_path` is its path within the service.
 pub async fn accept(
@@ -91,18 +86,10 @@ impl<'h> Handshake<'h> {
         exchange: &Exchange,
     ) -> Result<Handshake<'h>, GatewayError> {
         let request = &exchange.request;
-        let key = request.get(b"Sec-WebSocket-Key").unwrap_or_default();
-        let is_upgrade = exchange.is_websocket
-            && request.method() == b"GET"
-            && is_valid_key(key)
-            && request.get(b"Sec-WebSocket-Version") == Some(b"13");
+        let accept = upgrade::accept(request).filter(|_| exchange.is_websocket);
         let is_origin_allowed = if target.has_cors { cors::check_origin(exchange) } else { Ok(()) };
-        let hub = match (hub, is_upgrade) {
-            (_, false) => return Err(upgrade_required()),
-            (Ok(hub), true) => hub,
-            (Err(error), true) => return Err(hub_error(error)),
-        };
-        let accept = accept_key(key);
+        let accept = accept.ok_or_else(upgrade::required)?;
+        let hub = hub.map_err(hub_error)?;
         Ok(Handshake {
             target,
             hub,
@@ -116,14 +103,8 @@ impl<'h> Handshake<'h> {
 
     fn checked(self) -> Result<Handshake<'h>, GatewayError> {
         self.is_origin_allowed.clone()?;
-        if self.target.engine.shared.is_draining.load(Relaxed) {
-            let detail = "the gateway is shutting down and accepts no new connections";
-            return Err(GatewayError::new(ErrorCode::GatewayDraining, detail));
-        }
-        if !is_hub_name(&self.hub) {
-            let detail = "a hub name is a letter, then up to 127 letters, digits and _`,.[]";
-            return Err(GatewayError::new(ErrorCode::HubInvalidName, detail));
-        }
+        check_draining(&self.target.engine)?;
+        check_hub_name(&self.hub)?;
         Ok(self)
     }
 
@@ -269,7 +250,7 @@ impl<'h> Handshake<'h> {
         let hub = self.target.engine.hub(&context);
         let registered = hub.register(new, self.worker, &groups, permissions);
         let (connection, epoch) = registered.map_err(registration_error)?;
-        Ok(self.switch(name, Box::new(HubSocket::new(hub, connection, epoch))))
+        Ok(switch(&self.accept, name, Box::new(HubSocket::new(hub, connection, epoch))))
     }
 
     async fn recover(&self, name: &str, id: &str, token: &str) -> RouteResult {
@@ -295,7 +276,7 @@ impl<'h> Handshake<'h> {
                 Box::new(RejectedConnection::new("The connection cannot be recovered"))
             }
         };
-        Ok(self.switch(offered, service))
+        Ok(switch(&self.accept, offered, service))
     }
 
     /// The session of another node.
@@ -318,28 +299,10 @@ impl<'h> Handshake<'h> {
             Ok(taken) => Ok(taken),
             Err(_) => {
                 engine.shared.metrics.count_recovery(HubRecovery::Unavailable);
-                let detail = "the node of the connection cannot be reached";
-                Err(GatewayError::new(ErrorCode::HubBackplaneUnavailable, detail))
+                Err(backplane_error())
             }
         }
     }
-
-    /// The response 101.
-    fn switch(&self, subprotocol: Option<&str>, service: Box<dyn ConnectionService>) -> Response {
-        let mut head = Head::response(101, b"Switching Protocols");
-        head.append(b"Sec-WebSocket-Accept", self.accept.as_bytes());
-        if let Some(name) = subprotocol {
-            head.append(b"Sec-WebSocket-Protocol", name.as_bytes());
-        }
-        let upgrade = Upgrade { peer: UpgradePeer::Service(service), guards: SmallVec::new() };
-        Response { head, upgrade: Some(Box::new(upgrade)), ..Response::default() }
-    }
-}
-
-fn upgrade_required() -> GatewayError {
-    let detail = "clients connect to this path with a WebSocket handshake of version 13";
-    GatewayError::new(ErrorCode::HubUpgradeRequired, detail)
-        .with_details(|details| details.headers.push(("Sec-WebSocket-Version".into(), "13".into())))
 }
 
 fn hub_error(error: PathError) -> GatewayError {

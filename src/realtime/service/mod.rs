@@ -7,6 +7,7 @@ mod handshake;
 pub mod path;
 mod rejection;
 pub mod signalr;
+mod upgrade;
 
 pub use handshake::accept;
 

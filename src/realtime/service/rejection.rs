@@ -6,7 +6,7 @@ use crate::pipeline::{
     error::{ErrorCode, GatewayError},
     upgrade::{ConnectionService, Duplex},
 };
-use crate::realtime::{engine::hub::RegistrationError, tokens::TokenError};
+use crate::realtime::{engine::hub::RegistrationError, names::is_hub_name, tokens::TokenError};
 use std::task::{Context, Poll, ready};
 
 /// A connection that only receives a close frame.
@@ -46,6 +46,23 @@ pub fn token_error(error: TokenError) -> GatewayError {
     error.with_details(|details| {
         details.headers.push(("WWW-Authenticate".into(), "Bearer error=\"invalid_token\"".into()));
     })
+}
+
+/// The response to a request that needs another node.
+pub fn backplane_error() -> GatewayError {
+    let detail = "the node of the connection cannot be reached";
+    GatewayError::new(ErrorCode::HubBackplaneUnavailable, detail)
+}
+
+/// The response to a name that no hub may have.
+pub fn check_hub_name(hub: &str) -> Result<(), GatewayError> {
+    match is_hub_name(hub) {
+        true => Ok(()),
+        false => {
+            let detail = "a hub name is a letter, then up to 127 letters, digits and _`,.[]";
+            Err(GatewayError::new(ErrorCode::HubInvalidName, detail))
+        }
+    }
 }
 
 /// The response to a connection over a limit.

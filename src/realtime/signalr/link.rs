@@ -8,6 +8,7 @@ use crate::realtime::{
         hub::{Hub, SessionEnd},
     },
     events::ClientFields,
+    hub_user::HubUser,
     protocols::{
         Subprotocol,
         signalr::{Transport, encode},
@@ -50,6 +51,8 @@ pub struct NewLink {
     pub context: Arc<HubContext>,
     pub table: Arc<dyn LinkOwner>,
     pub user_groups: Arc<UserGroups>,
+    /// The groups of the user in the shared state.
+    pub groups: Vec<Arc<str>>,
     /// The worker that runs its timers: the one that opens it.
     pub worker: usize,
     /// How long ago the connection was negotiated.
@@ -67,6 +70,8 @@ pub struct Link {
     pub hub: Arc<Hub>,
     pub context: Arc<HubContext>,
     pub user_groups: Arc<UserGroups>,
+    /// The groups of the user in the shared state when the link was opened.
+    pub(super) groups: Vec<Arc<str>>,
     pub(super) worker: usize,
     pub(super) client: Arc<ClientFields>,
     pub(super) input: Mutex<Input>,
@@ -138,6 +143,7 @@ impl Link {
             hub: new.hub,
             context: new.context,
             user_groups: new.user_groups,
+            groups: new.groups,
             worker: new.worker,
             client: new.client,
             input: Mutex::default(),
@@ -160,6 +166,12 @@ impl Link {
     /// The state; never held while a hub is called.
     pub fn state(&self) -> MutexGuard<'_, LinkState> {
         lock(&self.state)
+    }
+
+    /// The user, if the token has one.
+    pub(super) fn hub_user(&self) -> Option<HubUser> {
+        let (service, hub) = (self.context.service.config.name.clone(), self.context.name.clone());
+        self.user.clone().map(|user| HubUser { service, hub, user })
     }
 
     /// The connection, while the hub has it.

@@ -8,6 +8,7 @@
 //! | `input.rs`, `calls.rs` | what a client has sent and what it waits for |
 //! | `receive.rs` | handshake, numbers and messages of a client |
 //! | `invocations.rs` | calls of event handlers, one after the other |
+//! | `groups.rs` | groups of a user that change while a connection opens |
 //! | `timing.rs` | pings, and the end of silent connections |
 //! | `socket.rs`, `event_stream.rs`, `poll.rs` | the transports |
 //!
@@ -16,6 +17,7 @@
 
 mod calls;
 pub mod event_stream;
+mod groups;
 mod input;
 mod invocations;
 pub mod link;

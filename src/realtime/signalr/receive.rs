@@ -2,6 +2,7 @@
 
 use super::{
     calls::PendingCall,
+    groups::follow_groups,
     input::Input,
     link::{Link, Phase, lock},
 };
@@ -87,8 +88,9 @@ impl Link {
     }
 
     fn register(self: &Arc<Self>, kind: SignalRKind) -> Result<(), RegistrationError> {
-        let service = &self.context.service.config.name;
-        let groups = self.user_groups.of(service, &self.context.name, self.user.as_deref());
+        let user = self.hub_user();
+        let mut groups = self.groups.clone();
+        groups.extend(user.iter().flat_map(|user| self.user_groups.own(user)));
         let new = NewConnection {
             id: self.id.clone(),
             context: self.context.clone(),
@@ -119,6 +121,9 @@ impl Link {
             self.hub.end(&connection, SessionEnd::new(HubClose::Normal, ""));
         }
         self.schedule(Instant::now() + self.tick_interval());
+        if let (Some(user), Some(shared)) = (user, self.user_groups.shared()) {
+            tokio::spawn(follow_groups(self.clone(), connection, shared, user));
+        }
         Ok(())
     }
 

@@ -45,6 +45,7 @@ impl Links {
             context: self.scenario.context.clone(),
             table: self.table.clone(),
             user_groups: self.scenario.engine.data_plane.user_groups.clone(),
+            groups: Vec::new(),
             worker: 0,
             age: Duration::ZERO,
         };

@@ -6,7 +6,7 @@ use super::{
     remote_keys::RemoteKeys,
 };
 use crate::{
-    base::url::HttpUrl,
+    base::{failure_log::FailureLog, url::HttpUrl},
     net::{
         background::BackgroundRuntime,
         http_client::{self, RequestLimits},
@@ -26,7 +26,7 @@ use std::{
 };
 use tokio::{
     sync::{Notify, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 /// Limits of one fetch.
@@ -80,6 +80,7 @@ pub struct JwksCache {
     refresh_notify: Arc<Notify>,
     waiters: AtomicUsize,
     fetch_task_started: AtomicBool,
+    failures: FailureLog,
 }
 
 impl Drop for JwksCache {
@@ -99,6 +100,7 @@ impl JwksCache {
             refresh_notify: Arc::default(),
             waiters: AtomicUsize::new(0),
             fetch_task_started: AtomicBool::new(false),
+            failures: FailureLog::default(),
         }
     }
 
@@ -150,17 +152,25 @@ impl JwksCache {
     }
 
     fn finish(&self, fetched: Result<FetchedKeys, String>) {
-        let succeeded = match fetched {
-            Ok(fetched) => {
-                self.publish(&fetched);
-                true
+        self.report(fetched.as_ref().err(), Instant::now());
+        let succeeded = fetched.inspect(|fetched| self.publish(fetched)).is_ok();
+        self.rounds.send_modify(|rounds| (rounds.finished, rounds.succeeded) = (rounds.started, succeeded));
+    }
+
+    /// Logs a new failure, a lasting one from time to time, and the recovery; returns whether there is a line.
+    fn report(&self, failure: Option<&String>, now: Instant) -> bool {
+        let url = &self.settings.url;
+        let line = match failure {
+            Some(why) => {
+                let why = self.failures.record_failure(why, now.into_std());
+                why.map(|why| log::warn!("fetching keys from {url} failed: {why}"))
             }
-            Err(why) => {
-                log::warn!("fetching keys from {} failed: {why}", self.settings.url);
-                false
+            None => {
+                let recovery = self.failures.record_success(now.into_std());
+                recovery.map(|recovery| log::info!("fetching keys from {url} {recovery}"))
             }
         };
-        self.rounds.send_modify(|rounds| (rounds.finished, rounds.succeeded) = (rounds.started, succeeded));
+        line.is_some()
     }
 
     fn publish(&self, fetched: &FetchedKeys) {

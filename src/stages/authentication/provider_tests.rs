@@ -301,3 +301,20 @@ async fn the_refresh_task_ends_with_the_last_scheme() {
     sleep(Duration::from_secs(3600)).await;
     assert_eq!(mock.fetch_count(), fetches);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_logged_once_a_minute_on_change_and_at_its_end() {
+    let scene = Scene::with_keys(&[1]);
+    let cache = JwksCache::new(scene.provider.settings.clone());
+    let failure = |why: &str| Some(why.to_owned());
+    let mut lines = 0;
+    for _ in 0..60 {
+        lines += usize::from(cache.report(failure("connection refused").as_ref(), Instant::now()));
+        tokio::time::advance(Duration::from_secs(2)).await;
+    }
+    assert_eq!(lines, 2, "in two minutes with a fetch each two seconds");
+    assert!(cache.report(failure("404").as_ref(), Instant::now()), "another reason");
+    assert!(!cache.report(failure("404").as_ref(), Instant::now()));
+    assert!(cache.report(None, Instant::now()), "the end");
+    assert!(!cache.report(None, Instant::now()));
+}

@@ -6,7 +6,8 @@ use crate::{
     stages::{
         authentication::scheme_set::SchemeSet,
         program::{
-            Instruction, Scope, Section, Statement, backend::ServiceCertificates, instruction::Described,
+            Instruction, Scope, Section, Statement, backend::ServiceCertificates, entities::Operation,
+            instruction::Described,
         },
     },
 };
@@ -26,6 +27,8 @@ pub struct Facts {
     pub backend_names: Vec<String>,
     /// Ids and display names of APIs; `None`: they are not known.
     pub apis: Option<Ids>,
+    /// The operations by the ids and the display names of their APIs, in lower case.
+    pub operations: HashMap<String, Vec<Arc<Operation>>>,
     pub identities: HashMap<String, Arc<TokenSource>>,
     pub certificates: ServiceCertificates,
     pub loggers: HashMap<String, Arc<Logger>>,

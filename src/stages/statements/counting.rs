@@ -3,7 +3,7 @@
 use super::{args::Args, compiler::StatementCompiler};
 use crate::{
     base::expr::Usage,
-    config::codes,
+    config::{codes, suggest},
     stages::program::{Context, Failure, Template, template::usage_of},
 };
 use std::sync::Arc;
@@ -80,10 +80,32 @@ pub(super) fn parts(apis: &[Args], compiler: &mut StatementCompiler<'_, '_>) -> 
         all.push(part(api, &id, None, compiler)?);
         for operation in api.objects("operations") {
             let name = part_name(operation, compiler)?;
+            check_operation(&id, &name, operation, compiler)?;
             all.push(part(operation, &id, Some(name), compiler)?);
         }
     }
     Some(all)
+}
+
+/// Reports an operation that its API does not have.
+fn check_operation(
+    api: &str,
+    name: &str,
+    args: &Args,
+    compiler: &mut StatementCompiler<'_, '_>,
+) -> Option<()> {
+    let Some(known) = compiler.facts.operations.get(api) else { return Some(()) };
+    let names = || known.iter().flat_map(|one| [one.id.as_str(), one.name.as_str()]);
+    if names().any(|known| known.to_lowercase() == name) {
+        return Some(());
+    }
+    let message = format!("the API \"{api}\" has no operation \"{name}\"");
+    let diagnostic = compiler.diagnostics.error(codes::UNKNOWN_ENTITY, args.span, message);
+    match suggest::closest_match(name, names()) {
+        Some(near) => diagnostic.help(format!("did you mean \"{near}\"?")),
+        None => diagnostic.help("set `id`, or `name` with the DisplayName of the operation"),
+    };
+    None
 }
 
 fn part_name(args: &Args, compiler: &mut StatementCompiler<'_, '_>) -> Option<String> {

@@ -140,6 +140,33 @@ fn handshakes_with_tokens_for_other_places_keys_times_and_algorithms_are_rejecte
 }
 
 #[test]
+fn a_page_of_any_origin_can_read_why_its_request_was_rejected() {
+    let gateway = gateway(None);
+    let origin = "https://page.example";
+    let ask = |request: Request| gateway.ask(&request.header("Origin", origin));
+    let refused = ask(opening("/rt/client/hubs/chat?access_token=nonsense"));
+    let unknown = ask(Request::new("POST", &format!("/rt/api/hubs/chat/nothing?{VERSION}")));
+    for (response, status) in [(refused, 401), (unknown, 401)] {
+        assert_eq!(response.status, status);
+        assert_eq!(response.header("Access-Control-Allow-Origin"), Some(origin));
+        assert_eq!(response.header("Access-Control-Allow-Credentials"), Some("true"));
+        assert_eq!(response.header("Vary"), Some("Origin"));
+    }
+}
+
+#[test]
+fn names_in_paths_may_contain_escaped_separators_beside_dots() {
+    let gateway = gateway(None);
+    for group in ["a%2F..%2Fb", "..%5C", "..;x"] {
+        let path = format!("/rt/api/hubs/chat/groups/{group}/:send");
+        let request = Request::new("POST", &format!("{path}?{VERSION}"))
+            .header("Content-Type", "text/plain")
+            .header("Authorization", &format!("Bearer {}", token(&path)));
+        assert_eq!(gateway.ask(&request.body("x")).status, 202, "{group}");
+    }
+}
+
+#[test]
 fn the_data_plane_accepts_only_tokens_for_the_operation() {
     let gateway = gateway(None);
     let path = "/rt/api/hubs/chat/:send";

@@ -55,6 +55,7 @@ mod overlays;
 mod prometheus;
 mod proxy_protocol;
 mod proxy_protocol_out;
+mod refusals;
 mod reload;
 mod request_targets;
 mod resilience;

@@ -10,11 +10,11 @@ use crate::pipeline::{
 };
 use crate::realtime::{
     context::HubContext,
-    names::{is_hub_name, is_user_id},
+    names::is_user_id,
     service::{
         cors,
         path::{QueryPairs, parameter},
-        rejection::token_error,
+        rejection::{check_hub_name, token_error},
     },
     tokens::{TokenError, TokenRequest, verify_claims},
 };
@@ -48,10 +48,7 @@ pub fn check(
         cors::check_origin(exchange)?;
     }
     let hub = hub_name(query)?;
-    if !is_hub_name(&hub) {
-        let detail = "a hub name is a letter, then up to 127 letters, digits and _`,.[]";
-        return Err(GatewayError::new(ErrorCode::HubInvalidName, detail));
-    }
+    check_hub_name(&hub)?;
     let request = &exchange.request;
     let path = std::str::from_utf8(request.original_path()).unwrap_or_default();
     let path = path.strip_suffix('/').unwrap_or(path);

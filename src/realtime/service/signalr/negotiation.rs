@@ -3,7 +3,6 @@
 use super::{
     super::HubTarget,
     access::{self, Access},
-    transports::check_draining,
 };
 use crate::pipeline::{
     error::{ErrorCode, GatewayError},
@@ -12,7 +11,10 @@ use crate::pipeline::{
 };
 use crate::realtime::{
     protocols::signalr::Transport,
-    service::path::{QueryPairs, parameter},
+    service::{
+        path::{QueryPairs, parameter},
+        upgrade::check_draining,
+    },
     signalr::token::{NegotiatedConnection, TokenScope},
 };
 use serde_json::{Value, json};
@@ -30,7 +32,7 @@ pub fn respond(target: &HubTarget, query: &QueryPairs, exchange: &Exchange) -> R
             details.headers.push(("Allow".into(), "POST".to_owned()));
         }));
     }
-    check_draining(target)?;
+    check_draining(&target.engine)?;
     let access = access::check(target, query, exchange, "/negotiate", false)?;
     let version = match parameter(query, "negotiateversion").unwrap_or("0").parse::<i64>() {
         Ok(version @ 0..) => version.min(VERSION),

@@ -4,7 +4,6 @@ use super::{
     super::HubTarget,
     access::{self, Access},
 };
-use crate::base::websocket::{accept_key, is_valid_key};
 use crate::pipeline::{
     body::{Body, ClientBody},
     cancel::{sleep_until, until_client_closes},
@@ -13,7 +12,6 @@ use crate::pipeline::{
     exchange::Exchange,
     head::Head,
     response::{Response, RouteResult},
-    upgrade::{Upgrade, UpgradePeer},
 };
 use crate::realtime::{
     engine::{
@@ -22,10 +20,12 @@ use crate::realtime::{
         hub::{Hub, RegistrationError},
     },
     events::ClientFields,
+    hub_user::HubUser,
     protocols::signalr::Transport,
     service::{
         path::{QueryPairs, parameter},
-        rejection::registration_error,
+        rejection::{backplane_error, registration_error},
+        upgrade::{self, check_draining},
     },
     signalr::{
         event_stream::EventStream,
@@ -38,7 +38,6 @@ use crate::realtime::{
     },
 };
 use crate::telemetry::hubs::{HubDirection, HubHandshake, HubRecovery};
-use smallvec::SmallVec;
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, SystemTime},
@@ -53,17 +52,6 @@ struct TransportRequest<'r> {
     access: Access,
     query: QueryPairs,
     worker: usize,
-}
-
-/// New connections are refused while the gateway drains.
-pub fn check_draining(target: &HubTarget) -> Result<(), GatewayError> {
-    match target.engine.shared.is_draining.load(Relaxed) {
-        false => Ok(()),
-        true => {
-            let detail = "the gateway is shutting down and accepts no new connections";
-            Err(GatewayError::new(ErrorCode::GatewayDraining, detail))
-        }
-    }
 }
 
 /// Serves a request; names of parameters are in lower case.
@@ -83,7 +71,7 @@ pub async fn serve(
         return request.web_socket(&exchange.request).await;
     }
     match exchange.request.method() {
-        b"GET" if is_stream => request.event_stream(),
+        b"GET" if is_stream => request.event_stream().await,
         b"GET" => request.poll(client).await,
         b"POST" => request.post(exchange, client).await,
         b"DELETE" => request.delete(),
@@ -123,7 +111,7 @@ impl TransportRequest<'_> {
     }
 
     /// Opens the link of a negotiated token.
-    fn open(&self, token: &str, transport: Transport) -> Result<Arc<Link>, GatewayError> {
+    async fn open(&self, token: &str, transport: Transport) -> Result<Arc<Link>, GatewayError> {
         let (service, context) = (&self.target.service.config, &self.access.context);
         let scope = TokenScope { service, hub: &context.name, user: self.access.user.as_deref() };
         let negotiated = scope.read(token).ok_or_else(not_found)?;
@@ -131,18 +119,19 @@ impl TransportRequest<'_> {
         if age > context.config.signalr.handshake_timeout {
             return Err(not_found());
         }
-        let link = self.open_negotiated(negotiated, transport, age)?;
+        let link = self.open_negotiated(negotiated, transport, (self.groups().await, age))?;
         self.target.engine.shared.metrics.count_handshake(HubHandshake::Accepted);
         Ok(link)
     }
 
+    /// With the groups of the user, and how long ago the connection was negotiated.
     fn open_negotiated(
         &self,
         negotiated: NegotiatedConnection,
         transport: Transport,
-        age: Duration,
+        (groups, age): (Vec<Arc<str>>, Duration),
     ) -> Result<Arc<Link>, GatewayError> {
-        check_draining(self.target)?;
+        check_draining(&self.target.engine)?;
         let (context, engine) = (&self.access.context, &self.target.engine);
         if !context.config.signalr.transports.contains(&transport) {
             return Err(mismatch(400, "the hub does not permit this transport"));
@@ -163,10 +152,20 @@ impl TransportRequest<'_> {
             context: context.clone(),
             table: self.target.links.clone(),
             user_groups: engine.data_plane.user_groups.clone(),
+            groups,
             worker: self.worker,
             age,
         });
         link.ok_or_else(not_found)
+    }
+
+    /// The groups of the user in the shared state; without a reply the connection joins them later.
+    async fn groups(&self) -> Vec<Arc<str>> {
+        let shared = self.target.engine.data_plane.user_groups.shared();
+        let (Some(shared), Some(user)) = (shared, self.access.user.clone()) else { return Vec::new() };
+        let service = self.target.service.config.name.clone();
+        let user = HubUser { service, hub: self.access.context.name.clone(), user };
+        shared.of(&user).await.unwrap_or_default()
     }
 
     /// Whether the hub and the process accept one more connection; the handshake checks it again.
@@ -183,7 +182,7 @@ impl TransportRequest<'_> {
     }
 
     /// A connection without negotiation.
-    fn open_unnegotiated(&self) -> Result<Arc<Link>, GatewayError> {
+    async fn open_unnegotiated(&self) -> Result<Arc<Link>, GatewayError> {
         let shared = &self.target.engine.shared;
         let scope = TokenScope {
             service: &self.target.service.config,
@@ -193,34 +192,31 @@ impl TransportRequest<'_> {
         let now = SystemTime::now();
         let negotiated = scope.negotiate(shared.random_bytes(), &shared.node, (false, false), now);
         let negotiated = negotiated.ok_or_else(not_found)?;
-        let link = self.open_negotiated(negotiated, Transport::WebSockets, Duration::ZERO)?;
+        let opened = (self.groups().await, Duration::ZERO);
+        let link = self.open_negotiated(negotiated, Transport::WebSockets, opened)?;
         shared.metrics.count_handshake(HubHandshake::Accepted);
         Ok(link)
     }
 
     async fn web_socket(&self, request: &Head) -> RouteResult {
-        let key = request.get(b"Sec-WebSocket-Key").unwrap_or_default();
-        if !is_valid_key(key) || request.get(b"Sec-WebSocket-Version") != Some(b"13") {
-            let detail = "expected a WebSocket handshake of version 13";
-            return Err(GatewayError::new(ErrorCode::HubUpgradeRequired, detail));
-        }
+        let accept = upgrade::accept(request).ok_or_else(upgrade::required)?;
         let token = parameter(&self.query, "id").filter(|id| !id.is_empty());
         let link = match token {
-            None => self.open_unnegotiated()?,
+            None => self.open_unnegotiated().await?,
             Some(token) => match self.known(token)? {
-                Some(link) => return self.resume(link, key),
-                None => match self.take_over(token, key).await? {
+                Some(link) => return self.resume(link, &accept),
+                None => match self.take_over(token, &accept).await? {
                     Some(response) => return Ok(response),
-                    None => self.open(token, Transport::WebSockets)?,
+                    None => self.open(token, Transport::WebSockets).await?,
                 },
             },
         };
         link.attach();
-        Ok(switch(key, LinkSocket::new(link)))
+        Ok(upgrade::switch(&accept, None, Box::new(LinkSocket::new(link))))
     }
 
     /// Takes a connection with stateful reconnect over from another node; `None`: no node has it.
-    async fn take_over(&self, token: &str, key: &[u8]) -> Result<Option<Response>, GatewayError> {
+    async fn take_over(&self, token: &str, accept: &str) -> Result<Option<Response>, GatewayError> {
         let (target, context) = (self.target, &self.access.context);
         if target.engine.shared.backplane().is_none() {
             return Ok(None);
@@ -232,7 +228,8 @@ impl TransportRequest<'_> {
             return Ok(None);
         }
         let (id, secret) = (negotiated.connection_id.clone(), recovery_key(token).ok_or_else(not_found)?);
-        let link = self.open_negotiated(negotiated, Transport::WebSockets, Duration::ZERO)?;
+        // The session has its groups.
+        let link = self.open_negotiated(negotiated, Transport::WebSockets, (Vec::new(), Duration::ZERO))?;
         link.attach();
         let (client, adopting) = ((self.worker, link.clone() as Arc<dyn ClientLink>), link.clone());
         let open = move |(_, connection, epoch, last_processed): AdoptedSession| {
@@ -244,7 +241,7 @@ impl TransportRequest<'_> {
         match taken.await {
             Ok(Some(socket)) => {
                 metrics.count_recovery(HubRecovery::Recovered);
-                Ok(Some(switch(key, socket)))
+                Ok(Some(upgrade::switch(accept, None, Box::new(socket))))
             }
             Ok(None) => {
                 target.links.remove(token);
@@ -254,14 +251,13 @@ impl TransportRequest<'_> {
             Err(_) => {
                 link.detach();
                 metrics.count_recovery(HubRecovery::Unavailable);
-                let detail = "the node of the connection cannot be reached";
-                Err(GatewayError::new(ErrorCode::HubBackplaneUnavailable, detail))
+                Err(backplane_error())
             }
         }
     }
 
     /// Another WebSocket of the same connection: with stateful reconnect it takes over.
-    fn resume(&self, link: Arc<Link>, key: &[u8]) -> RouteResult {
+    fn resume(&self, link: Arc<Link>, accept: &str) -> RouteResult {
         if link.transport != Transport::WebSockets {
             return Err(mismatch(400, "the connection uses another transport"));
         }
@@ -280,13 +276,13 @@ impl TransportRequest<'_> {
             return Err(not_found());
         };
         metrics.count_recovery(HubRecovery::Recovered);
-        Ok(switch(key, LinkSocket::resumed(link, connection, epoch)))
+        Ok(upgrade::switch(accept, None, Box::new(LinkSocket::resumed(link, connection, epoch))))
     }
 
-    fn event_stream(&self) -> RouteResult {
+    async fn event_stream(&self) -> RouteResult {
         let token = self.id()?;
         let link = match self.known(token)? {
-            None => self.open(token, Transport::ServerSentEvents)?,
+            None => self.open(token, Transport::ServerSentEvents).await?,
             Some(link) if link.transport == Transport::ServerSentEvents => {
                 return Err(mismatch(409, "the connection has an event stream"));
             }
@@ -305,7 +301,7 @@ impl TransportRequest<'_> {
         let token = self.id()?;
         match self.known(token)? {
             None => {
-                let link = self.open(token, Transport::LongPolling)?;
+                let link = self.open(token, Transport::LongPolling).await?;
                 Ok(poll::first_response(&link))
             }
             Some(link) if link.transport == Transport::LongPolling => poll::poll(link, client).await,
@@ -345,13 +341,6 @@ impl TransportRequest<'_> {
         link.close_normally();
         Ok(Response::local(202, "", ""))
     }
-}
-
-fn switch(key: &[u8], socket: LinkSocket) -> Response {
-    let mut head = Head::response(101, b"Switching Protocols");
-    head.append(b"Sec-WebSocket-Accept", accept_key(key).as_bytes());
-    let upgrade = Upgrade { peer: UpgradePeer::Service(Box::new(socket)), guards: SmallVec::new() };
-    Response { head, upgrade: Some(Box::new(upgrade)), ..Response::default() }
 }
 
 fn not_found() -> GatewayError {

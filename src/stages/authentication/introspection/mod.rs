@@ -29,6 +29,7 @@ use crate::{
     base::{
         clock::Clock,
         compact_jws::{JsonObject, MAX_TOKEN_BYTES},
+        failure_log::FailureLog,
         url::HttpUrl,
     },
     net::{
@@ -86,6 +87,7 @@ pub struct Introspection {
     /// Calls in progress.
     calls: SharedCalls<TokenDigest, Verdict>,
     waiting: WaitingLimit,
+    failures: FailureLog,
 }
 
 impl Introspection {
@@ -121,6 +123,7 @@ impl Introspection {
             verdicts,
             calls: SharedCalls::default(),
             waiting: WaitingLimit::new(MAX_WAITING),
+            failures: FailureLog::default(),
         }
     }
 
@@ -186,10 +189,9 @@ impl Introspection {
     }
 
     async fn call(&self, digest: TokenDigest, token: &[u8]) -> Verdict {
-        let claims = self.request(token).await.map_err(|why| {
-            log::warn!("authentication scheme {}: {why}", self.name);
-            unavailable()
-        })?;
+        let response = self.request(token).await;
+        self.report(response.as_ref().err());
+        let claims = response.map_err(|_| unavailable())?;
         let now = self.unix_now();
         let (verdict, ttl) = match self.check_claims(&claims, now) {
             Ok(remaining) => {
@@ -203,6 +205,23 @@ impl Introspection {
             self.verdicts.insert(digest, stored);
         }
         verdict
+    }
+
+    /// Logs a new failure, a lasting one from time to time, and the recovery.
+    fn report(&self, failure: Option<&String>) {
+        let (name, now) = (&self.name, self.clock.now());
+        match failure {
+            Some(why) => {
+                if let Some(why) = self.failures.record_failure(why, now) {
+                    log::warn!("authentication scheme {name}: {why}");
+                }
+            }
+            None => {
+                if let Some(recovery) = self.failures.record_success(now) {
+                    log::info!("authentication scheme {name}: introspection {recovery}");
+                }
+            }
+        }
     }
 
     /// Sends the token to the endpoint; returns what the endpoint knows about it.

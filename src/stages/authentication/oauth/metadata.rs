@@ -2,7 +2,7 @@
 //! away.
 
 use crate::{
-    base::url::HttpUrl,
+    base::{failure_log::FailureLog, url::HttpUrl},
     net::{
         http_client::{Client, Request, RequestLimits},
         tls::client::ClientTls,
@@ -93,6 +93,7 @@ pub struct MetadataSource {
     client: Client,
     requires_own_issuer: bool,
     state: Mutex<FetchState>,
+    failures: FailureLog,
 }
 
 #[derive(Debug, Default)]
@@ -106,7 +107,13 @@ impl MetadataSource {
     /// A source that has fetched nothing yet.
     pub fn new(authority: HttpUrl, tls: ClientTls, requires_own_issuer: bool) -> MetadataSource {
         let client = Client::with_tls(tls);
-        MetadataSource { authority, client, requires_own_issuer, state: Mutex::default() }
+        MetadataSource {
+            authority,
+            client,
+            requires_own_issuer,
+            state: Mutex::default(),
+            failures: FailureLog::default(),
+        }
     }
 
     /// The metadata; one caller fetches it, and the others wait.
@@ -124,14 +131,29 @@ impl MetadataSource {
         if !keeps {
             let fetched = self.fetch().await;
             let failure = fetched.as_ref().err().cloned();
-            if let Some(why) = &failure {
-                log::warn!("{why}");
-            }
+            self.report(failure.as_ref());
             state.last = Some((Instant::now(), failure));
             state.current = fetched.ok().map(Arc::new).or_else(|| state.current.take());
         }
         let failure = || state.last.as_ref().and_then(|(_, failure)| failure.clone()).unwrap_or_default();
         state.current.clone().ok_or_else(failure)
+    }
+
+    /// Logs a new failure, a lasting one from time to time, and the recovery.
+    fn report(&self, failure: Option<&String>) {
+        let (authority, now) = (&self.authority, Instant::now());
+        match failure {
+            Some(why) => {
+                if let Some(why) = self.failures.record_failure(why, now) {
+                    log::warn!("the metadata of {authority} is not available: {why}");
+                }
+            }
+            None => {
+                if let Some(recovery) = self.failures.record_success(now) {
+                    log::info!("the metadata of {authority} {recovery}");
+                }
+            }
+        }
     }
 
     async fn fetch(&self) -> Result<ProviderMetadata, String> {

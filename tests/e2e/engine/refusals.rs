@@ -140,11 +140,10 @@ impl Proof<'_> {
     }
 }
 
-/// Proofs with one wrong member.
-fn wrong_members(proof: &Proof<'_>) -> Vec<Refusal> {
+/// The claims of a proof that are refused.
+fn wrong_claims(proof: &Proof<'_>) -> Vec<(&'static str, &'static str, Value)> {
     let now = unix_now();
-    let private = over(public(7), "d", json!("AAAA"));
-    let claims = [
+    vec![
         ("another method", "htm", json!("POST")),
         ("a method in lower case", "htm", json!("get")),
         ("no method", "htm", Value::Null),
@@ -160,7 +159,12 @@ fn wrong_members(proof: &Proof<'_>) -> Vec<Refusal> {
         ("a time as text", "iat", json!(now.to_string())),
         ("no ID", "jti", Value::Null),
         ("an empty ID", "jti", json!("")),
-    ];
+    ]
+}
+
+/// Proofs with one wrong member.
+fn wrong_members(proof: &Proof<'_>) -> Vec<Refusal> {
+    let private = over(public(7), "d", json!("AAAA"));
     let headers = [
         ("another type", "typ", json!("JWT")),
         ("no type", "typ", Value::Null),
@@ -173,8 +177,9 @@ fn wrong_members(proof: &Proof<'_>) -> Vec<Refusal> {
         ("a critical extension", "crit", json!(["b64"])),
     ];
     let own = |id: &str| proof.claims("/bound", id);
-    let claims =
-        claims.into_iter().map(|(what, name, value)| (what, proof.header(), over(own(what), name, value)));
+    let claims = wrong_claims(proof)
+        .into_iter()
+        .map(|(what, name, value)| (what, proof.header(), over(own(what), name, value)));
     let headers =
         headers.into_iter().map(|(what, name, value)| (what, over(proof.header(), name, value), own(what)));
     claims
@@ -187,58 +192,42 @@ fn wrong_members(proof: &Proof<'_>) -> Vec<Refusal> {
 }
 
 /// Tokens without the proof that they need, and proofs that are none.
-fn wrong_bindings(proof: &Proof<'_>) -> Vec<Refusal> {
+fn wrong_proofs(proof: &Proof<'_>) -> Vec<Refusal> {
     let good = |path: &str, id: &str| proof.signed(&proof.header(), &proof.claims(path, id), 7);
     let other_key = proof.signed(&proof.header(), &proof.claims("/bound", "by another key"), 8);
     let forged_nonce = over(proof.claims("/nonce", "forged"), "nonce", json!("forged"));
-    let unbound = vec![("Authorization", format!("Bearer {}", token(Value::Null)))];
-    let by_certificate = vec![("Authorization", format!("Bearer {}", token(json!({ "x5t#S256": "own" }))))];
+    let forged_nonce = proof.signed(&proof.header(), &forged_nonce, 7);
     let mut truncated = good("/bound", "truncated");
     truncated.truncate(truncated.len() - 2);
-    vec![
-        refusal("no proof", "/bound", proof.fields("DPoP", &[]), "identity.proof"),
-        refusal(
-            "two proofs",
-            "/bound",
-            proof.fields("DPoP", &[good("/bound", "1"), good("/bound", "2")]),
-            "identity.proof",
-        ),
-        refusal(
-            "a proof that is no JWT",
-            "/bound",
-            proof.fields("DPoP", &["a.b.c".to_owned()]),
-            "identity.proof",
-        ),
-        refusal("a truncated proof", "/bound", proof.fields("DPoP", &[truncated]), "identity.proof"),
-        refusal("a proof of another key", "/bound", proof.fields("DPoP", &[other_key]), "identity.proof"),
-        refusal(
-            "a bound token as a bearer token",
-            "/bound",
-            proof.fields("Bearer", &[good("/bound", "3")]),
-            "identity.binding",
-        ),
-        refusal(
-            "a proof without a nonce",
-            "/nonce",
-            proof.fields("DPoP", &[good("/nonce", "4")]),
-            "identity.nonce",
-        ),
-        refusal(
-            "a forged nonce",
-            "/nonce",
-            proof.fields("DPoP", &[proof.signed(&proof.header(), &forged_nonce, 7)]),
-            "identity.nonce",
-        ),
-        refusal("an unbound token", "/keys-only", unbound.clone(), "identity.binding"),
-        refusal("a token without a certificate", "/certificates-only", unbound, "identity.binding"),
-        refusal(
-            "a token of another connection",
-            "/certificates-only",
-            by_certificate.clone(),
-            "identity.binding",
-        ),
-        refusal("the same where it is optional", "/bound", by_certificate, "identity.binding"),
+    [
+        ("no proof", "/bound", vec![], "identity.proof"),
+        ("two proofs", "/bound", vec![good("/bound", "1"), good("/bound", "2")], "identity.proof"),
+        ("a proof that is no JWT", "/bound", vec!["a.b.c".to_owned()], "identity.proof"),
+        ("a truncated proof", "/bound", vec![truncated], "identity.proof"),
+        ("a proof of another key", "/bound", vec![other_key], "identity.proof"),
+        ("a proof without a nonce", "/nonce", vec![good("/nonce", "4")], "identity.nonce"),
+        ("a forged nonce", "/nonce", vec![forged_nonce], "identity.nonce"),
     ]
+    .into_iter()
+    .map(|(what, path, proofs, code)| refusal(what, path, proof.fields("DPoP", &proofs), code))
+    .collect()
+}
+
+/// Tokens that are bound to nothing, or to something else.
+fn wrong_bindings(proof: &Proof<'_>) -> Vec<Refusal> {
+    let good = proof.signed(&proof.header(), &proof.claims("/bound", "3"), 7);
+    let unbound = vec![("Authorization", format!("Bearer {}", token(Value::Null)))];
+    let by_certificate = vec![("Authorization", format!("Bearer {}", token(json!({ "x5t#S256": "own" }))))];
+    [
+        ("a bound token as a bearer token", "/bound", proof.fields("Bearer", &[good])),
+        ("an unbound token", "/keys-only", unbound.clone()),
+        ("a token without a certificate", "/certificates-only", unbound),
+        ("a token of another connection", "/certificates-only", by_certificate.clone()),
+        ("the same where it is optional", "/bound", by_certificate),
+    ]
+    .into_iter()
+    .map(|(what, path, fields)| refusal(what, path, fields, "identity.binding"))
+    .collect()
 }
 
 fn hmac_hex(content: &str) -> String {
@@ -345,7 +334,8 @@ fn every_refusal_of_a_proof_has_its_code_in_the_response_the_metrics_and_explain
     let good =
         refusal("a good proof", "/bound", proof.fields("DPoP", &[accepted("/bound")]), "backend.connect");
     assert_eq!(asked(&gateway, &good), (502, "backend.connect".to_owned()), "no backend listens");
-    let refusals = [wrong_members(&proof), wrong_bindings(&proof), wrong_deliveries()].concat();
+    let refusals =
+        [wrong_members(&proof), wrong_proofs(&proof), wrong_bindings(&proof), wrong_deliveries()].concat();
     assert!(refusals.len() >= 40, "{}", refusals.len());
     let mut counts = BTreeMap::<&str, u64>::new();
     for refusal in &refusals {

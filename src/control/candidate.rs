@@ -38,10 +38,14 @@ impl Candidate {
         let mut loaded = load(request, Environment { variable: &variable, read: &read });
         let mut watched_paths = std::mem::take(&mut loaded.watched);
         watched_paths.append(&mut environment.files.borrow_mut());
+        let content = environment.hash(&loaded, request);
+        let blueprint = compile_with_stages(&mut loaded, stages, &NAMES);
+        // What the compilation has read, or missed: files with rules of the firewall.
+        let attached = std::mem::take(&mut loaded.watched);
+        let id = format!("{:016x}", hash_with_files(content, &attached));
+        watched_paths.extend(attached);
         watched_paths.sort();
         watched_paths.dedup();
-        let id = format!("{:016x}", environment.hash(&loaded, request));
-        let blueprint = compile_with_stages(&mut loaded, stages, &NAMES);
         if let Some(roles) =
             blueprint.as_ref().map(|blueprint| &blueprint.roles).filter(|roles| !roles.is_empty())
             && let Some(facts) = PortFacts::of_process()
@@ -69,6 +73,30 @@ impl Candidate {
     pub fn report(&self, style: Style) -> String {
         render::text(&self.loaded.diagnostics, &self.loaded.sources, style)
     }
+}
+
+/// Longer files count by their length only.
+const MAX_HASHED_BYTES: u64 = 16 << 20;
+
+/// The hash of a configuration with these files, and those in these directories.
+fn hash_with_files(content: u64, paths: &[PathBuf]) -> u64 {
+    if paths.is_empty() {
+        return content;
+    }
+    let mut files: Vec<PathBuf> = paths.to_vec();
+    for directory in paths {
+        files.extend(std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()));
+    }
+    files.sort();
+    files.dedup();
+    let mut hasher = DefaultHasher::new();
+    content.hash(&mut hasher);
+    for file in &files {
+        let length = std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file).map(|found| found.len());
+        let text = length.filter(|length| *length <= MAX_HASHED_BYTES).and_then(|_| std::fs::read(file).ok());
+        (file, length, text).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// The variables and files of this process, with a record of what was read.
@@ -135,6 +163,30 @@ mod tests {
         assert_eq!(before.id, Candidate::read(&request, &StageRegistry::default()).id);
         std::fs::write(folder.path().join("secret"), "two").unwrap();
         assert_ne!(before.id, Candidate::read(&request, &StageRegistry::default()).id);
+    }
+
+    #[test]
+    fn a_changed_rule_file_of_the_firewall_changes_the_id_also_when_it_appears() {
+        let (folder, request) = folder();
+        let waf = r#"{ "GlobalConfiguration": { "Waf": "p" }, "WafEngine": { "Rules": "built-in", "Log": "off" },
+            "WafPolicies": { "p": { "Mode": "Prevention", "RuleFiles": ["late.conf"] } } }"#;
+        std::fs::write(folder.path().join("gateway.json"), waf).unwrap();
+        let read = || Candidate::read(&request, &StageRegistry::default());
+        let missing = read();
+        assert!(missing.blueprint.is_none() && missing.id == read().id);
+        let file = folder.path().join("late.conf");
+        assert!(missing.watched_paths.iter().any(|path| path.ends_with("late.conf")));
+        let ids: Vec<_> = ["stop", "halt"]
+            .into_iter()
+            .map(|word| {
+                let rule = format!("SecRule ARGS:q \"@streq {word}\" \"id:1001,phase:2,deny,status:406\"\n");
+                std::fs::write(&file, rule).unwrap();
+                let candidate = read();
+                assert!(candidate.blueprint.is_some(), "{}", candidate.report(Style::default()));
+                candidate.id
+            })
+            .collect();
+        assert!(ids[0] != ids[1] && !ids.contains(&missing.id), "{ids:?} {}", missing.id);
     }
 
     #[test]

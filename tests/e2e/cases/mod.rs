@@ -17,7 +17,7 @@ mod tokens;
 
 use crate::support::announce;
 use case::Case;
-use environment::firewall_rules;
+pub use environment::firewall_rules;
 use known_failures::KnownFailures;
 use run::Outcome;
 use std::collections::BTreeMap;

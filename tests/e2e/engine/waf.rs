@@ -8,10 +8,10 @@ use crate::support::stub_backend::StubResponse;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-const ATTACK: &str = "7%27%20UNION%20SELECT%20login%2C%20secret%20FROM%20accounts--%20-";
+pub const ATTACK: &str = "7%27%20UNION%20SELECT%20login%2C%20secret%20FROM%20accounts--%20-";
 
 /// A gateway whose requests are inspected by this policy.
-fn inspected(port: u16, policy: &Value) -> Gateway {
+pub fn inspected(port: u16, policy: &Value) -> Gateway {
     let rest = json!({
         "GlobalConfiguration": { "Waf": "p" },
         "WafPolicies": { "p": policy },
@@ -20,16 +20,16 @@ fn inspected(port: u16, policy: &Value) -> Gateway {
     Gateway::with(&document(port, &json!({}), &rest))
 }
 
-fn prevention() -> Value {
+pub fn prevention() -> Value {
     json!({ "Mode": "Prevention" })
 }
 
-fn echo() -> Origin {
+pub fn echo() -> Origin {
     Origin::with(|seen| StubResponse::new(200, &seen.body))
 }
 
 /// A request of an ordinary client.
-fn request(method: &str, target: &str) -> Request {
+pub fn request(method: &str, target: &str) -> Request {
     Request::new(method, target)
         .header("Host", "shop.example")
         .header("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
@@ -37,7 +37,7 @@ fn request(method: &str, target: &str) -> Request {
 }
 
 /// The lines of the log, once there is one.
-fn log_lines(gateway: &Gateway) -> Vec<String> {
+pub fn log_lines(gateway: &Gateway) -> Vec<String> {
     let path = gateway.config().with_file_name("waf.log");
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
@@ -72,7 +72,7 @@ fn a_keyword_that_is_split_over_chunks_is_found() {
     assert_eq!((gateway.ask(&split).status, origin.calls()), (403, 0));
 }
 
-fn multipart(file: &[u8], field: &str) -> Vec<u8> {
+pub fn multipart(file: &[u8], field: &str) -> Vec<u8> {
     let head = b"--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.bin\"\r\nContent-Type: \
                  application/octet-stream\r\n\r\n";
     let tail = format!("\r\n--b\r\nContent-Disposition: form-data; name=\"q\"\r\n\r\n{field}\r\n--b--\r\n");

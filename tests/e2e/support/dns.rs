@@ -1,4 +1,4 @@
-//! A small name server (RFC 1035): answers A, AAAA and SRV queries over UDP from a table that a test may
+//! A small name server (RFC 1035): answers A, AAAA, PTR and SRV queries over UDP from a table that a test may
 //! change at any time.
 
 use std::collections::HashMap;
@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 const A: u16 = 1;
+const PTR: u16 = 12;
 const AAAA: u16 = 28;
 const SRV: u16 = 33;
 
@@ -18,6 +19,8 @@ pub enum Record {
     Address(IpAddr),
     /// Priority, weight, port, target.
     Service(u16, u16, u16, String),
+    /// The name of an address, for names below `in-addr.arpa`.
+    Pointer(String),
 }
 
 /// Time to live and records of each name.
@@ -159,13 +162,21 @@ fn data(record: &Record, kind: u16) -> Option<Vec<u8>> {
         Record::Address(IpAddr::V6(address)) if kind == AAAA => Some(address.octets().to_vec()),
         Record::Service(priority, weight, port, target) if kind == SRV => {
             let mut out = [priority, weight, port].iter().flat_map(|n| n.to_be_bytes()).collect::<Vec<u8>>();
-            for label in target.split('.').filter(|label| !label.is_empty()) {
-                out.push(u8::try_from(label.len()).expect("a short label"));
-                out.extend(label.as_bytes());
-            }
-            out.push(0);
+            out.extend(encoded(target));
             Some(out)
         }
+        Record::Pointer(target) if kind == PTR => Some(encoded(target)),
         _ => None,
     }
+}
+
+/// A name in wire format.
+fn encoded(name: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    for label in name.split('.').filter(|label| !label.is_empty()) {
+        out.push(u8::try_from(label.len()).expect("a short label"));
+        out.extend(label.as_bytes());
+    }
+    out.push(0);
+    out
 }

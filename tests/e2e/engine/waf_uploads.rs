@@ -1,6 +1,6 @@
 //! Large and split bodies behind the firewall: nothing passes uninspected.
 
-use super::waf::{echo, inspected, multipart, prevention, request};
+use super::waf::{echo, inspected, multipart, prevention};
 use crate::support::gateway::Gateway;
 use crate::support::h2;
 use bytes::Bytes;

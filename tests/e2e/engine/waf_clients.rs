@@ -9,6 +9,7 @@ use crate::support::origin::Origin;
 use crate::support::{becomes_true, ports};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -175,6 +176,19 @@ fn version(mark: &str) -> Value {
     json!({ "Mode": "Prevention", "CustomRules": rules, "DetectionParanoiaLevel": mark.len() % 4 + 1 })
 }
 
+/// The versions in the lines of a log; both rules of a line have the same.
+fn versions_of(lines: &[String]) -> BTreeSet<String> {
+    let mut versions = BTreeSet::new();
+    for line in lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let matches = line["matches"].as_array().expect("matches");
+        let rules = matches.iter().filter_map(|found| found["rule"].as_str());
+        let marks: Vec<&str> = rules.filter_map(|rule| Some(rule.split_once(' ')?.1)).collect();
+        assert!(marks.len() == 2 && marks[0] == marks[1], "{line}");
+        versions.insert(marks[0].to_owned());
+    }
+    versions
+}
+
 #[test]
 fn changes_of_policies_under_load_cost_no_request_and_mix_nothing() {
     let origin = echo();
@@ -211,18 +225,7 @@ fn changes_of_policies_under_load_cost_no_request_and_mix_nothing() {
             assert!(becomes_true(WAIT_TIMEOUT, || reloads() >= round), "change {round} was not noticed");
         }
     });
-    let mut versions = std::collections::BTreeSet::new();
-    for line in log_lines(&gateway).iter().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-        let rules: Vec<&str> = line["matches"]
-            .as_array()
-            .expect("matches")
-            .iter()
-            .filter_map(|found| found["rule"].as_str())
-            .collect();
-        let marks: Vec<&str> = rules.iter().filter_map(|rule| Some(rule.split_once(' ')?.1)).collect();
-        assert!(marks.len() == 2 && marks[0] == marks[1], "{line}");
-        versions.insert(marks[0].to_owned());
-    }
+    let versions = versions_of(&log_lines(&gateway));
     assert!(versions.len() >= 3, "{versions:?}");
 }
 
